@@ -69,9 +69,12 @@ options:
     description: Groups of guests of which no two may be on one host; see the filter P(vfio.migration.migration_plan#filter).
     type: list
     elements: list
-  limit:
-    description: How many devices a host may receive; see the filter P(vfio.migration.migration_plan#filter).
-    type: raw
+  capacity:
+    description: What beside devices guests take of a host; see the filter P(vfio.migration.migration_plan#filter).
+    type: dict
+  spare:
+    description: How much of that each host is to keep free; see the filter P(vfio.migration.migration_plan#filter).
+    type: dict
   ask_qemu:
     description: Whether to ask QEMU why it would not migrate the guests.
     type: bool
@@ -224,7 +227,7 @@ receiving:
 checks:
   description:
     - The guests that can go as C(chosen), those that must stay as C(left), each with the C(reason).
-    - The hosts that may receive as C(targets), with the C(limit) of devices that their memory sets, and places on them to C(avoid).
+    - The hosts that may receive as C(targets), with the C(capacity) of hosts and guests, to which scarce memory is added, and places to C(avoid).
     - What else an operator should know as C(notes).
   returned: after the step C(check)
   type: dict

@@ -32,9 +32,14 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.info impor
     ArrivalInfo,
     DiskInfo,
     GuestInfo,
+    HostInfo,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.logs import is_guest_name
-from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.memory import device_limit
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.memory import (
+    Capacity,
+    Coming,
+    with_memory,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.misfits import (
     Arrival,
     Misfit,
@@ -46,6 +51,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.move impor
     why_not_retargeted,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.multifd import Multifd
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Conditions
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.summary import first_of
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import NotRequired, Sentence
 
@@ -90,13 +96,13 @@ class Place(t.TypedDict):
 class Checks(t.TypedDict):
     """Which guests may be planned for and which stay, where the former may go, and what else an operator must know.
 
-    ``limit`` is how many devices each host may receive, where that is less than all of them.
+    ``capacity`` is what beside devices the hosts have and the guests take: what was stated, and memory where it is scarce.
     """
 
     chosen: list[Guest]
     left: list[Guest]
     targets: list[str]
-    limit: dict[str, int]
+    capacity: Capacity
     avoid: list[Place]
     notes: list[Sentence]
 
@@ -108,7 +114,8 @@ class Case:
     ``asked`` is what libvirt answered when it was asked for these guests alone: on their own hosts with QEMU's word where
     ``asks_qemu``, and on possible targets with what these lack for them. ``targets`` are the hosts that may receive, by default
     all that are not in ``drain``. ``options`` are those of ``virsh migrate``. ``uris`` are those by which targets are reached.
-    ``places`` are those of guests, by host and UUID, among the arriving ones that targets were asked about.
+    ``places`` are those of guests, by host and UUID, among the arriving ones that targets were asked about. ``stated`` has the
+    ``capacity`` that an operator knows of, and what is to be ``spare``.
     """
 
     fleet: Fleet
@@ -123,6 +130,7 @@ class Case:
     uris: t.Mapping[str, str] = field(default_factory=dict)
     multifd: Multifd = field(default_factory=Multifd)
     places: t.Mapping[tuple[str, str], int] = field(default_factory=dict)
+    stated: Conditions = field(default_factory=Conditions)
 
     @property
     def copies_disks(self) -> bool:
@@ -190,26 +198,11 @@ def check_migration(case: Case) -> Checks:
     fitting = _fit(case, [guest for guest in going if guest["kinds"]], possible)
     planned = [guest for guest in fitting.guests if not guest["reason"]]
     chosen = [*planned, *(guest for guest in going if not guest["kinds"])]
-    limited = {
-        host: found
-        for host in fitting.targets
-        if (there := case.hosts[host].info) is not None
-        and (
-            found := device_limit(
-                there, [info for guest in fitting.going_to(host) if (info := case.info(guest))]
-            )
-        )
-    }
     ends = [guest["host"] or "" for guest in chosen], fitting.targets if chosen else ()
     notes = [
         *_hosts_left_out(case.guests, case.hosts),
         *fitting.notes,
         *_not_known(case, chosen, fitting.targets),
-        *(
-            f"{host} receives {found.devices} devices at most: it has {found.free} KiB of {found.source} free, and the guests need"
-            f" {found.needed} together; free some there for more"
-            for host, found in limited.items()
-        ),
         *(
             f"{host} is no target: it is none of the hosts of the play that answer"
             for host in case.targets or ()
@@ -225,13 +218,20 @@ def check_migration(case: Case) -> Checks:
         chosen=chosen,
         left=[guest for guest in checked if guest["reason"]],
         targets=fitting.targets,
-        limit={host: found.devices for host, found in limited.items()},
+        capacity=with_memory(
+            case.stated, fitting.coming(case), host_infos(case, fitting.targets)
+        ),
         avoid=[
             *parents_to_avoid(case.fleet, {host: case.hosts[host] for host in fitting.targets}),
             *fitting.refusals(),
         ],
         notes=notes,
     )
+
+
+def host_infos(case: Case, hosts: t.Iterable[str]) -> dict[str, HostInfo]:
+    """Return what libvirt says that these hosts have for guests."""
+    return {host: info for host in hosts if (info := case.hosts[host].info) is not None}
 
 
 def possible_targets(
@@ -261,6 +261,14 @@ def parents_to_avoid(fleet: Fleet, hosts: t.Mapping[str, LibvirtHost]) -> list[P
 # --- where guests fit ---
 
 
+def names_in_plan(case: Case, guest: Guest) -> tuple[str, ...]:
+    """Return by what a plan's conditions may name a guest: its UUID alone, unless a process of it that holds devices does not tell it."""
+    there = case.fleet.hosts.get(guest["host"] or "")
+    held = [each.in_use for each in (there.devices if there is not None else ())]
+    nameless = any(each and each.name == guest["vm"] and each.uuid is None for each in held)
+    return tuple(filter(None, [guest["uuid"], guest["vm"] if nameless else None]))
+
+
 @dataclass(slots=True)
 class _Fitting:
     """The hosts that are targets, of the guests those that stay with the reason, and who may not go to which target.
@@ -273,12 +281,13 @@ class _Fitting:
     guests: list[Guest] = field(default_factory=list)
     notes: list[Sentence] = field(default_factory=list)
 
-    def going_to(self, host: str) -> list[Guest]:
-        """Return the guests that may go to a target."""
+    def coming(self, case: Case) -> list[Coming]:
+        """Return the guests that go, with the targets to which they may not go."""
         return [
-            guest
+            Coming(info, names_in_plan(case, guest), barred)
             for number, guest in enumerate(self.guests)
-            if not guest["reason"] and guest["host"] != host and number not in self.lacking[host]
+            if not guest["reason"] and (info := case.info(guest)) is not None
+            for barred in [{str(guest["host"]), *(h for h in self.targets if number in self.lacking[h])}]
         ]
 
     def refusals(self) -> list[Place]:

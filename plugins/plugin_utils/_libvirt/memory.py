@@ -4,17 +4,37 @@
 
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
-"""Memory: what guests need, what hosts have free, and how many devices a host may receive for all of them to fit. Pure."""
+"""Memory: what guests need, what hosts have free, and both as the condition ``capacity`` of a plan. Pure.
+
+Ordinary memory is a resource of its own, and so are the huge pages of each size. Guests may share pages of several sizes: a
+guest that names none takes whichever size is the default of its host, and one that names several does not say how much of
+each. All fit where, of any sizes, those that can take no others need no more than is free of these together (Gale, 1957). So
+each set of sizes that may be short is a resource, too.
+"""
 
 from __future__ import annotations
 
 import typing as t
-from fractions import Fraction
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.info import (
     GuestInfo,
     HostInfo,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Conditions
+
+# How the names of these resources begin.
+_UNIT = "KiB of "
+# The sizes of huge pages that Linux may have, in KiB.
+_SIZES = frozenset(1 << power for power in range(2, 25))
+# Stands for whichever size is the default of a host.
+_DEFAULT = 0
+# So many different sets of several sizes are told apart.
+_MOST_MIXED = 3
+# More than any host has, and no more than a condition takes.
+_MOST_KIB = 1 << 50
+
+_Sizes = frozenset[int]
+Capacity = dict[str, dict[str, dict[str, int]]]
 
 
 class Need(t.NamedTuple):
@@ -46,39 +66,168 @@ def free(host: HostInfo, sizes: t.Collection[int]) -> int:
     return sum(each["free"] for each in host["memory"]["huge_pages"] if each["size"] in sizes)
 
 
-class DeviceLimit(t.NamedTuple):
-    """How many devices a host may receive, as it has no more than ``free`` of the ``needed`` KiB of a ``source``."""
-
-    devices: int
-    source: str
-    free: int
-    needed: int
+# --- as a condition of a plan ---
 
 
-def device_limit(host: HostInfo, guests: t.Sequence[GuestInfo]) -> DeviceLimit | None:
-    """Return how many devices ``host`` may receive so that whichever of ``guests`` come with them fit into its memory.
+class Coming(t.NamedTuple):
+    """A guest that is to move: by which ``names`` a plan's facts have it, and the hosts to which it may not go."""
 
-    ``None`` where all of them do. It is the greatest number for which the fractional knapsack of the guests by memory per
-    device (Dantzig, 1957) needs no more than what is free: no choice of guests with so many devices needs more.
+    info: GuestInfo
+    names: tuple[str, ...]
+    barred: t.Collection[str] = ()
+
+
+def with_memory(
+    stated: Conditions,
+    guests: t.Sequence[Coming],
+    hosts: t.Mapping[str, HostInfo],
+    only_scarce: bool = True,
+) -> Capacity:
+    """Return the ``capacity`` that was ``stated``, with the memory of ``hosts`` and that of the ``guests`` that are to go there.
+
+    Of a resource that was stated as well, the greater demand and the lesser supply hold. If ``only_scarce``, what each host has
+    enough of for all guests that may come is left out: it takes no part in the plan.
     """
-    found = None
-    needs = [(need(guest, host), max(1, len(guest["devices"]))) for guest in guests]
-    for sizes in dict.fromkeys(needed.sizes for needed, _devices in needs):
-        loads = [(each.kib, devices) for each, devices in needs if each.sizes == sizes]
-        there, together = free(host, sizes), sum(kib for kib, _devices in loads)
-        if together > there:
-            source = Need(0, sizes).source
-            here = DeviceLimit(_devices_within(there, loads), source, there, together)
-            found = here if found is None or here.devices < found.devices else found
+    wanted = _wanted([each.info for each in guests], hosts.values())
+    pools = {_name(sizes): sizes for sizes in _counted_together(wanted)}
+    free_of = {
+        host: {name: _within(_free(info, sizes)) for name, sizes in pools.items()}
+        for host, info in hosts.items()
+    }
+    needs = [
+        {name: _within(each.info["memory"]) for name, pool in pools.items() if _needs(sizes, pool)}
+        for each, sizes in zip(guests, wanted, strict=True)
+    ]
+    names = {*pools}
+    if only_scarce:
+        names &= {*stated.spare, *_scarce(stated, guests, needs, free_of)}
+    return _combined(stated, guests, [_part(each, names) for each in needs], free_of, names)
+
+
+def without_memory(capacity: t.Mapping[str, t.Any]) -> Capacity:
+    """Return a plan's ``capacity`` without what ``with_memory`` has put in, which was so then."""
+    return {
+        side: {
+            owner: {name: each for name, each in amounts.items() if not name.startswith(_UNIT)}
+            for owner, amounts in owners.items()
+        }
+        for side, owners in capacity.items()
+    }
+
+
+def _wanted(guests: t.Iterable[GuestInfo], hosts: t.Iterable[HostInfo]) -> list[_Sizes | None]:
+    """Return the sizes of which each guest takes pages, none where it takes ordinary memory; ``None`` where no host has any of them.
+
+    Sets of sizes could be as many as guests, and those that are counted together many more. Of more than a few, the guests
+    are taken to have pages of the smallest size alone, which may be less than they could have.
+    """
+    there = _SIZES & {pool["size"] for host in hosts for pool in host["memory"]["huge_pages"]}
+    found = [_sizes(each, there) for each in guests]
+    mixed = sorted({each for each in found if each and len(each) > 1}, key=sorted)
+    narrowed = {*mixed[_MOST_MIXED:]}
+    return [frozenset([min(each)]) if each and each in narrowed else each for each in found]
+
+
+def _sizes(guest: GuestInfo, there: t.Collection[int]) -> _Sizes | None:
+    pages = guest["huge_pages"]
+    if pages is None:
+        return frozenset()
+    return frozenset(pages).intersection(there) or None if pages else frozenset([_DEFAULT])
+
+
+def _counted_together(wanted: t.Iterable[_Sizes | None]) -> list[_Sizes]:
+    """Return the sets of sizes that may be short while no part of them is: what guests want, and all that overlap as one."""
+    sets = {each for each in wanted if each is not None}
+    stated = {each for each in sets if each and _DEFAULT not in each}
+    found, new = {*stated}, stated
+    while new:
+        new = {one | other for one in new for other in stated if one & other} - found
+        found |= new
+    default = frozenset([_DEFAULT])
+    if default in sets:
+        # On some host it is one of the others.
+        found |= {default, *(each | default for each in found)}
+    return sorted(found | sets, key=sorted)
+
+
+def _needs(wanted: _Sizes | None, pool: _Sizes) -> bool:
+    """Return whether a guest that wants these sizes can take no others than those of ``pool``."""
+    return wanted is not None and bool(wanted) == bool(pool) and wanted <= pool
+
+
+def _name(sizes: _Sizes) -> str:
+    stated = " and ".join(map(str, sorted(sizes - {_DEFAULT})))
+    words = [f"{stated} KiB"] if stated else []
+    words += ["the default size"] if _DEFAULT in sizes else []
+    return f"{_UNIT}huge pages of {' and '.join(words)}" if words else f"{_UNIT}memory"
+
+
+def _free(host: HostInfo, sizes: _Sizes) -> int:
+    default = host["memory"]["default_huge_page"]
+    return free(host, {default if each == _DEFAULT else each for each in sizes})
+
+
+def _within(kib: int) -> int:
+    """Return an amount as a condition takes it, whatever a host says."""
+    return min(max(0, kib), _MOST_KIB)
+
+
+def _scarce(
+    stated: Conditions,
+    guests: t.Sequence[Coming],
+    needs: t.Sequence[t.Mapping[str, int]],
+    free_of: t.Mapping[str, t.Mapping[str, int]],
+) -> set[str]:
+    """Return of what some host has less than all guests need together that may come to it."""
+    together = {name: sum(each.get(name, 0) for each in needs) for each in needs for name in each}
+    return {
+        name
+        for host, amounts in free_of.items()
+        for name, kib in amounts.items()
+        # Most hosts have enough for all.
+        if together.get(name, 0) > kib - stated.spare_of(name)
+        if sum(
+            each.get(name, 0)
+            for guest, each in zip(guests, needs, strict=True)
+            if host not in guest.barred
+        )
+        > kib - stated.spare_of(name)
+    }
+
+
+def _combined(
+    stated: Conditions,
+    guests: t.Sequence[Coming],
+    needs: t.Sequence[t.Mapping[str, int]],
+    free_of: t.Mapping[str, t.Mapping[str, int]],
+    names: t.Collection[str],
+) -> Capacity:
+    """Return what was ``stated`` with what guests need of these ``names``, and hosts have free."""
+    found = {
+        side: {owner: {**amounts} for owner, amounts in owners.items()}
+        for side, owners in stated.capacity.items()
+    }
+    if not any(needs):
+        return found
+    supply, demand = found.setdefault("hosts", {}), found.setdefault("guests", {})
+    for host, amounts in free_of.items():
+        there = supply.setdefault(host, {})
+        for name in names:
+            # Where it was stated of some hosts, of the others it is not.
+            if name in there or name not in stated.resources():
+                there[name] = min(amounts[name], there.get(name, amounts[name]))
+    for guest, taken in zip(guests, needs, strict=True):
+        as_stated = stated.needs_of(guest.info["name"], guest.info["uuid"])
+        for name in guest.names if taken else ():
+            # Guests may share a name: the greatest of them counts for all.
+            demand[name] = _greatest(demand.get(name, {}), as_stated, taken)
     return found
 
 
-def _devices_within(free_kib: int, loads: t.Sequence[tuple[int, int]]) -> int:
-    """Return with how many devices no choice of guests, each of so much memory and so many devices, needs more than is free."""
-    count, used = 0, Fraction(0)
-    for kib, devices in sorted(loads, key=lambda load: Fraction(*load), reverse=True):
-        per_device = Fraction(kib, devices)
-        if used + kib > free_kib:
-            return count + int((free_kib - used) / per_device)
-        count, used = count + devices, used + kib
-    return count
+def _greatest(*amounts: t.Mapping[str, int]) -> dict[str, int]:
+    names = sorted({name for each in amounts for name in each})
+    return {name: max(each.get(name, 0) for each in amounts) for name in names}
+
+
+def _part(amounts: t.Mapping[str, int], names: t.Collection[str]) -> dict[str, int]:
+    return {name: kib for name, kib in amounts.items() if name in names}

@@ -10,19 +10,22 @@
 from __future__ import annotations
 
 import typing as t
-from collections import defaultdict
+from collections import Counter, defaultdict
+from dataclasses import replace
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.checks import (
     Case,
+    host_infos,
     missing_on,
+    names_in_plan,
     shown_misfits,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests import Guest
-from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.info import (
-    GuestInfo,
-    HostInfo,
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.info import GuestInfo
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.memory import (
+    Coming,
+    with_memory,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.memory import free, need
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.summary import first_of
 
 # A guest by its host and name.
@@ -42,18 +45,19 @@ def place_without_devices(
     targets: t.Sequence[str],
     planned: t.Mapping[Key, str],
 ) -> Places:
-    """Return where ``guests`` go among ``targets``, whose memory those that are ``planned`` to come there have first.
+    """Return where ``guests`` go among ``targets``, whose memory, and what else was stated, those that are ``planned`` to come have first.
 
     The greatest are placed first, each on the first host that lacks nothing for it and has the memory (first fit decreasing,
     Johnson 1973).
     """
     known = {key_of(guest): guest for guest in case.guests}
-    room = _Memory(case)
+    guests = [*guests]
+    coming = [known[key] for key in planned if key in known]
+    room = _Left(case, [*coming, *guests], targets)
     names = {(target, vm) for (_host, vm), target in planned.items()}
     for key, target in planned.items():
-        info = case.info(known[key]) if key in known else None
-        if info is not None:
-            room.take(target, info)
+        if key in known:
+            room.take(target, known[key])
     places = Places({}, {})
     infos = [(case.info(guest), guest) for guest in guests]
     for info, guest in sorted(infos, key=lambda each: (-_kib(each[0]), *key_of(each[1]))):
@@ -68,7 +72,7 @@ def place_without_devices(
             lacking = "; ".join(first_of(why, "reason")) or "there is none but its own"
             places.reasons[key_of(guest)] = f"no host can take it: {lacking}"
         else:
-            room.take(host, info)
+            room.take(host, guest)
             names.add((host, guest["vm"]))
             places.targets[key_of(guest)] = host
     return places
@@ -88,7 +92,7 @@ def _first_fit(
     guest: Guest,
     info: GuestInfo | None,
     targets: t.Iterable[str],
-    room: _Memory,
+    room: _Left,
 ) -> tuple[str | None, list[str]]:
     """Return the first of ``targets`` that can take a guest, or ``None`` and what each of them lacks."""
     if info is None:
@@ -98,39 +102,42 @@ def _first_fit(
         if host == guest["host"]:
             continue
         missing = shown_misfits(host, missing_on(case, guest, host))
-        short = missing or room.shortage(host, info)
+        short = missing or [*room.shortage(host, guest)]
         if not short:
             return host, []
         lacking += short
     return None, lacking
 
 
-class _Memory:
-    """The memory that hosts have left, by what it is taken from."""
+class _Left:
+    """What hosts have left of what guests take beside devices."""
 
-    def __init__(self, case: Case) -> None:
-        self._case = case
-        self._taken: dict[tuple[str, tuple[int, ...]], int] = defaultdict(int)
-
-    def shortage(self, host: str, guest: GuestInfo) -> list[str]:
-        """Return what a host has too little of for a guest, nothing where it has enough, or does not say."""
-        there = self._there(host)
-        if there is None:
-            return []
-        needed = need(guest, there)
-        left = max(0, free(there, needed.sizes) - self._taken[host, needed.sizes])
-        if needed.kib <= left:
-            return []
-        return [
-            f"{host} has {left} KiB of {needed.source} left, and it needs {needed.kib}; free some there"
+    def __init__(self, case: Case, guests: t.Iterable[Guest], targets: t.Iterable[str]) -> None:
+        coming = [
+            Coming(info, names_in_plan(case, each)) for each in guests if (info := case.info(each))
         ]
+        capacity = with_memory(
+            case.stated, coming, host_infos(case, targets), only_scarce=False
+        )
+        self._conditions = replace(case.stated, capacity=capacity)
+        self._taken: dict[str, Counter[str]] = defaultdict(Counter)
 
-    def take(self, host: str, guest: GuestInfo) -> None:
-        """Let a guest have its memory on a host."""
-        there = self._there(host)
-        if there is not None:
-            needed = need(guest, there)
-            self._taken[host, needed.sizes] += needed.kib
+    def shortage(self, host: str, guest: Guest) -> t.Iterator[str]:
+        """Yield what a host has too little of for a guest, or is not said to have."""
+        there = self._conditions.capacity.get("hosts", {}).get(host, {})
+        for name, needed in self._needs(guest):
+            if needed and name not in there:
+                yield f"it is not stated how much {name} {host} has free, and it needs {needed}"
+                continue
+            left = max(0, there.get(name, 0) - self._taken[host][name])
+            spare = self._conditions.spare_of(name)
+            if needed and needed + spare > left:
+                kept = f" beside {spare} that is to be spare" if spare else ""
+                yield f"{host} has {left} {name} left, and it needs {needed}{kept}; free some there"
 
-    def _there(self, host: str) -> HostInfo | None:
-        return self._case.hosts[host].info if host in self._case.hosts else None
+    def take(self, host: str, guest: Guest) -> None:
+        """Let a guest have what it takes of a host."""
+        self._taken[host].update(dict(self._needs(guest)))
+
+    def _needs(self, guest: Guest) -> t.Iterable[tuple[str, int]]:
+        return sorted(self._conditions.needs_of(guest["vm"], guest["uuid"]).items())

@@ -74,6 +74,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.logs impor
     read_log,
     what_hosts_say,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.memory import without_memory
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.move import (
     LOST,
     MOVED,
@@ -234,7 +235,7 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
         "addresses": addresses,
         "avoid": listed("avoid", options.get("avoid")) or [],
         "apart": _apart(options, earlier),
-        "limit": options.get("limit"),
+        **_stated(options, earlier),
         "ask_qemu": bool(options["ask_qemu"]),
         "other_guests": one_of("other_guests", str(options["other_guests"]), OTHER_GUESTS),
         "record_file": record_file,
@@ -260,6 +261,17 @@ def _apart(options: t.Mapping[str, t.Any], earlier: t.Any) -> list[t.Any]:
     if given is None and earlier is not None:
         return [*conditions_of(earlier).get("apart", ())]
     return given or []
+
+
+def _stated(options: t.Mapping[str, t.Any], earlier: t.Any) -> _Run:
+    """Return what is stated of capacity, else by the ``earlier`` plan; how much memory was free then, the hosts say anew."""
+    before = conditions_of(earlier) if earlier is not None else {}
+    before = {name: before[name] for name in ("capacity", "spare") if before.get(name)}
+    if "capacity" in before:
+        before["capacity"] = without_memory(before["capacity"])
+    given = {name: options.get(name) for name in ("capacity", "spare")}
+    stated = Conditions.parse(given, before)
+    return {"capacity": stated.capacity, "spare": stated.spare}
 
 
 def guests_of(plan: t.Any) -> dict[str, list[str]]:
@@ -613,6 +625,7 @@ def _case(run: _Run, hostvars: t.Any) -> Case:
         run["uris"],
         _multifd(run),
         {(host, uuid): place for place, (host, uuid) in enumerate(run["places"])},
+        Conditions(capacity=run["capacity"], spare=run["spare"]),
     )
 
 
@@ -647,7 +660,6 @@ def check(run: _Run, hostvars: t.Any) -> _Run:
         "sources": [guest["device"] for guest in checks["chosen"] if guest["device"]],
         "avoid": [*checks["avoid"], *run["avoid"]],
         "apart": [*run["apart"], *_of_one_name(checks["chosen"])],
-        "limit": _limit(run["limit"], checks["limit"], checks["targets"]),
         "taking_part": taking_part,
     }
 
@@ -666,16 +678,6 @@ def _of_one_name(guests: t.Iterable[Guest]) -> list[list[str]]:
     """Return the names that several guests with devices have, each as a group: libvirt on no host has two guests of one name."""
     names = Counter(guest["vm"] for guest in guests if guest["kinds"])
     return [[name] for name, times in sorted(names.items()) if times > 1]
-
-
-def _limit(given: t.Any, found: t.Mapping[str, int], targets: t.Iterable[str]) -> dict[str, int]:
-    """Return how many devices each host may receive: the least of what an operator and the checks say of it."""
-    conditions = Conditions.parse({"limit": given})
-    limits = {
-        host: [each for each in (conditions.limit_of(host), found.get(host)) if each is not None]
-        for host in targets
-    }
-    return {host: min(each) for host, each in limits.items() if each}
 
 
 def order(run: _Run, hostvars: t.Any) -> _Run:

@@ -11,6 +11,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.checks imp
     Case,
     check_guests,
     check_migration,
+    names_in_plan,
     parents_to_avoid,
     possible_targets,
     shortcomings,
@@ -295,7 +296,7 @@ def checked(guests, **hosts):
 def test_hosts_that_lack_nothing_are_targets():
     checks = checked([guest_info()])
     assert checks["targets"] == ["b", "c"]
-    assert checks["limit"] == {}
+    assert checks["capacity"] == {}
     assert checks["notes"] == []
 
 
@@ -397,7 +398,7 @@ def test_a_guest_that_may_not_come_takes_no_memory():
     guests = [guest_info(f"vm-{n}", UUIDS[n], memory=4, networks=["x"] * n) for n in range(2)]
     small = host_info(memory={"free": 4, "default_huge_page": 0, "huge_pages": []})
     checks = checked(guests, b={"host": small}, c={"host": host_info(networks=["x"])})
-    assert checks["limit"] == {}
+    assert checks["capacity"] == {}
 
 
 def test_memory_is_planned_for_all_guests_together():
@@ -405,10 +406,18 @@ def test_memory_is_planned_for_all_guests_together():
     small = host_info(memory={"free": 9, "default_huge_page": 0, "huge_pages": []})
     checks = checked(guests, b={"host": small})
     assert checks["targets"] == ["b", "c"]
-    assert checks["limit"] == {"b": 2}
-    assert checks["notes"] == [
-        "b receives 2 devices at most: it has 9 KiB of memory free, and the guests need 12 together; free some there for more"
-    ]
+    memory = "KiB of memory"
+    assert checks["capacity"] == {
+        "hosts": {"b": {memory: 9}, "c": {memory: 1 << 20}},
+        "guests": {UUIDS[number]: {memory: 4} for number in range(3)},
+    }
+
+
+def test_a_guest_goes_by_its_name_where_the_facts_do_not_tell_its_uuid():
+    for told, names in (({"uuid": UUID}, (UUID,)), ({}, (UUID, "vm-17"))):
+        held = device(UUIDS[1], vm="vm-17", pid=7)
+        fleet = read_fleet({"a": host([{**held, "in_use": held["in_use"] | told}])})
+        assert names_in_plan(case([], {}, fleet=fleet), guest()) == names
 
 
 def test_a_guests_own_host_need_not_fit_it():

@@ -1,40 +1,61 @@
 # SPDX-FileCopyrightText: 2026 vfio.migration contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Memory: what guests need, what hosts have, and how many devices fit."""
+"""Memory: what guests need, what hosts have, and what a plan makes of both."""
 
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 
 import pytest
+from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.memory import (
-    DeviceLimit,
+    Coming,
     Need,
-    device_limit,
     free,
     need,
+    with_memory,
+    without_memory,
 )
-from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Conditions
+from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, host, vf
 from ansible_collections.vfio.migration.tests.unit.libvirt_answers import guest_info, host_info
 from hypothesis import given
 from hypothesis import strategies as st
 
 GIB = 1 << 20
+MEMORY = "KiB of memory"
 
 
-def host_with(kib: int, **pages: int):
+def host_with(kib: int, default: int = 2048, **pages: int):
     """Return a host with so much memory free, and so much of huge pages by their size, ``p2048`` for one."""
     pools = [{"size": int(name[1:]), "free": amount} for name, amount in pages.items()]
-    return host_info(memory={"free": kib, "default_huge_page": 2048, "huge_pages": pools})
+    return host_info(memory={"free": kib, "default_huge_page": default, "huge_pages": pools})
 
 
-def guest_with(kib: int, devices: int = 1, pages=None):
-    return guest_info(
-        memory=kib,
-        huge_pages=pages,
-        devices=[{"kind": "mdev", "id": uuid} for uuid in UUIDS[:devices]],
-    )
+def guest_with(kib: int, pages=None, number: int = 0):
+    return guest_info(f"vm-{number}", UUIDS[number], memory=kib, huge_pages=pages)
+
+
+def capacity_of(guests, hosts, stated=None, only_scarce=True, **barred):
+    """Return the capacity for ``guests``, amounts or amounts with sizes of pages, and ``hosts``; ``barred`` has hosts by guest."""
+    pairs = [each if isinstance(each, tuple) else (each, None) for each in guests]
+    coming = [
+        Coming(guest_with(kib, pages, number), (UUIDS[number],), barred.get(f"vm_{number}", ()))
+        for number, (kib, pages) in enumerate(pairs)
+    ]
+    conditions = Conditions.parse(stated or {})
+    return with_memory(conditions, coming, hosts, only_scarce)
+
+
+def overcommitted(capacity, placed):
+    """Return of what ``placed``, hosts of guests by UUID, takes more than there is."""
+    taken = Counter()
+    for uuid, target in placed.items():
+        for name, kib in capacity["guests"].get(uuid, {}).items():
+            taken[target, name] += kib
+    return {key for key, kib in taken.items() if kib > capacity["hosts"][key[0]][key[1]]}
 
 
 @pytest.mark.parametrize(
@@ -54,47 +75,199 @@ def test_memory_is_needed_and_looked_for_where_the_guest_takes_it(pages, needed,
     assert free(host, found.sizes) == there
 
 
-def test_where_all_guests_fit_there_is_no_limit():
-    assert device_limit(host_with(10), []) is None
-    assert device_limit(host_with(10), [guest_with(4), guest_with(6)]) is None
+# --- as a condition of a plan ---
 
 
-def test_guests_that_fit_one_by_one_and_not_together_limit_the_devices():
-    guests = [guest_with(4)] * 5
-    assert device_limit(host_with(11), guests) == DeviceLimit(
-        devices=2, source="memory", free=11, needed=20
+def test_what_is_enough_for_all_takes_no_part_in_the_plan():
+    assert capacity_of([], {"b": host_with(10)}) == {}
+    assert capacity_of([4, 6], {"b": host_with(10)}) == {}
+    # Who may not go to a host takes nothing there.
+    hosts = {"b": host_with(4), "c": host_with(10)}
+    assert capacity_of([4, 6], hosts, vm_1=["b"]) == {}
+    assert {*capacity_of([4, 6], hosts)["hosts"]} == {"b", "c"}
+    assert {*capacity_of([4, 6], hosts, vm_1=["b"], only_scarce=False)["hosts"]} == {"b", "c"}
+
+
+def test_scarce_memory_is_stated_of_hosts_and_guests():
+    assert capacity_of([4, 7], {"b": host_with(10), "c": host_with(90)}) == {
+        "hosts": {"b": {MEMORY: 10}, "c": {MEMORY: 90}},
+        "guests": {UUIDS[0]: {MEMORY: 4}, UUIDS[1]: {MEMORY: 7}},
+    }
+
+
+def test_each_kind_of_memory_is_a_resource_of_its_own():
+    guests = [4, (5, [2048]), (6, [1048576])]
+    found = capacity_of(guests, {"b": host_with(3, p2048=4, p1048576=5)})
+    assert found["hosts"] == {
+        "b": {MEMORY: 3, "KiB of huge pages of 2048 KiB": 4, "KiB of huge pages of 1048576 KiB": 5}
+    }
+    assert [{*each.values()} for each in found["guests"].values()] == [{4}, {5}, {6}]
+
+
+def test_pages_that_guests_share_are_counted_once():
+    # The default of b is the size that the other guest names.
+    hosts = {"b": host_with(0, p2048=10), "c": host_with(0, 1048576, p2048=10, p1048576=10)}
+    found = capacity_of([(10, []), (10, [2048])], hosts)
+    assert overcommitted(found, {UUIDS[0]: "b", UUIDS[1]: "b"})
+    assert not overcommitted(found, {UUIDS[0]: "c", UUIDS[1]: "c"})
+    # One of several sizes takes what the other leaves.
+    found = capacity_of(
+        [(10, [2048]), (10, [2048, 1048576])], {"b": host_with(0, p2048=10, p1048576=5)}
+    )
+    assert overcommitted(found, {UUIDS[0]: "b", UUIDS[1]: "b"}) == {
+        ("b", "KiB of huge pages of 2048 and 1048576 KiB")
+    }
+
+
+def test_what_was_stated_holds_as_well():
+    stated = {
+        "capacity": {
+            "hosts": {"b": {"cpus": 8, MEMORY: 9}, "d": {"cpus": 1}},
+            "guests": {"vm-0": {"cpus": 4, MEMORY: 5}, "other": {"cpus": 2}},
+        }
+    }
+    found = capacity_of([4, 7], {"b": host_with(10), "c": host_with(10)}, stated)
+    assert found["hosts"] == {
+        "b": {"cpus": 8, MEMORY: 9},
+        # It was not stated how much of it there is on c.
+        "c": {},
+        "d": {"cpus": 1},
+    }
+    assert found["guests"] == {
+        **stated["capacity"]["guests"],
+        UUIDS[0]: {"cpus": 4, MEMORY: 5},
+        UUIDS[1]: {MEMORY: 7},
+    }
+    assert without_memory(found)["guests"]["other"] == {"cpus": 2}
+    assert MEMORY not in str(without_memory(found))
+    # Where there is enough, what was stated is all.
+    assert capacity_of([4], {"b": host_with(10)}, stated) == stated["capacity"]
+
+
+def test_what_is_to_be_spare_makes_memory_scarce():
+    assert capacity_of([4], {"b": host_with(10)}) == {}
+    found = capacity_of([4], {"b": host_with(10)}, {"spare": {MEMORY: 7}})
+    assert found["hosts"] == {"b": {MEMORY: 10}}
+
+
+def test_of_guests_that_a_plan_cannot_tell_apart_the_greatest_counts():
+    coming = [Coming(guest_with(kib), ("web",)) for kib in (3, 8, 5)]
+    found = with_memory(Conditions(), coming, {"b": host_with(9)})
+    assert found["guests"] == {"web": {MEMORY: 8}}
+
+
+@pytest.mark.parametrize("kib", [-1, 1 << 80])
+def test_whatever_hosts_say_is_a_condition(kib):
+    found = capacity_of(
+        [kib, (kib, [kib, 3, 2048]), (1, [2048])], {"b": host_with(kib, kib, p2048=kib, p3=5)}
+    )
+    assert Conditions.parse({"capacity": found}).capacity == found
+    sizes = [1 << power for power in range(1, 60)]
+    pools = {f"p{size}": 1 for size in sizes}
+    guests = [(9, [*chosen]) for chosen in itertools.combinations(sizes[5:15], 2)][:9]
+    resources = {
+        name for each in capacity_of(guests, {"b": host_with(1, **pools)})["guests"].values()
+        for name in each
+    }
+    assert len(resources) <= 20
+
+
+SETS = [None, [], [2048], [1048576], [2048, 1048576], [64], [64, 2048]]
+
+
+def fit_by_trial(guests, there) -> bool:
+    """Return whether all guests get their memory, KiB by KiB, from the pools of one host."""
+    if not guests:
+        return True
+    (kib, pools), *others = guests
+    return any(
+        fit_by_trial(others, {**there, **{pool: there[pool] - n for pool, n in split}})
+        for split in _splits(kib, pools, there)
     )
 
 
-def test_each_kind_of_memory_counts_for_itself_and_the_tightest_decides():
-    guests = [guest_with(4)] * 3 + [guest_with(4, pages=[])] * 3
-    assert device_limit(host_with(12, p2048=12), guests) is None
-    found = device_limit(host_with(8, p2048=4), guests)
-    assert found == DeviceLimit(devices=1, source="huge pages of 2048 KiB", free=4, needed=12)
-
-
-def test_a_guest_counts_with_all_its_devices():
-    found = device_limit(host_with(10), [guest_with(8, devices=4), guest_with(6, devices=2)])
-    # Any two devices bring at most the one of 6; three could bring it and a part of the other.
-    assert found is not None
-    assert found.devices == 4
+def _splits(kib, pools, there):
+    if not pools:
+        return [()] if kib == 0 else []
+    first, *others = pools
+    return [
+        ((first, n), *rest)
+        for n in range(min(kib, there[first]) + 1)
+        for rest in _splits(kib - n, others, there)
+    ]
 
 
 @given(
-    st.integers(0, 40),
-    st.lists(st.tuples(st.integers(1, 20), st.integers(1, 4)), max_size=6),
+    st.lists(st.tuples(st.integers(1, 4), st.sampled_from(SETS)), min_size=1, max_size=4),
+    st.tuples(*[st.integers(0, 6)] * 4),
+    st.sampled_from([64, 2048, 1048576, 0]),
 )
-def test_whichever_guests_come_with_so_many_devices_fit(kib, loads):
-    guests = [guest_with(each, devices) for each, devices in loads]
-    found = device_limit(host_with(kib), guests)
-    most = sum(devices for _kib, devices in loads) if found is None else found.devices
-    for count in range(len(loads) + 1):
-        for some in itertools.combinations(loads, count):
-            if sum(devices for _kib, devices in some) <= most:
-                assert sum(each for each, _devices in some) <= kib
+def test_guests_fit_together_where_there_is_a_page_for_all_that_each_needs(guests, amounts, default):
+    there = dict(zip(["memory", 64, 2048, 1048576, 0], [*amounts, 0], strict=True))
+    pools = {f"p{size}": there[size] for size in (64, 2048, 1048576)}
+    found = capacity_of(guests, {"b": host_with(there["memory"], default, **pools)})
+    fit = not found or not overcommitted(found, {uuid: "b" for uuid in found["guests"]})
+    taken = [
+        (kib, ["memory"] if pages is None else pages or [default]) for kib, pages in guests
+    ]
+    assert fit == fit_by_trial(taken, there)
 
 
-@given(st.integers(0, 60), st.integers(1, 20), st.integers(1, 6))
-def test_of_equal_guests_as_many_come_as_fit(kib, each, count):
-    found = device_limit(host_with(kib), [guest_with(each)] * count)
-    assert (count if found is None else found.devices) == min(count, kib // each)
+# --- in a plan ---
+
+
+def planned(sizes, hosts, **asked):
+    """Return a plan that moves guests of these sizes from host s to ``hosts``, each of which has devices for all."""
+    moving = [vf(n, f"vm-{n}", pid=n + 1) for n in range(len(sizes))]
+    for number, each in enumerate(moving):
+        each["in_use"]["uuid"] = UUIDS[number]
+    facts = {"s": host(moving)} | {name: host([vf(n) for n in range(len(sizes))]) for name in hosts}
+    there = {name: host_with(kib) for name, kib in hosts.items()}
+    return migration_plan(facts, drain=["s"], capacity=capacity_of(sizes, there), **asked)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "hosts"),
+    [
+        ([900_000, *[100_000] * 7], {"b": 1_048_576, "c": 1_048_576}),
+        ([512, *[16] * 9], {"b": 600, "c": 16, "d": 48}),
+        ([6, 6, 5, 5, 4, 4], {"b": 15, "c": 15}),
+    ],
+)
+def test_guests_that_fit_have_their_places(sizes, hosts):
+    assert planned(sizes, hosts)["unplaced"] == []
+
+
+def test_who_has_no_memory_left_is_told_how_much_there_is():
+    plan = planned([6, 6], {"b": 10})
+    (left,) = plan["unplaced"]
+    (reason,) = [each["reason"] for each in left["reasons"] if each["code"] == "capacity"]
+    assert reason == "b has 4 of its KiB of memory left, and 6 is needed"
+
+
+def fits(sizes, hosts) -> bool:
+    return any(
+        all(
+            sum(kib for kib, there in zip(sizes, chosen, strict=True) if there == name) <= free
+            for name, free in hosts.items()
+        )
+        for chosen in itertools.product(hosts, repeat=len(sizes))
+    )
+
+
+@given(
+    st.lists(st.integers(1, 12), min_size=1, max_size=5),
+    st.lists(st.integers(0, 24), min_size=1, max_size=3),
+)
+def test_a_placement_that_there_is_is_found_or_nothing_is_said_to_be_proven(sizes, amounts):
+    hosts = dict(zip("bcd", amounts, strict=False))
+    plan = planned(sizes, hosts)
+    left = Counter(hosts)
+    for each in plan["placements"]:
+        left[each["target"]["host"]] -= sizes[int(each["vm"][3:])]
+    assert all(kib >= 0 for kib in left.values())
+    complete = not plan["unplaced"]
+    if fits(sizes, hosts):
+        assert complete or plan["status"] == "unproven"
+    else:
+        assert not complete

@@ -397,12 +397,34 @@ def test_where_no_guest_can_go_no_target_is_said_not_to_answer():
     assert run["checks"]["notes"] == []
 
 
-@pytest.mark.parametrize(
-    ("given", "limit"),
-    [(None, {"b": 1}), (5, {"a": 5, "b": 1}), ({"a": 3, "b": 0}, {"a": 3, "b": 0})],
-)
-def test_the_least_limit_of_devices_holds(given, limit):
-    assert migrating._limit(given, {"b": 1}, ["a", "b"]) == limit
+def test_what_is_stated_of_capacity_is_handed_on_with_the_memory():
+    hostvars = two_hosts()
+    memory = {"free": 1024, "default_huge_page": 2048, "huge_pages": []}
+    hostvars["b"]["migrate_libvirt_asked"]["host"] = host_info(memory=memory)
+    stated = {"hosts": {"b": {"cpus": 4}}, "guests": {"vm-17": {"cpus": 2}}}
+    options = {"guests": "vm-17", "targets": "b", "capacity": stated}
+    run = migrating.check(found_in(begun(**options), hostvars), hostvars)
+    assert run["checks"]["capacity"] == stated
+    run = begun(**options, spare={"KiB of memory": 1, "cpus": 1})
+    run = migrating.check(found_in(run, hostvars), hostvars)
+    capacity = run["checks"]["capacity"]
+    assert capacity["hosts"] == {"b": {"cpus": 4, "KiB of memory": 1024}}
+    # The facts do not tell the UUID.
+    taken = {"cpus": 2, "KiB of memory": 1024}
+    assert capacity["guests"] == {"vm-17": taken, UUIDS[5]: taken}
+    # The next run has what was stated from the plan, and asks the hosts for the rest.
+    earlier = {"conditions": {"capacity": capacity, "spare": {"cpus": 1}}}
+    earlier |= {"direction": "both", "policy": "pack"}
+    again = migrating._stated({}, earlier)
+    assert again["capacity"]["hosts"] == stated["hosts"]
+    assert again["capacity"]["guests"]["vm-17"] == {"cpus": 2}
+    assert again["spare"] == {"cpus": 1}
+    assert migrating._stated({"capacity": {}, "spare": {"cpus": 2}}, earlier) == {
+        "capacity": {},
+        "spare": {"cpus": 2},
+    }
+    with pytest.raises(FleetError, match="capacity has the key"):
+        begun(guests="vm-17", capacity={"host": {}})
 
 
 def test_options_that_copy_disks_reach_the_checks():
