@@ -37,7 +37,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.info impor
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.logs import is_guest_name
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.memory import (
     Capacity,
-    Coming,
+    ArrivingGuest,
     with_memory,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.misfits import (
@@ -218,9 +218,7 @@ def check_migration(case: Case) -> Checks:
         chosen=chosen,
         left=[guest for guest in checked if guest["reason"]],
         targets=fitting.targets,
-        capacity=with_memory(
-            case.stated, fitting.coming(case), host_infos(case, fitting.targets)
-        ),
+        capacity=with_memory(case.stated, fitting.coming(case), host_infos(case, fitting.targets)),
         avoid=[
             *parents_to_avoid(case.fleet, {host: case.hosts[host] for host in fitting.targets}),
             *fitting.refusals(),
@@ -261,12 +259,12 @@ def parents_to_avoid(fleet: Fleet, hosts: t.Mapping[str, LibvirtHost]) -> list[P
 # --- where guests fit ---
 
 
-def names_in_plan(case: Case, guest: Guest) -> tuple[str, ...]:
-    """Return by what a plan's conditions may name a guest: its UUID alone, unless a process of it that holds devices does not tell it."""
+def name_in_plan(case: Case, guest: Guest) -> str:
+    """Return by what a plan knows a guest from all others: its UUID, or its name where the facts have no UUID of it."""
     there = case.fleet.hosts.get(guest["host"] or "")
     held = [each.in_use for each in (there.devices if there is not None else ())]
-    nameless = any(each and each.name == guest["vm"] and each.uuid is None for each in held)
-    return tuple(filter(None, [guest["uuid"], guest["vm"] if nameless else None]))
+    unknown = any(each and each.name == guest["vm"] and each.uuid is None for each in held)
+    return guest["vm"] if unknown else guest["uuid"] or guest["vm"]
 
 
 @dataclass(slots=True)
@@ -281,13 +279,15 @@ class _Fitting:
     guests: list[Guest] = field(default_factory=list)
     notes: list[Sentence] = field(default_factory=list)
 
-    def coming(self, case: Case) -> list[Coming]:
+    def coming(self, case: Case) -> list[ArrivingGuest]:
         """Return the guests that go, with the targets to which they may not go."""
         return [
-            Coming(info, names_in_plan(case, guest), barred)
+            ArrivingGuest(info, name_in_plan(case, guest), barred)
             for number, guest in enumerate(self.guests)
             if not guest["reason"] and (info := case.info(guest)) is not None
-            for barred in [{str(guest["host"]), *(h for h in self.targets if number in self.lacking[h])}]
+            for barred in [
+                {str(guest["host"]), *(h for h in self.targets if number in self.lacking[h])}
+            ]
         ]
 
     def refusals(self) -> list[Place]:

@@ -69,17 +69,17 @@ def free(host: HostInfo, sizes: t.Collection[int]) -> int:
 # --- as a condition of a plan ---
 
 
-class Coming(t.NamedTuple):
-    """A guest that is to move: by which ``names`` a plan's facts have it, and the hosts to which it may not go."""
+class ArrivingGuest(t.NamedTuple):
+    """A guest that is to move: by which ``name`` or UUID a plan's facts have it, and the hosts to which it may not go."""
 
     info: GuestInfo
-    names: tuple[str, ...]
+    name: str
     barred: t.Collection[str] = ()
 
 
 def with_memory(
     stated: Conditions,
-    guests: t.Sequence[Coming],
+    guests: t.Sequence[ArrivingGuest],
     hosts: t.Mapping[str, HostInfo],
     only_scarce: bool = True,
 ) -> Capacity:
@@ -174,7 +174,7 @@ def _within(kib: int) -> int:
 
 def _scarce(
     stated: Conditions,
-    guests: t.Sequence[Coming],
+    guests: t.Sequence[ArrivingGuest],
     needs: t.Sequence[t.Mapping[str, int]],
     free_of: t.Mapping[str, t.Mapping[str, int]],
 ) -> set[str]:
@@ -197,7 +197,7 @@ def _scarce(
 
 def _combined(
     stated: Conditions,
-    guests: t.Sequence[Coming],
+    guests: t.Sequence[ArrivingGuest],
     needs: t.Sequence[t.Mapping[str, int]],
     free_of: t.Mapping[str, t.Mapping[str, int]],
     names: t.Collection[str],
@@ -218,9 +218,10 @@ def _combined(
                 there[name] = min(amounts[name], there.get(name, amounts[name]))
     for guest, taken in zip(guests, needs, strict=True):
         as_stated = stated.needs_of(guest.info["name"], guest.info["uuid"])
-        for name in guest.names if taken else ():
+        if taken:
             # Guests may share a name: the greatest of them counts for all.
-            demand[name] = _greatest(demand.get(name, {}), as_stated, taken)
+            known = demand.get(guest.name, {})
+            demand[guest.name] = _greatest(known, as_stated, taken)
     return found
 
 

@@ -17,13 +17,13 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.checks imp
     Case,
     host_infos,
     missing_on,
-    names_in_plan,
+    name_in_plan,
     shown_misfits,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests import Guest
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.info import GuestInfo
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.memory import (
-    Coming,
+    ArrivingGuest,
     with_memory,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.summary import first_of
@@ -114,11 +114,11 @@ class _Left:
 
     def __init__(self, case: Case, guests: t.Iterable[Guest], targets: t.Iterable[str]) -> None:
         coming = [
-            Coming(info, names_in_plan(case, each)) for each in guests if (info := case.info(each))
+            ArrivingGuest(info, name_in_plan(case, each))
+            for each in guests
+            if (info := case.info(each))
         ]
-        capacity = with_memory(
-            case.stated, coming, host_infos(case, targets), only_scarce=False
-        )
+        capacity = with_memory(case.stated, coming, host_infos(case, targets), only_scarce=False)
         self._conditions = replace(case.stated, capacity=capacity)
         self._taken: dict[str, Counter[str]] = defaultdict(Counter)
 

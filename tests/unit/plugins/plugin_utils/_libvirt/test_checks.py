@@ -11,7 +11,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.checks imp
     Case,
     check_guests,
     check_migration,
-    names_in_plan,
+    name_in_plan,
     parents_to_avoid,
     possible_targets,
     shortcomings,
@@ -414,10 +414,10 @@ def test_memory_is_planned_for_all_guests_together():
 
 
 def test_a_guest_goes_by_its_name_where_the_facts_do_not_tell_its_uuid():
-    for told, names in (({"uuid": UUID}, (UUID,)), ({}, (UUID, "vm-17"))):
+    for told, name in (({"uuid": UUID}, UUID), ({}, "vm-17")):
         held = device(UUIDS[1], vm="vm-17", pid=7)
         fleet = read_fleet({"a": host([{**held, "in_use": held["in_use"] | told}])})
-        assert names_in_plan(case([], {}, fleet=fleet), guest()) == names
+        assert name_in_plan(case([], {}, fleet=fleet), guest()) == name
 
 
 def test_a_guests_own_host_need_not_fit_it():

@@ -11,7 +11,7 @@ from collections import Counter
 import pytest
 from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.memory import (
-    Coming,
+    ArrivingGuest,
     Need,
     free,
     need,
@@ -42,7 +42,7 @@ def capacity_of(guests, hosts, stated=None, only_scarce=True, **barred):
     """Return the capacity for ``guests``, amounts or amounts with sizes of pages, and ``hosts``; ``barred`` has hosts by guest."""
     pairs = [each if isinstance(each, tuple) else (each, None) for each in guests]
     coming = [
-        Coming(guest_with(kib, pages, number), (UUIDS[number],), barred.get(f"vm_{number}", ()))
+        ArrivingGuest(guest_with(kib, pages, number), UUIDS[number], barred.get(f"vm_{number}", ()))
         for number, (kib, pages) in enumerate(pairs)
     ]
     conditions = Conditions.parse(stated or {})
@@ -151,7 +151,7 @@ def test_what_is_to_be_spare_makes_memory_scarce():
 
 
 def test_of_guests_that_a_plan_cannot_tell_apart_the_greatest_counts():
-    coming = [Coming(guest_with(kib), ("web",)) for kib in (3, 8, 5)]
+    coming = [ArrivingGuest(guest_with(kib), "web") for kib in (3, 8, 5)]
     found = with_memory(Conditions(), coming, {"b": host_with(9)})
     assert found["guests"] == {"web": {MEMORY: 8}}
 
@@ -166,7 +166,8 @@ def test_whatever_hosts_say_is_a_condition(kib):
     pools = {f"p{size}": 1 for size in sizes}
     guests = [(9, [*chosen]) for chosen in itertools.combinations(sizes[5:15], 2)][:9]
     resources = {
-        name for each in capacity_of(guests, {"b": host_with(1, **pools)})["guests"].values()
+        name
+        for each in capacity_of(guests, {"b": host_with(1, **pools)})["guests"].values()
         for name in each
     }
     assert len(resources) <= 20
@@ -202,14 +203,14 @@ def _splits(kib, pools, there):
     st.tuples(*[st.integers(0, 6)] * 4),
     st.sampled_from([64, 2048, 1048576, 0]),
 )
-def test_guests_fit_together_where_there_is_a_page_for_all_that_each_needs(guests, amounts, default):
+def test_guests_fit_together_where_there_is_a_page_for_all_that_each_needs(
+    guests, amounts, default
+):
     there = dict(zip(["memory", 64, 2048, 1048576, 0], [*amounts, 0], strict=True))
     pools = {f"p{size}": there[size] for size in (64, 2048, 1048576)}
     found = capacity_of(guests, {"b": host_with(there["memory"], default, **pools)})
     fit = not found or not overcommitted(found, {uuid: "b" for uuid in found["guests"]})
-    taken = [
-        (kib, ["memory"] if pages is None else pages or [default]) for kib, pages in guests
-    ]
+    taken = [(kib, ["memory"] if pages is None else pages or [default]) for kib, pages in guests]
     assert fit == fit_by_trial(taken, there)
 
 
