@@ -18,6 +18,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests imp
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.without_devices import (
     place_without_devices,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Conditions
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host
 from ansible_collections.vfio.migration.tests.unit.libvirt_answers import (
     guest_info,
@@ -33,10 +34,11 @@ def receiving(kib, **changes):
     return read_host(libvirt_info(host=host_info(memory=memory, **changes)))
 
 
-def placed(sizes, rooms, planned=(), **info):
+def placed(sizes, rooms, planned=(), stated=None, pages=None, **info):
     """Return the targets of guests of these sizes in KiB on a, and why others have none, where hosts have so much room.
 
-    ``planned`` are sizes of guests with devices that are to come to the first host.
+    ``planned`` are sizes of guests with devices that are to come to the first host, with huge ``pages`` of these sizes.
+    ``stated`` is what an operator knows of capacity.
     """
     plain = [
         guest_info(
@@ -45,7 +47,12 @@ def placed(sizes, rooms, planned=(), **info):
         for number, kib in enumerate(sizes)
     ]
     fixed = [
-        guest_info(f"gpu-{number}", f"00000000-0000-4000-9000-{number:012}", memory=kib)
+        guest_info(
+            f"gpu-{number}",
+            f"00000000-0000-4000-9000-{number:012}",
+            memory=kib,
+            huge_pages=pages,
+        )
         for number, kib in enumerate(planned)
     ]
     hosts = {"a": read_host(libvirt_info(*plain, *fixed))}
@@ -67,7 +74,7 @@ def placed(sizes, rooms, planned=(), **info):
             for each in fixed
         ),
     ]
-    case = Case(fleet, known, hosts, hosts, drain=["a"])
+    case = Case(fleet, known, hosts, hosts, drain=["a"], stated=Conditions.parse(stated or {}))
     coming = {("a", each["name"]): next(iter(rooms)) for each in fixed}
     return place_without_devices(case, guests, [*rooms], coming)
 
@@ -106,6 +113,31 @@ def test_huge_pages_are_counted_by_themselves():
     assert len(places.targets) == 1
     (why,) = places.reasons.values()
     assert "of huge pages of 2048 KiB left" in why
+
+
+def test_pages_of_the_default_size_are_those_of_that_size():
+    places = placed([4], {"b": 6, "c": 6}, planned=[3], pages=[2048], huge_pages=[])
+    assert places.targets == {("a", "vm-0"): "c"}
+    places = placed([4], {"b": 6}, planned=[3], pages=[2048], huge_pages=[])
+    (why,) = places.reasons.values()
+    assert "b has 3 KiB of huge pages of 2048 KiB and the default size left, and it needs 4" in why
+
+
+def test_what_an_operator_states_holds_for_them_too():
+    taken = {"vm-0": {"cpus": 4}, "gpu-0": {"cpus": 3}}
+    stated = {"hosts": {"b": {"cpus": 6}, "c": {"cpus": 4}}, "guests": taken}
+    places = placed([1], {"b": 9, "c": 9}, planned=[1], stated={"capacity": stated})
+    assert places.targets == {("a", "vm-0"): "c"}
+    places = placed(
+        [1],
+        {"b": 9, "c": 9, "d": 9},
+        planned=[1],
+        stated={"capacity": stated, "spare": {"cpus": 1}},
+    )
+    why = places.reasons["a", "vm-0"]
+    assert "b has 3 cpus left, and it needs 4 beside 1 that is to be spare" in why
+    assert "c has 4 cpus left, and it needs 4 beside 1 that is to be spare" in why
+    assert "it is not stated how much cpus d has free, and it needs 4" in why
 
 
 @given(
