@@ -23,6 +23,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.record imp
 from ansible_collections.vfio.migration.tests.playbooks.simulated_fleet import PROGRAM, Fleet, shown
 from ansible_collections.vfio.migration.tests.unit.domains import hostdev
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS
+from ansible_collections.vfio.migration.tests.unit.libvirt_answers import host_info
 
 # Names that are values of other types, too.
 OLD, BROKEN = "True", "[1, 2]"
@@ -329,6 +330,55 @@ def test_a_host_without_guests_is_drained_already(tmp_path):
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "there is nothing to move" in ended.stdout
     assert fleet.guests() == {"vm-1": "a"}
+
+
+def test_memory_and_what_is_stated_of_capacity_hold_for_all_guests_of_the_plan(tmp_path):
+    sizes = {"vm-1": 900_000, "vm-2": 600_000, "vm-3": 600_000, "vm-4": 100_000}
+    fleet = Fleet(
+        tmp_path,
+        "abc",
+        {
+            name: {"host": "a", "uuid": UUIDS[4 + n], "device": UUIDS[n], "info": {"memory": kib}}
+            for n, (name, kib) in enumerate(sizes.items(), 1)
+        },
+    )
+    options = {
+        "migrate_libvirt_drain": "a",
+        "prepare_capacity": {
+            "hosts": {"b": {"cpus": 1}, "c": {"cpus": 4}},
+            "guests": {"vm-1": {"cpus": 2}},
+        },
+    }
+    ended = fleet.play("vfio.migration.migrate_libvirt", options, arguments=["--check"])
+    said = shown(ended.stdout, "Show the outcome")
+    # Of vm-2 and vm-3 one stays, or else both go to b and c, and vm-1 stays.
+    assert sum("would move" in each for each in said) == 3, ended.stdout + ended.stderr
+    assert "vm-4 would move from a to" in str(said)
+    assert re.search(r"[bc] has [0-9]+ of its KiB of memory left, and [69]00000 is needed", str(said))
+    assert "vm-1 would move from a to b" not in said
+
+
+@pytest.mark.parametrize("extra", [False, True])
+def test_what_the_checks_and_an_operator_avoid_hold_both(tmp_path, extra):
+    guests = {
+        "vm-1": {"host": "a", "uuid": UUIDS[5], "device": UUIDS[1], "info": {"networks": ["n"]}},
+        "vm-2": {"host": "a", "uuid": UUIDS[6], "device": UUIDS[2]},
+    }
+    fleet = Fleet(tmp_path, "abc", guests)
+    # On c there is no such network.
+    fleet.lie("b", keys={"host": host_info(networks=["n"])})
+    avoided = {"prepare_avoid": [{"host": "b", "problem": "old"}]}
+    options = {"migrate_libvirt_drain": "a", **({} if extra else avoided)}
+    ended = fleet.play(
+        "vfio.migration.migrate_libvirt",
+        options,
+        # What is given with -e no playbook can change.
+        extra=json.dumps(avoided) if extra else "",
+        arguments=["--check"],
+    )
+    said = shown(ended.stdout, "Show the outcome")
+    assert "vm-2 would move from a to c" in said, ended.stdout + ended.stderr
+    assert "vm-1 stays on a:" in said
 
 
 WITH_AND_WITHOUT = {
