@@ -354,7 +354,9 @@ def test_memory_and_what_is_stated_of_capacity_hold_for_all_guests_of_the_plan(t
     # Of vm-2 and vm-3 one stays, or else both go to b and c, and vm-1 stays.
     assert sum("would move" in each for each in said) == 3, ended.stdout + ended.stderr
     assert "vm-4 would move from a to" in str(said)
-    assert re.search(r"[bc] has [0-9]+ of its KiB of memory left, and [69]00000 is needed", str(said))
+    assert re.search(
+        r"[bc] has [0-9]+ of its KiB of memory left, and [69]00000 is needed", str(said)
+    )
     assert "vm-1 would move from a to b" not in said
 
 

@@ -50,7 +50,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.checks imp
     check_migration,
     possible_targets,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.downtime import too_long
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.downtime import (
+    bandwidth_of,
+    downtime_notes,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.encryption import (
     CHOICES,
     Encryption,
@@ -648,7 +651,8 @@ def check(run: _Run, hostvars: t.Any) -> _Run:
     checks = check_migration(case)
     going = {guest["host"] for guest in checks["chosen"]}
     silent = [f"{host} takes no part: {why}" for host, why in run["silent"].items()]
-    long = too_long(case.fleet, checks["chosen"], run["bandwidth"], run["downtime_max"])
+    bandwidth = bandwidth_of(run["bandwidth"], run["options"])
+    long = downtime_notes(case.fleet, checks["chosen"], bandwidth, run["downtime_max"])
     checks["notes"] = [*silent, *checks["notes"], *long, *(_not_tried(run) if going else ())]
     if not going:
         # There is an empty plan for no guest, which somebody must make.
