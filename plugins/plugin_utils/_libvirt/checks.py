@@ -36,8 +36,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.info impor
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.logs import is_guest_name
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.memory import (
-    Capacity,
     ArrivingGuest,
+    Capacity,
     with_memory,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.misfits import (

@@ -209,7 +209,7 @@ def test_guests_fit_together_where_there_is_a_page_for_all_that_each_needs(
     there = dict(zip(["memory", 64, 2048, 1048576, 0], [*amounts, 0], strict=True))
     pools = {f"p{size}": there[size] for size in (64, 2048, 1048576)}
     found = capacity_of(guests, {"b": host_with(there["memory"], default, **pools)})
-    fit = not found or not overcommitted(found, {uuid: "b" for uuid in found["guests"]})
+    fit = not found or not overcommitted(found, dict.fromkeys(found["guests"], "b"))
     taken = [(kib, ["memory"] if pages is None else pages or [default]) for kib, pages in guests]
     assert fit == fit_by_trial(taken, there)
 
