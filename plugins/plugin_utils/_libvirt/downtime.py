@@ -47,13 +47,15 @@ def downtime_notes(
         for guest in guests
     ]
     with_state = [(vm, mib) for vm, mib in sizes if mib]
-    if bandwidth is None and with_state:
-        named = listed([f"{vm} ({mib} MiB of frame buffer)" for vm, mib in with_state])
-        yield (
-            f"it is not known whether the state of their devices can be sent in the {longest} ms that they may stand still: {named};"
-            " state what the network carries with migrate_libvirt_bandwidth"
-        )
-    for vm, mib in with_state if bandwidth is not None else ():
+    if bandwidth is None:
+        if with_state:
+            named = listed([f"{vm} ({mib} MiB of frame buffer)" for vm, mib in with_state])
+            yield (
+                f"it is not known whether the state of their devices can be sent in the {longest} ms that they may stand still: {named};"
+                " state what the network carries with migrate_libvirt_bandwidth"
+            )
+        return
+    for vm, mib in with_state:
         milliseconds = -(-mib * 1000 // bandwidth)
         if milliseconds > longest:
             yield (

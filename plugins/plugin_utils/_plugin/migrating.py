@@ -375,8 +375,8 @@ def locate(run: _Run, hostvars: t.Any) -> _Run:
     asked = _guests_asked_for(run, fleet)
     there = {*hosts_to_ask(fleet, answered, asked, run["drain"])}
     there |= {each[end] for each in _sent_before(run) for end in ("source", "target")}
-    there = [host for host in answered if host in there]
-    return run | {"answered": answered, "silent": silent, "asking_hosts": there}
+    asking = [host for host in answered if host in there]
+    return run | {"answered": answered, "silent": silent, "asking_hosts": asking}
 
 
 def find(run: _Run, hostvars: t.Any) -> _Run:

@@ -413,8 +413,8 @@ def test_what_is_stated_of_capacity_is_handed_on_with_the_memory():
     taken = {"cpus": 2, "KiB of memory": 1024}
     assert capacity["guests"] == {"vm-17": taken}
     # The next run has what was stated from the plan, and asks the hosts for the rest.
-    earlier = {"conditions": {"capacity": capacity, "spare": {"cpus": 1}}}
-    earlier |= {"direction": "both", "policy": "pack"}
+    conditions = {"capacity": capacity, "spare": {"cpus": 1}}
+    earlier = {"conditions": conditions, "direction": "both", "policy": "pack"}
     again = migrating._stated({}, earlier)
     assert again["capacity"]["hosts"] == stated["hosts"]
     assert again["capacity"]["guests"]["vm-17"] == {"cpus": 2}
