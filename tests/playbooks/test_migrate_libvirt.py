@@ -239,7 +239,8 @@ def test_what_no_plan_can_replace_in_a_domain_is_told_before_a_target_is_there(t
 @pytest.mark.every_core
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_leaves_word_of_who_is_on_the_way_and_of_what_to_do(tmp_path, number):
-    fleet = two_guests(tmp_path, hosts="ab", seconds=8)
+    fleet = two_guests(tmp_path, hosts="ab")
+    fleet.change("vm-1", seconds=600)
     options = {"migrate_libvirt_drain": "a"}
     said = fleet.signal("vfio.migration.migrate_libvirt", "3.0 MiB sent", number, options)
     (record,) = fleet.work.glob("**/migration-record.jsonl")

@@ -372,9 +372,11 @@ def locate(run: _Run, hostvars: t.Any) -> _Run:
         why = "; ".join(first_of(silent_hosts, "host"))
         raise FleetError(f"no host has answered: {why or 'the run is limited to none of them'}")
     fleet = _fleet(hostvars, answered)
-    asked = _guests_asked_for(run, fleet)
+    sent = _sent_before(run)
+    # Where these are, both of their hosts are to say: by the facts they may hold nothing on the first one any more.
+    asked = _guests_asked_for(_without_those(run, sent), fleet)
     there = {*hosts_to_ask(fleet, answered, asked, run["drain"])}
-    there |= {each[end] for each in _sent_before(run) for end in ("source", "target")}
+    there |= {each[end] for each in sent for end in ("source", "target")}
     asking = [host for host in answered if host in there]
     return run | {"answered": answered, "silent": silent, "asking_hosts": asking}
 
