@@ -72,10 +72,10 @@ EXAMPLES = r"""
     # After the playbook migrate_libvirt, which leaves the variables on localhost. Nothing was tried here, so there are no attempts.
     - name: Show the outcome
       ansible.builtin.debug:
-        msg: "{{ (checks | vfio.migration.migration_result(order, [], prepare_plan.unplaced, [], true)).sentences }}"
+        msg: "{{ (checks | vfio.migration.migration_result(ordered, [], prepare_plan.unplaced, [], true)).sentences }}"
       vars:
         checks: "{{ migrate_libvirt_run.checks }}"
-        order: "{{ checks.chosen | vfio.migration.libvirt_order(prepare_plan) }}"
+        ordered: "{{ checks.chosen | vfio.migration.libvirt_order(prepare_plan) }}"
 """
 
 RETURN = r"""
