@@ -7,6 +7,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.move import (
+    LOST,
     MOVED,
     MoveReport,
 )
@@ -68,7 +69,7 @@ class ActionModule(GuestAction):
             note_begin(**record, migration=migrations[number])
 
         def ended(number: int, report: MoveReport) -> None:
-            if ENDED in report.errors:
+            if ENDED in report.errors and report.outcome == LOST:
                 left([number])
             else:
                 note_move(**record, migration=migrations[number], report=report)

@@ -39,7 +39,10 @@ options:
     type: raw
     required: true
   run:
-    description: Which run to reverse, by the time that its records have as C(run). By default the last one in the record.
+    description:
+      - Which run to reverse, by the time that its records have as C(run).
+      - By default the last one in which a guest has moved, with the runs before it that had the same request, as far as that was not done
+        the time before. So a drain that took several runs is reversed as a whole.
     type: str
 positional: _input, run
 seealso:

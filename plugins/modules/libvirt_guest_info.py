@@ -332,7 +332,7 @@ arriving:
       type: str
       returned: always
     missing:
-      description: The files of its disks, and its emulator, that are not here.
+      description: The files of its disks and of what these are overlays of, its emulator and its firmware, as far as they are not here.
       type: list
       elements: str
       returned: always

@@ -60,11 +60,14 @@ class Convergence:
         self._progress = began
         self._iteration: int | None = None
         self._last: int | None = None
+        self._falls = False
         # How many bytes had been sent when there was progress last.
         self._sent: int | None = None
         # The least that was left at the beginning of a pass, and whether that is so of this pass.
         self._shortest: int | None = None
         self._is_shorter = True
+        # How many passes that are not shorter have begun since there was progress, or a longer downtime.
+        self._not_shorter = 0
 
     def decide(
         self,
@@ -84,7 +87,7 @@ class Convergence:
                 " or the longest downtime if its memory changes faster than it is sent"
             )
         if stands_still or remaining is None or self._comes_nearer(remaining, iteration):
-            self._progress, self._sent = now, sent
+            self._progress, self._sent, self._not_shorter = now, sent, 0
             return Decision()
         idle = now - self._progress
         # A longer downtime is of no use while a pass that is shorter than the others sends nothing. What is left is memory
@@ -92,21 +95,28 @@ class Convergence:
         flows = sent is not None and self._sent is not None and sent > self._sent
         nothing_sent = self._is_shorter and iteration is not None and not flows
         if self.downtime < self._limits.longest_downtime and not nothing_sent:
-            return self._longer(now) if idle >= STEP_SECONDS else Decision()
-        if self._limits.stall and idle > self._limits.stall:
-            return Decision(give_up=self._why_stalled(nothing_sent))
-        return Decision()
+            due = idle >= STEP_SECONDS and self._is_judged(1)
+            return self._longer(now) if due else Decision()
+        due = self._limits.stall and idle > self._limits.stall and self._is_judged(2)
+        return Decision(give_up=self._why_stalled(nothing_sent)) if due else Decision()
+
+    def _is_judged(self, passes: int) -> bool:
+        """Return whether so many passes have begun that were not shorter; within a long one that is being sent, nobody knows of the next."""
+        return not self._falls or self._not_shorter >= passes
 
     def _comes_nearer(self, remaining: int, iteration: int | None) -> bool:
         """Note what is left, and return whether that is progress."""
         last, self._last = self._last, remaining
+        self._falls = last is not None and remaining < last
         if not self._is_new_pass(last, remaining, iteration):
-            return self._is_shorter and last is not None and remaining < last
+            return self._is_shorter and self._falls
         first = iteration is not None and iteration <= _FIRST_PASS
         shortest = self._shortest
         self._is_shorter = first or shortest is None or remaining < shortest * _SHORTER
         if self._is_shorter:
             self._shortest = remaining
+        else:
+            self._not_shorter += 1
         return self._is_shorter
 
     def _is_new_pass(self, last: int | None, remaining: int, iteration: int | None) -> bool:
@@ -128,7 +138,7 @@ class Convergence:
 
     def _longer(self, now: float) -> Decision:
         self.downtime = min(2 * self.downtime, self._limits.longest_downtime)
-        self._progress = now
+        self._progress, self._not_shorter = now, 0
         return Decision(downtime=self.downtime)
 
 

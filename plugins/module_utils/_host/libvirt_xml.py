@@ -298,11 +298,13 @@ def _disk(disk: Tree.Element) -> Facts:
 
 
 def _backing(disk: Tree.Element) -> t.Iterator[str]:
-    """Yield the files that a disk is an overlay of, the nearest first."""
+    """Yield the files and block devices that a disk is an overlay of, the nearest first."""
     below = disk.find("backingStore")
     while below is not None:
         source = below.find("source")
-        place = None if source is None else _text(source.get("file"))
+        kind = below.get("type", "")
+        at = _PLACES[kind] if kind in ("file", "block") else None
+        place = None if source is None or at is None else _text(source.get(at))
         if place is not None:
             yield place
         below = below.find("backingStore")

@@ -96,8 +96,14 @@ def _name(arrival: Arrival) -> t.Iterator[Misfit]:
     name, uuid = arrival.guest["name"], arrival.guest["uuid"]
     running = arrival.target.running.get(name)
     there = running.uuid if running is not None else arrival.target.stopped.get(name)
-    how = "running" if running is not None else "defined"
-    if there is not None and (running is not None or there != uuid):
+    if running is not None and there == uuid:
+        yield Misfit(
+            "runs a half of it already",
+            "is not there as a whole",
+            "wait until its migration has ended, or see to what is left of it there",
+        )
+    elif there is not None and there != uuid:
+        how = "running" if running is not None else "defined"
         yield Misfit(
             f"has a guest of the name {printable(name)} {how}, with the UUID {there}",
             "has that name",

@@ -26,7 +26,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.retarget i
 MOVED = "moved"
 # Nothing was begun; nobody knows what came of it.
 REFUSED, LOST = "refused", "lost"
-OUTCOMES = frozenset((MOVED, "failed", "aborted", "stuck", REFUSED, LOST))
+STUCK = "stuck"
+OUTCOMES = frozenset((MOVED, "failed", "aborted", STUCK, REFUSED, LOST))
 # What is read of the lists that a host gives.
 _MOST_LINES = 100
 _LONGEST_LINE = 1000

@@ -155,8 +155,9 @@ def sent_before(
     ends = ("complete", "ended") if only_broken_off else ("complete",)
     done = [each["run"] for each in own if any(each.get(name) for name in ends)]
     after = max(done, default="")
-    last = {_guest(each): each for each in sorted(own, key=_run_of) if each["run"] > after}
-    return [each for each in last.values() if each["outcome"] != NOT_TRIED]
+    # Who was not sent again is where the run before has sent it.
+    tried = [each for each in own if each["run"] > after and each["outcome"] != NOT_TRIED]
+    return [*{_guest(each): each for each in sorted(tried, key=_run_of)}.values()]
 
 
 def _run_of(each: MigrationRecord) -> str:
@@ -258,28 +259,42 @@ def last_run(records: t.Sequence[MigrationRecord]) -> LastRun | None:
 def requests_back(
     records: t.Sequence[MigrationRecord], run: str | None = None
 ) -> list[RequestBack]:
-    """Return requests that take the guests back which have moved in ``run``, by default the last one: one for each host they came from.
+    """Return requests that take the guests back which have moved in ``run``: one for each host they came from.
+
+    By default it is the last run in which any has moved, with those before it that had the same request, which was not done.
 
     A guest that has moved on since, by a later record, is where its last record has it; so it is in none of an earlier run.
     Raise ``FleetError`` where there is no record of ``run``.
     """
     runs = {each["run"] for each in records}
+    moved = [each for each in records if each["outcome"] == MOVED]
     if run is None:
-        run = max(runs, default=None)
-    elif run not in runs:
+        runs = _of_the_last_request(records, max((each["run"] for each in moved), default=""))
+    elif run in runs:
+        runs = {run}
+    else:
         raise FleetError(
             f"the record has nothing of run {run!r}; it has {listed(sorted(runs)) or 'no run'}"
         )
-    moved = [each for each in records if each["outcome"] == MOVED]
     last = {_guest(each): each for each in sorted(moved, key=lambda each: each["run"])}
     back: dict[str, set[str]] = {}
     for guest, each in last.items():
-        if each["run"] == run:
+        if each["run"] in runs:
             back.setdefault(each["source"], set()).add(guest)
     return [
         RequestBack(migrate_libvirt_guests=sorted(back[host]), migrate_libvirt_targets=[host])
         for host in sorted(back)
     ]
+
+
+def _of_the_last_request(records: t.Sequence[MigrationRecord], last: str) -> set[str]:
+    """Return the run ``last`` and those before it with the same request, since that was done the time before."""
+    request = next((each.get("request") for each in records if each["run"] == last), None)
+    if request is None:
+        return {last}
+    own = [each for each in records if each.get("request") == request and each["run"] <= last]
+    done = [each["run"] for each in own if each.get("complete") and each["run"] < last]
+    return {each["run"] for each in own if each["run"] > max(done, default="")}
 
 
 def _guest(each: MigrationRecord) -> str:

@@ -168,6 +168,7 @@ def still_holding(earlier: t.Any, request: Request, fleet: Fleet, facts: Facts) 
             planned = [placements.get(device.key) for device in guest.devices]
             reason = others or _why_without_pins(guest, planned, request)
             reason = reason or still_there.why_not_apart(guest, planned)
+            reason = reason or still_there.why_too_little(guest, planned)
             if reason is None:
                 targets = [placements[device.key]["target"] for device in guest.devices]
                 hosts = [guest.host, *(str(target["host"]) for target in targets)]
@@ -186,7 +187,7 @@ def still_holding(earlier: t.Any, request: Request, fleet: Fleet, facts: Facts) 
                     reason = f"the facts of {other} have changed since the earlier plan"
                 else:
                     kept += found
-                    still_there.note(found)
+                    still_there.note(guest, found)
             if reason is not None:
                 rest.append(guest)
                 changes.append(_change(guest, reason))
@@ -302,6 +303,8 @@ class _StillThere:
         self._admission = Admission(request, candidates, NO_EXCLUSIONS)
         self._taken: set[tuple[str, t.Any]] = set()
         self._made: dict[tuple[str, t.Any], Counter[str]] = defaultdict(Counter)
+        # What guests take of a host beside devices.
+        self._taken_of_host: dict[str, Counter[str]] = defaultdict(Counter)
         # By host those that have a failure domain in common with it.
         self._near: dict[str, frozenset[str]] = {}
 
@@ -321,8 +324,10 @@ class _StillThere:
         self._made = defaultdict(Counter, before)
         return placements
 
-    def note(self, placements: t.Iterable[contract.Placement]) -> None:
-        """Note what these placements take."""
+    def note(self, guest: Guest, placements: t.Sequence[contract.Placement]) -> None:
+        """Note what a guest and its placements take."""
+        host = placements[0]["target"]["host"]
+        self._taken_of_host[host].update(self._conditions.needs_of(guest.name, guest.uuid))
         for each in placements:
             self._taken.add((each["target"]["host"], each["target"]["id"]))
             self._note_made(each)
@@ -391,6 +396,16 @@ class _StillThere:
                 )
         return None
 
+    def why_too_little(self, guest: Guest, planned: t.Sequence[t.Any]) -> str | None:
+        """Return of what the host on which a guest was ``planned`` has too little free now, beside those that stay planned there."""
+        host = str(planned[0]["target"]["host"])
+        free = self._conditions.capacity.get("hosts", {}).get(host, {})
+        for name, needed in self._conditions.needs_of(guest.name, guest.uuid).items():
+            taken = self._taken_of_host[host][name] + self._conditions.spare_of(name)
+            if needed and needed + taken > free.get(name, 0):
+                return f"{host} has too little of its {name} free now"
+        return None
+
     @functools.cached_property
     def _groups_on(self) -> dict[str, Counter[int]]:
         """How many devices are held on each host by guests of each group in ``apart``."""
@@ -402,12 +417,18 @@ class _StillThere:
         return found
 
 
+# What is free changes from hour to hour: of these each placement is looked at.
+_OF_AMOUNTS = frozenset(("capacity", "spare"))
+
+
 def _other_conditions(earlier: t.Any, request: Request) -> str | None:
     now = request.conditions.lasting()
     # A plan from before there was a condition was made without it.
     then = Conditions().lasting() | conditions_of(earlier)
     different = sorted(
-        name for name in now if now[name] != then[name] and not OPTIONS[name].per_placement
+        name
+        for name in now
+        if now[name] != then[name] and not OPTIONS[name].per_placement and name not in _OF_AMOUNTS
     )
     if different:
         return f"the earlier plan was made with another {', '.join(different)}"

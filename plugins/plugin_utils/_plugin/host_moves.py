@@ -16,6 +16,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.move impor
     LOST,
     MOVED,
     REFUSED,
+    STUCK,
     MoveReport,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.guest_move import (
@@ -98,7 +99,9 @@ class HostMoves:
         if report is not None:
             self._moving.remove(number)
             self._reports[number] = report
-            self._turns.end(number, report.outcome == MOVED, lost=report.outcome == LOST)
+            # What can neither end nor be given up goes on, as what is lost may.
+            goes_on = report.outcome in (LOST, STUCK)
+            self._turns.end(number, report.outcome == MOVED, lost=goes_on)
             self._ended(number, report)
 
     def _longest(self) -> float:

@@ -393,7 +393,7 @@ def find(run: _Run, hostvars: t.Any) -> _Run:
     sent = _sent_before(run)
     arrived = [each for each in sent if _has_arrived(libvirt, each)]
     asked = _guests_asked_for(_without_those(run, arrived), fleet)
-    found = _without_halves(find_guests(fleet, libvirt, asked, run["drain"]), sent, libvirt)
+    found = find_guests(fleet, libvirt, asked, run["drain"])
     if nowhere := [_with_hosts(guest["vm"], asked) for guest in found if guest["host"] is None]:
         silent_hosts = [f"{host} did not answer: {why}" for host, why in silent.items()]
         unknown = "".join(f"; {each}" for each in first_of(silent_hosts, "host"))
@@ -401,7 +401,7 @@ def find(run: _Run, hostvars: t.Any) -> _Run:
             f"no host has a process of the name {' or '.join(nowhere)} that holds a VFIO device, and no libvirt that answers runs it;"
             f" start the guest, and gather as root{unknown}"
         )
-    found += _other_guests(run, fleet, libvirt)
+    found = _without_halves([*found, *_other_guests(run, fleet, libvirt)], sent, libvirt)
     _keep_back(found)
     going = [guest for guest in found if guest["host"] is not None and not guest["reason"]]
     reading: dict[str, list[str]] = {}
@@ -465,10 +465,13 @@ def _is_on(libvirt: t.Mapping[str, LibvirtHost], host: str, guest: MigrationReco
 
 
 def _has_arrived(libvirt: t.Mapping[str, LibvirtHost], guest: MigrationRecord) -> bool:
-    """Return whether the guest of a record is on its target alone: the libvirt of its source has to say that it is not there."""
+    """Return whether the guest of a record is on its target alone.
+
+    Unless the record has it so, libvirt on its source has to say that it is not there any more.
+    """
     source = guest["source"]
     return (
-        _says(libvirt, source)
+        _knows(libvirt, guest)
         and not _is_on(libvirt, source, guest)
         and _is_on(libvirt, guest["target"], guest)
     )
@@ -489,18 +492,26 @@ def _without_halves(
     """
     found = [*found]
     for each in sent:
-        both = {guest["host"]: guest for guest in found if _is_of(guest, each)}
-        if {*both} == {each["source"], each["target"]}:
-            found.remove(both[each["target"]])
-            both[each["source"]]["reason"] = (
+        halves = {guest["host"]: guest for guest in found if _is_of(guest, each)}
+        here, there = halves.get(each["source"]), halves.get(each["target"])
+        on_both = all(_is_on(libvirt, each[end], each) for end in ("source", "target"))
+        if on_both and here is not None:
+            here["reason"] = (
                 f"it is on its way to {each['target']} since the run of {each['run']}; wait until that has ended, and run this again"
             )
-        elif each["target"] in both and not _says(libvirt, each["source"]):
-            both[each["target"]]["reason"] = (
+            if there is not None:
+                found.remove(there)
+        elif there is not None and here is None and not _knows(libvirt, each):
+            there["reason"] = (
                 f"it is unknown whether it has left {each['source']} whole, from where the run of {each['run']} began to send it:"
                 f" libvirt there does not answer; see to {each['source']}, and run this again"
             )
     return found
+
+
+def _knows(libvirt: t.Mapping[str, LibvirtHost], sent: MigrationRecord) -> bool:
+    """Return whether it is known if a guest has left its source."""
+    return sent["outcome"] == MOVED or _says(libvirt, sent["source"])
 
 
 def _is_of(guest: Guest, sent: MigrationRecord) -> bool:

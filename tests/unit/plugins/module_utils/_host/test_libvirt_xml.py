@@ -169,7 +169,7 @@ def test_the_files_that_a_disk_is_an_overlay_of_are_told():
             "<backingStore/></backingStore></backingStore></backingStore></disk>"
         )
     )
-    assert [each["backing"] for each in found["disks"]] == [["/base/b", "/base/d"]]
+    assert [each["backing"] for each in found["disks"]] == [["/base/b", "/dev/c", "/base/d"]]
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,7 @@ SAME, ELSE = guest_info()["uuid"], UUIDS[3]
     [
         ({"guests": [guest_info(uuid=ELSE)]}, [f"of the name vm-17 running, with the UUID {ELSE}"]),
         ({"others": [{"name": "vm-17", "uuid": ELSE}]}, ["of the name vm-17 running"]),
-        ({"others": [{"name": "vm-17", "uuid": SAME}]}, ["of the name vm-17 running"]),
+        ({"others": [{"name": "vm-17", "uuid": SAME}]}, ["runs a half of it already"]),
         ({"defined": [{"name": "vm-17", "uuid": ELSE}]}, ["of the name vm-17 defined"]),
         ({"defined": [{"name": "vm-18", "uuid": SAME}]}, [f"a guest vm-18 with the UUID {SAME}"]),
         ({"others": [{"name": "vm-18", "uuid": SAME}]}, [f"a guest vm-18 with the UUID {SAME}"]),

@@ -218,6 +218,25 @@ def test_a_run_that_takes_one_up_can_be_reversed_as_a_whole():
     assert "when nobody was watching" in unseen["errors"][0]
 
 
+def test_a_drain_of_several_runs_is_reversed_as_a_whole_and_no_earlier_one_of_the_host():
+    done = [asked("vm-0", FIRST, ended=True, complete=True)]
+    first = asked("vm-1", KILLED, ended=True)
+    last = asked("vm-2", RESUMED, ended=True)
+    (back,) = requests_back([*done, first, last])
+    assert back["migrate_libvirt_guests"] == ["vm-1", "vm-2"]
+    # A later run in which nobody has moved changes nothing.
+    nobody = {**asked("vm-3", "2027-01-01T00:00:00Z"), "outcome": "stayed"}
+    assert requests_back([*done, first, last, nobody]) == [back]
+    (only,) = requests_back([*done, first, last], RESUMED)
+    assert only["migrate_libvirt_guests"] == ["vm-2"]
+
+
+def test_a_guest_that_the_next_run_did_not_begin_is_where_the_one_before_has_sent_it():
+    sent = begun(KILLED, NAMED, MIGRATION)
+    refused = {**sent, "run": RESUMED, "outcome": "not_tried"}
+    assert sent_before([sent, refused], NAMED, only_broken_off=False) == [sent]
+
+
 def test_of_whom_nobody_has_seen_the_end_is_counted_by_themselves():
     lines = [asked("vm-1"), begun(KILLED, NAMED, MIGRATION)]
     assert last_run(lines) == {

@@ -163,6 +163,23 @@ def test_the_conditions_of_a_plan_hold_until_others_are_given(fleet, conditions)
     }
 
 
+def test_an_earlier_plan_stays_as_long_as_what_is_free_now_is_enough_for_it(fleet):
+    def stated(there):
+        guests = {"vm-1": {"memory": 4}, "vm-2": {"memory": 4}}
+        return {"hosts": {name: {"memory": 99} for name in "bc"} | there, "guests": guests}
+
+    first = plan_for(fleet, ["a"], capacity=stated({}))
+    of_guests = {each["vm"]: each["target"]["host"] for each in first["placements"]}
+    with_less = stated({"b": {"memory": 8}, "c": {"memory": 8}})
+    again = plan_for(fleet, ["a"], earlier=stored(first), capacity=with_less)
+    assert (again["changes"], targets(again)) == ([], targets(first))
+    full = of_guests["vm-1"]
+    too_little = stated({full: {"memory": 3}})
+    again = plan_for(fleet, ["a"], earlier=stored(first), capacity=too_little)
+    reasons = {each["vm"]: each["reason"] for each in again["changes"]}
+    assert reasons["vm-1"] == f"{full} has too little of its memory free now"
+
+
 def test_a_plan_from_before_there_was_a_condition_was_made_without_it(fleet):
     first = stored(plan_for(fleet, ["a"]))
     del first["conditions"]["round_trip"]
