@@ -97,7 +97,8 @@ class Convergence:
         if self.downtime < self._limits.longest_downtime and not nothing_sent:
             due = idle >= STEP_SECONDS and self._is_judged(1)
             return self._longer(now) if due else Decision()
-        due = self._limits.stall and idle > self._limits.stall and self._is_judged(2)
+        stalled = self._limits.stall > 0 and idle > self._limits.stall
+        due = stalled and self._is_judged(2)
         return Decision(give_up=self._why_stalled(nothing_sent)) if due else Decision()
 
     def _is_judged(self, passes: int) -> bool:

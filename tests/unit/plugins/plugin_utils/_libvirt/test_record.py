@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import typing as t
+
 import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.move import MoveReport
@@ -225,7 +227,7 @@ def test_a_drain_of_several_runs_is_reversed_as_a_whole_and_no_earlier_one_of_th
     (back,) = requests_back([*done, first, last])
     assert back["migrate_libvirt_guests"] == ["vm-1", "vm-2"]
     # A later run in which nobody has moved changes nothing.
-    nobody = {**asked("vm-3", "2027-01-01T00:00:00Z"), "outcome": "stayed"}
+    nobody: t.Any = {**asked("vm-3", "2027-01-01T00:00:00Z"), "outcome": "stayed"}
     assert requests_back([*done, first, last, nobody]) == [back]
     (only,) = requests_back([*done, first, last], RESUMED)
     assert only["migrate_libvirt_guests"] == ["vm-2"]
@@ -233,7 +235,7 @@ def test_a_drain_of_several_runs_is_reversed_as_a_whole_and_no_earlier_one_of_th
 
 def test_a_guest_that_the_next_run_did_not_begin_is_where_the_one_before_has_sent_it():
     sent = begun(KILLED, NAMED, MIGRATION)
-    refused = {**sent, "run": RESUMED, "outcome": "not_tried"}
+    refused: t.Any = {**sent, "run": RESUMED, "outcome": "not_tried"}
     assert sent_before([sent, refused], NAMED, only_broken_off=False) == [sent]
 
 
