@@ -336,7 +336,7 @@
     if (!found) return [false, whyNot(number, column)];
     const how = [
       found.free ? count(found.free, "free device") : null,
-      found.new.length ? `room for a new ${found.new.join(" or ")}` : null,
+      found.new.length ? `capacity for a new ${found.new.join(" or ")}` : null,
     ].filter(Boolean).join(", and ");
     return [true, groups[column].hosts > 1 ? `${how}, on ${count(found.hosts, "host")}` : how];
   }
