@@ -294,6 +294,7 @@ guests:
 others:
   description: Names and UUIDs of the other guests that run. Of those with such devices they are what O(guests) leaves out, of those without what O(guests),
     O(without_devices) and O(named) leave out.
+  returned: success
   type: list
   elements: dict
   sample:
