@@ -153,11 +153,18 @@ def sent_before(
     """
     own = [each for each in records if each.get("request") == request]
     ends = ("complete", "ended") if only_broken_off else ("complete",)
+    # Who was not sent again is where the run before has sent it.
+    tried = [each for each in _not_done(own, ends) if each["outcome"] != NOT_TRIED]
+    return [*{_guest(each): each for each in sorted(tried, key=_run_of)}.values()]
+
+
+def _not_done(
+    own: t.Sequence[MigrationRecord], ends: t.Collection[str] = ("complete",)
+) -> list[MigrationRecord]:
+    """Return the records of a request that are of the runs after the last one of which one of ``ends`` is true."""
     done = [each["run"] for each in own if any(each.get(name) for name in ends)]
     after = max(done, default="")
-    # Who was not sent again is where the run before has sent it.
-    tried = [each for each in own if each["run"] > after and each["outcome"] != NOT_TRIED]
-    return [*{_guest(each): each for each in sorted(tried, key=_run_of)}.values()]
+    return [each for each in own if each["run"] > after]
 
 
 def _run_of(each: MigrationRecord) -> str:
@@ -276,7 +283,7 @@ def requests_back(
         raise FleetError(
             f"the record has nothing of run {run!r}; it has {listed(sorted(runs)) or 'no run'}"
         )
-    last = {_guest(each): each for each in sorted(moved, key=lambda each: each["run"])}
+    last = {_guest(each): each for each in sorted(moved, key=_run_of)}
     back: dict[str, set[str]] = {}
     for guest, each in last.items():
         if each["run"] in runs:
@@ -292,9 +299,8 @@ def _of_the_last_request(records: t.Sequence[MigrationRecord], last: str) -> set
     request = next((each.get("request") for each in records if each["run"] == last), None)
     if request is None:
         return {last}
-    own = [each for each in records if each.get("request") == request and each["run"] <= last]
-    done = [each["run"] for each in own if each.get("complete") and each["run"] < last]
-    return {each["run"] for each in own if each["run"] > max(done, default="")}
+    before = [each for each in records if each.get("request") == request and each["run"] < last]
+    return {last, *(each["run"] for each in _not_done(before))}
 
 
 def _guest(each: MigrationRecord) -> str:

@@ -469,10 +469,9 @@ def _has_arrived(libvirt: t.Mapping[str, LibvirtHost], guest: MigrationRecord) -
 
     Unless the record has it so, libvirt on its source has to say that it is not there any more.
     """
-    source = guest["source"]
     return (
         _knows(libvirt, guest)
-        and not _is_on(libvirt, source, guest)
+        and not _is_on(libvirt, guest["source"], guest)
         and _is_on(libvirt, guest["target"], guest)
     )
 
