@@ -41,13 +41,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Make the target devices
-  ansible.builtin.import_playbook: vfio.migration.prepare
-  vars:
-    prepare_hosts: hypervisors
-    prepare_drain:
-      - a
-
+# The playbook vfio.migration.prepare has made the target devices, and has written its plan with prepare_dest=plan.json.
 - name: Gather the descriptors of all hosts
   hosts: hypervisors
   gather_facts: false
@@ -60,7 +54,7 @@ EXAMPLES = r"""
       ansible.builtin.debug:
         msg: "{{ hostvars | vfio.migration.placement_states(plan) | rejectattr('state', 'in', ['moved', 'done']) | map(attribute='vm') }}"
       vars:
-        plan: "{{ hostvars.localhost.prepare_plan }}"
+        plan: "{{ lookup('ansible.builtin.file', 'plan.json') | from_json }}"
       delegate_to: localhost
       run_once: true
 """

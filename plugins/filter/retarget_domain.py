@@ -66,13 +66,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Make the target devices
-  ansible.builtin.import_playbook: vfio.migration.prepare
-  vars:
-    prepare_hosts: hypervisors
-    prepare_drain:
-      - a
-
+# The playbook vfio.migration.prepare has made the target devices, and has written its plan with prepare_dest=plan.json.
 - name: Migrate a guest to its target devices
   hosts: a
   gather_facts: false
@@ -85,9 +79,11 @@ EXAMPLES = r"""
 
     - name: Write that with the target's devices
       ansible.builtin.copy:
-        content: "{{ domain.stdout | vfio.migration.retarget_domain(hostvars.localhost.prepare_plan) }}"
+        content: "{{ domain.stdout | vfio.migration.retarget_domain(plan) }}"
         dest: /run/vm-17.xml
         mode: "0600"
+      vars:
+        plan: "{{ lookup('ansible.builtin.file', 'plan.json') | from_json }}"
 
     - name: Migrate
       ansible.builtin.command: virsh migrate --live --xml /run/vm-17.xml vm-17 qemu+ssh://b/system

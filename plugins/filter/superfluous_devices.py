@@ -62,13 +62,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Make the target devices
-  ansible.builtin.import_playbook: vfio.migration.prepare
-  vars:
-    prepare_hosts: hypervisors
-    prepare_drain:
-      - a
-
+# The playbook vfio.migration.prepare has made the target devices, and has written its plan with prepare_dest=plan.json.
 - name: Show what guests have left
   hosts: hypervisors
   gather_facts: false
@@ -81,7 +75,8 @@ EXAMPLES = r"""
       ansible.builtin.debug:
         msg: "{{ (states | vfio.migration.superfluous_devices(['vacated'], ansible_play_hosts)).devices }}"
       vars:
-        states: "{{ hostvars | vfio.migration.placement_states(hostvars.localhost.prepare_plan) }}"
+        plan: "{{ lookup('ansible.builtin.file', 'plan.json') | from_json }}"
+        states: "{{ hostvars | vfio.migration.placement_states(plan) }}"
       run_once: true
 """
 

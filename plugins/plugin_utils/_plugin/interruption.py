@@ -8,7 +8,8 @@
 """What a task does last where a signal ends the run of Ansible that it is of.
 
 Ansible passes SIGINT and SIGTERM on to the processes of its tasks and does not wait for them: it shows nothing any more that they have to
-say. Where it is killed they are not even told.
+say. A terminal that is closed sends SIGHUP to those that are still of its session, as they are before ansible-core 2.19. Where Ansible is
+killed they are not even told.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printab
     printable,
 )
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class _Interrupted(BaseException):
@@ -38,12 +39,17 @@ class _Interrupted(BaseException):
 
 @contextlib.contextmanager
 def interruptible(tell: t.Callable[[], None]) -> t.Iterator[None]:
-    """Call ``tell`` where SIGINT or SIGTERM comes meanwhile, once what it has interrupted is left, and then do what it does else."""
+    """Call ``tell`` where one of these signals comes meanwhile, once what it has interrupted is left, and then do what it does else."""
     if threading.current_thread() is not threading.main_thread():
         # No other one may handle signals.
         yield
         return
-    before: dict[int, t.Any] = {number: signal.signal(number, _interrupt) for number in _SIGNALS}
+    # One that is ignored, as by nohup, stays so.
+    before: dict[int, t.Any] = {
+        number: signal.signal(number, _interrupt)
+        for number in _SIGNALS
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
     try:
         yield
     except _Interrupted as interrupted:

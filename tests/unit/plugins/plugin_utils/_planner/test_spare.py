@@ -49,10 +49,13 @@ def test_what_is_spare_is_as_if_it_were_not_free(free, spare):
     assert {each["vm"] for each in planned(free, {"memory": spare})["placements"]} == less
 
 
-def test_an_earlier_plan_with_less_spare_is_planned_anew():
+def test_of_an_earlier_plan_with_less_spare_stays_what_leaves_enough():
     earlier = planned(8, {"memory": 0})
     plan = planned(8, {"memory": 1}, earlier=earlier)
-    assert any("another spare" in each["reason"] for each in plan["changes"])
+    assert [each["vm"] for each in plan["unplaced"]] == ["vm-2"]
+    assert plan["placements"] == [each for each in earlier["placements"] if each["vm"] != "vm-2"]
+    (change,) = plan["changes"]
+    assert (change["vm"], change["reason"]) == ("vm-2", "b has too little of its memory free now")
 
 
 @pytest.mark.parametrize(
