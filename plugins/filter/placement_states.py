@@ -52,9 +52,9 @@ EXAMPLES = r"""
 
     - name: Show which guests have not moved yet
       ansible.builtin.debug:
-        msg: "{{ hostvars | vfio.migration.placement_states(plan) | rejectattr('state', 'in', ['moved', 'done']) | map(attribute='vm') }}"
+        msg: "{{ states | rejectattr('state', 'in', ['moved', 'done']) | map(attribute='vm') }}"
       vars:
-        plan: "{{ lookup('ansible.builtin.file', 'plan.json') | from_json }}"
+        states: "{{ hostvars | vfio.migration.placement_states(lookup('ansible.builtin.file', 'plan.json') | from_json) }}"
       delegate_to: localhost
       run_once: true
 """

@@ -79,11 +79,9 @@ EXAMPLES = r"""
 
     - name: Write that with the target's devices
       ansible.builtin.copy:
-        content: "{{ domain.stdout | vfio.migration.retarget_domain(plan) }}"
+        content: "{{ domain.stdout | vfio.migration.retarget_domain(lookup('ansible.builtin.file', 'plan.json') | from_json) }}"
         dest: /run/vm-17.xml
         mode: "0600"
-      vars:
-        plan: "{{ lookup('ansible.builtin.file', 'plan.json') | from_json }}"
 
     - name: Migrate
       ansible.builtin.command: virsh migrate --live --xml /run/vm-17.xml vm-17 qemu+ssh://b/system

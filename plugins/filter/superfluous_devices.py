@@ -75,8 +75,7 @@ EXAMPLES = r"""
       ansible.builtin.debug:
         msg: "{{ (states | vfio.migration.superfluous_devices(['vacated'], ansible_play_hosts)).devices }}"
       vars:
-        plan: "{{ lookup('ansible.builtin.file', 'plan.json') | from_json }}"
-        states: "{{ hostvars | vfio.migration.placement_states(plan) }}"
+        states: "{{ hostvars | vfio.migration.placement_states(lookup('ansible.builtin.file', 'plan.json') | from_json) }}"
       run_once: true
 """
 
