@@ -52,9 +52,11 @@ EXAMPLES = r"""
 
     - name: Show which guests have not moved yet
       ansible.builtin.debug:
-        msg: "{{ states | rejectattr('state', 'in', ['moved', 'done']) | map(attribute='vm') }}"
-      vars:
-        states: "{{ hostvars | vfio.migration.placement_states(lookup('ansible.builtin.file', 'plan.json') | from_json) }}"
+        msg: >-
+          {{ hostvars
+          | vfio.migration.placement_states(lookup('ansible.builtin.file', 'plan.json') | from_json)
+          | rejectattr('state', 'in', ['moved', 'done'])
+          | map(attribute='vm') }}
       delegate_to: localhost
       run_once: true
 """

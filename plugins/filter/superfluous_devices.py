@@ -73,9 +73,10 @@ EXAMPLES = r"""
 
     - name: Show what may be removed
       ansible.builtin.debug:
-        msg: "{{ (states | vfio.migration.superfluous_devices(['vacated'], ansible_play_hosts)).devices }}"
-      vars:
-        states: "{{ hostvars | vfio.migration.placement_states(lookup('ansible.builtin.file', 'plan.json') | from_json) }}"
+        msg: >-
+          {{ (hostvars
+          | vfio.migration.placement_states(lookup('ansible.builtin.file', 'plan.json') | from_json)
+          | vfio.migration.superfluous_devices(['vacated'], ansible_play_hosts)).devices }}
       run_once: true
 """
 
