@@ -76,7 +76,7 @@ NEWEST_AND_OLDEST = [
 NEXT_PYTHON, NEXT_CORE = "3.13", ">=2.22.0rc1,<2.23"
 # The lab's: an emulated host takes twice as long, or more, to load what a module needs of newer ones, which the playbooks' tests have.
 _LAB_CORE = "2.18" if sys.version_info < (3, 14) else CORE
-# The lab runs beside the checks, which come one after the other: with two processes they get their half of the machine.
+# The labs run beside the checks, of which there is one at a time until then: with two processes they get their half of the machine.
 _PYTEST = ("pytest", "pytest-xdist", "-r", "tests/unit/requirements.txt")
 _WORKERS = ("--numprocesses=2", "--dist=loadgroup")
 nox.options.default_venv_backend = "virtualenv"

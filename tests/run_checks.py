@@ -3,24 +3,27 @@
 
 """Run the default checks of noxfile.py and, beside them, those on the lab; tell what came of them, and count them in the last line.
 
-What the checks on the lab print is shown when the rest has ended; what failed, and why, once more at the end.
+What a check prints is shown when it has ended; what failed, and why, once more at the end.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-_NOX = Path(".nox")
-_LAB = ("--session", "molecule")
+_LOGS = Path(".nox/checks")
+_LAB = ["molecule"]
+# The labs need about as much of a machine as one check does; once they have ended, two run at the same time.
+_BESIDE_THE_LAB, _AFTER_THE_LAB = 1, 2
+# Each group runs one after the other: these write to the same directory, and these install packages, which only one can at a time.
+_GROUPS = [re.compile(r"ansible-test-"), re.compile(r"(awx|rulebooks|browser)$")]
 # Long enough to stop every host.
 _STOP_SECONDS = 120
 # A failed test of pytest, a scenario, a task, a linter's finding.
@@ -28,58 +31,90 @@ _FAILURE = re.compile(r"(FAILED|ERROR|fatal: |\S+:\d+(:\d+)?: )")
 _WHY, _WIDTH = 6, 200
 
 
+@dataclasses.dataclass(frozen=True)
+class _Run:
+    """A process of nox that runs sessions; ``report`` is there once it has ended."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+    report: Path
+
+    @classmethod
+    def start(cls, sessions: list[str]) -> _Run:
+        """Start nox, its output in the log."""
+        log, report = (_LOGS / f"{sessions[0]}.{kind}" for kind in ("log", "json"))
+        report.unlink(missing_ok=True)
+        command = ["nox", "--report", str(report), "--session", *sessions]
+        with log.open("wb") as output:
+            # Ctrl-C is for this process alone, which passes it on.
+            process = subprocess.Popen(
+                command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            )
+        return cls(process, log, report)
+
+    def ended(self) -> bool:
+        return self.process.poll() is not None
+
+    def stop(self) -> None:
+        """End it where it has not ended."""
+        if not self.ended():
+            self.process.terminate()
+            self.process.wait(_STOP_SECONDS)
+
+    def show(self) -> None:
+        """Show what it has printed."""
+        print(self.log.read_text(errors="replace"), flush=True)
+
+    def sessions(self) -> list[dict[str, Any]]:
+        """Return its sessions, each with why it failed."""
+        log = self.log.read_text(errors="replace")
+        if not self.report.exists():
+            sys.exit(f"The checks did not come to an end: {log[-_WIDTH:]}")
+        sessions = json.loads(self.report.read_text())["sessions"]
+        return [{**session, "why": _why(session, log)} for session in sessions]
+
+
 def main() -> int:
     # So that what is cleaned up on Ctrl-C, the lab above all, is so when a CI system stops us.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    _NOX.mkdir(exist_ok=True)
-    reports = {name: _NOX / f"{name}.json" for name in ("rest", "lab")}
-    logs = {name: _NOX / f"{name}.log" for name in reports}
-    for report in reports.values():
-        report.unlink(missing_ok=True)
-    command = {name: ["nox", "--report", str(report)] for name, report in reports.items()}
-    with (
-        _running([*command["lab"], *_LAB], logs["lab"]) as on_lab,
-        _running(command["rest"], logs["rest"]) as rest,
-    ):
-        _show(rest, logs["rest"])
-        print("\nThe checks on the lab, which have begun with the others ...\n", flush=True)
-        _show(on_lab, logs["lab"])
-    if not all(report.exists() for report in reports.values()):
-        sys.exit("The checks did not come to an end.")
-    sessions = [
-        {**session, "why": _why(session, logs[name].read_text(errors="replace"))}
-        for name, report in reports.items()
-        for session in json.loads(report.read_text())["sessions"]
-    ]
-    print("", *_lines(sessions), sep="\n")
-    return max(on_lab.returncode, rest.returncode)
-
-
-@contextmanager
-def _running(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a command while the block runs, its output in the log; end it where the block does not wait for it."""
-    with log.open("wb") as output:
-        # Ctrl-C is for this process alone, which passes it on.
-        process = subprocess.Popen(
-            command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
-        )
+    _LOGS.mkdir(parents=True, exist_ok=True)
+    left = _default_sessions()
+    runs = [_Run.start(_LAB)]
     try:
-        yield process
+        _run(left, runs)
     finally:
-        if process.poll() is None:
-            process.terminate()
-            process.wait(_STOP_SECONDS)
+        for run in runs:
+            run.stop()
+    sessions = [session for run in runs for session in run.sessions()]
+    print("", *_lines(sessions), sep="\n")
+    return max(run.process.returncode for run in runs)
 
 
-def _show(process: subprocess.Popen[bytes], log: Path) -> None:
-    """Show what a process prints to the log, until it ends."""
-    with log.open(errors="replace") as printed:
-        ended = False
-        while not ended:
-            ended = process.poll() is not None
-            sys.stdout.writelines(printed)
-            sys.stdout.flush()
-            time.sleep(1)
+def _default_sessions() -> list[list[str]]:
+    """Return the sessions that nox runs by default, each group in one list."""
+    listed = subprocess.run(
+        ["nox", "--list", "--json"], stdout=subprocess.PIPE, text=True, check=True
+    )
+    jobs: dict[str, list[str]] = {}
+    for session in json.loads(listed.stdout):
+        name = session["session"]
+        group = next((group.pattern for group in _GROUPS if group.match(name)), name)
+        jobs.setdefault(group, []).append(name)
+    return [*jobs.values()]
+
+
+def _run(left: list[list[str]], runs: list[_Run]) -> None:
+    """Run the sessions that are ``left`` beside the lab, which is the first of ``runs``; show each when it has ended."""
+    lab, running = runs[0], [*runs]
+    while running:
+        time.sleep(1)
+        for run in [run for run in running if run.ended()]:
+            run.show()
+            running.remove(run)
+        at_once = 1 + _BESIDE_THE_LAB if lab in running else _AFTER_THE_LAB
+        while left and len(running) < at_once:
+            running.append(_Run.start(left.pop(0)))
+            runs.append(running[-1])
 
 
 def _label(session: dict[str, Any]) -> str:
