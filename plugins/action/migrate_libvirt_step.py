@@ -7,14 +7,13 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.migrating import (
-    begin,
     check,
-    end,
     find,
     locate,
-    look,
     order,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.migration_request import begin
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.move_outcomes import end, look
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.steps import StepAction
 
 

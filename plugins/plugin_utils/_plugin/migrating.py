@@ -5,7 +5,7 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""The steps of the playbook ``migrate_libvirt`` that are taken on the control node: ask, choose, order, tell how it ended.
+"""The steps of the playbook ``migrate_libvirt`` between its options and its outcome, on the control node: ask, choose, order.
 
 Each step takes what the one before returned, and returns that with what is new. Between them the playbook's hosts answer
 what they are asked, ``prepare`` makes the targets, and the hosts move their guests.
@@ -13,17 +13,11 @@ what they are asked, ``prepare`` makes the targets, and the hosts move their gue
 
 from __future__ import annotations
 
-import os
 import tempfile
 import typing as t
 from collections import Counter
 
 from ansible import constants
-from ansible.errors import AnsibleActionFail
-from ansible_collections.vfio.migration.plugins.module_utils._change.migration_options import (
-    MigrationOptionError,
-    read_options,
-)
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import (
     MAX_LABEL,
     printable,
@@ -34,16 +28,6 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.libvirt_guest
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import (
-    count,
-    listed,
-    names,
-    one_of,
-)
-from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.answers import (
-    Answer,
-    read_answer,
-)
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.checks import (
     Case,
     Checks,
@@ -55,12 +39,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.downtime i
     downtime_notes,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.encryption import (
-    CHOICES,
     Encryption,
     has_option,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests import (
-    QEMU,
     Asked,
     Guest,
     LibvirtHost,
@@ -70,23 +52,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests imp
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.info import as_arriving
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.logs import (
-    KERNEL,
-    HostLog,
-    qemu_lines,
     qemu_log,
-    read_log,
-    what_hosts_say,
-)
-from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.memory import without_memory
-from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.move import (
-    LOST,
-    MOVED,
-    REFUSED,
-    MoveReport,
-    read_report,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.multifd import (
-    MOST_CONNECTIONS,
     Multifd,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.order import (
@@ -94,64 +62,39 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.order impo
     order_migrations,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.outcome import (
-    Attempt,
-    Result,
-    remains,
-    result,
     stays,
-)
-from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.record import (
-    at_the_end,
-    read_records,
-    record,
-    request_key,
-    sent_before,
-    taken_up,
-    unwatched,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.without_devices import (
     Key,
     key_of,
     place_without_devices,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.cleanup import guest_of
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.previous_plan import (
-    conditions_of,
-)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
     Conditions,
     requested,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.summary import first_of
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
-    chosen_hosts,
-    one_or_more,
-    priorities,
-)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.cleaning import (
-    DEFINED,
     cleanup_after_moves,
-    remaining_addresses,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import (
     age_limit,
-    moment,
-    now,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
-    absolute,
-    content_of,
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.earlier_moves import (
+    has_arrived,
+    sent_by_earlier_runs,
+    without_halves,
+    without_those,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.libvirt_answers import (
     said_by_libvirt,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.migration_record import (
-    check_record,
-    note_outcomes,
-)
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_file import (
-    asked_by,
-    given_plan,
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.migration_request import (
+    ASKED,
+    FAIL,
+    LIBVIRT,
+    MOVE,
+    NAME,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.preparing import GATHERED
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import printed
@@ -161,33 +104,16 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.progress_fi
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.run_variables import (
     gathered,
-    has_failed,
     result_of,
-    stale,
-    variables_of,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
-    MigrationRecord,
     Placement,
     Sentence,
 )
 
-# What the tasks of the roles register.
-LIBVIRT = "migrate_libvirt_answer"
-ASKED = "migrate_libvirt_asked"
-BEFORE = "migrate_libvirt_before"
-MOVES = "migrate_libvirt_moved"
-LOGS = "migrate_libvirt_logs"
+# What the role prepare registers.
 PREPARED = "prepare_run"
-CLEANED = "cleanup_run"
 
-# The record's file beside the plan.
-RECORD_FILE = "migration-record.jsonl"
-
-# The variable of the inventory with the address by which other hosts reach a host.
-ADDRESS = "migrate_libvirt_address"
-# What is done with guests of drained hosts that have no devices.
-NAME, MOVE, FAIL = OTHER_GUESTS = ("name", "move", "fail")
 # How many lines are read of a log.
 _READ_LINES = 100
 # Waits, no longer than a minute in all, until none of the guests with these UUIDs is half there: one whose migration has failed is
@@ -200,163 +126,11 @@ for uuid; do
 done
 """
 _KERNEL_LOG = ["bash", "-c", f"dmesg | tail --lines={_READ_LINES}"]
-# QEMU's highest limit, in milliseconds.
-LONGEST_DOWNTIME = 2_000_000
-# How many lines of a log are read, and told where a migration fails.
-_LINES = 5
 # So many possible targets at most are tried to be reached before anything is made.
 _MOST_PEERS = 32
 _LOCALHOST = "localhost"
 
 _Run = dict[str, t.Any]
-
-
-def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> _Run:
-    """Return what is asked for, checked, before any host is asked anything; raise ``FleetError``."""
-    earlier = given_plan("prepare_from", options.get("earlier"))
-    options = {**options, **_asked_by(earlier, options)}
-    hosts = chosen_hosts(options, "migrate_libvirt_hosts", ("drain", "targets"))
-    asked = {name: names(name, options.get(name)) for name in ("guests", "drain", "targets")}
-    devices = listed("devices", options.get("devices"))
-    if (asked["guests"] is None and devices is None) == (asked["drain"] is None):
-        raise FleetError(
-            "Give either migrate_libvirt_drain, the hosts to drain, or migrate_libvirt_guests, the names of guests,"
-            " and migrate_libvirt_devices, what guests hold; or prepare_from alone, a plan that says so."
-        )
-    record_file = _record_file(options)
-    check_record(record_file)
-    guests_on = options.get("guests_on") or {}
-    addresses, refused = _addresses(hostvars, hosts)
-    return {
-        **asked,
-        "devices": devices,
-        "guests_on": guests_on,
-        "request": request_key({**asked, "devices": devices, "guests_on": guests_on}),
-        **_command(options),
-        "hosts": [host for host in hosts if host not in refused],
-        "silent": refused,
-        "addresses": addresses,
-        "avoid": listed("avoid", options.get("avoid")) or [],
-        "apart": _apart(options, earlier),
-        **_stated(options, earlier),
-        "ask_qemu": bool(options["ask_qemu"]),
-        "other_guests": one_of("other_guests", str(options["other_guests"]), OTHER_GUESTS),
-        "record_file": record_file,
-        "begun": now(),
-        "check_mode": check_mode,
-        # What these answered is of an earlier playbook in this run.
-        "stale": stale(hostvars, hosts, GATHERED, LIBVIRT, ASKED, BEFORE, MOVES, LOGS),
-    }
-
-
-def _asked_by(earlier: t.Any, options: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """Return the options that the ``earlier`` plan was asked with, where ``options`` do not say which guests to move."""
-    asked = asked_by(earlier, options, ("guests", "devices", "drain"))
-    if asked.pop("sources", None) is not None:
-        asked["guests_on"] = guests_of(earlier)
-        asked["guests"] = [*asked["guests_on"]]
-    return asked
-
-
-def _apart(options: t.Mapping[str, t.Any], earlier: t.Any) -> list[t.Any]:
-    """Return the groups that are given, or else those of the ``earlier`` plan, which go on to hold."""
-    given = listed("apart", options.get("apart"))
-    if given is None and earlier is not None:
-        return [*conditions_of(earlier).get("apart", ())]
-    return given or []
-
-
-def _stated(options: t.Mapping[str, t.Any], earlier: t.Any) -> _Run:
-    """Return what is stated of capacity, else by the ``earlier`` plan; how much memory was free then, the hosts say anew."""
-    before = conditions_of(earlier) if earlier is not None else {}
-    before = {name: before[name] for name in ("capacity", "spare") if before.get(name)}
-    if "capacity" in before:
-        before["capacity"] = without_memory(before["capacity"])
-    given = {name: options.get(name) for name in ("capacity", "spare")}
-    stated = Conditions.parse(given, before)
-    return {"capacity": stated.capacity, "spare": stated.spare}
-
-
-def guests_of(plan: t.Any) -> dict[str, list[str]]:
-    """Return the guests that a plan is about, by UUID or name, each with the hosts on which it may be: its own and its target."""
-    found: dict[str, set[str]] = {}
-    for each in (*plan["placements"], *plan["unplaced"]):
-        name = each.get("vm_uuid") or each["vm"]
-        if name is not None:
-            ends = [each["source"], *([each["target"]] if "target" in each else [])]
-            found.setdefault(name, set()).update(end["host"] for end in ends)
-    return {name: sorted(hosts) for name, hosts in sorted(found.items())}
-
-
-def _command(options: t.Mapping[str, t.Any]) -> _Run:
-    """Return how a guest is migrated; raise ``FleetError`` for what QEMU does not do."""
-    further = names("options", options.get("options")) or []
-    try:
-        read_options(further)
-    except MigrationOptionError as error:
-        raise FleetError(str(error)) from error
-    downtime = _downtime("downtime", options["downtime"])
-    longest = options.get("downtime_max")
-    bandwidth = options.get("bandwidth")
-    tls, transport = one_of("tls", str(options["tls"]), CHOICES), str(options["transport"])
-    Encryption(tls, transport, further).check()
-    multifd = one_of("multifd", str(options["multifd"]), CHOICES)
-    connections = one_or_more("connections", options["connections"])
-    if not 1 < connections <= MOST_CONNECTIONS:
-        raise FleetError(f"connections is {connections}; expected 2 to {MOST_CONNECTIONS}")
-    Multifd(multifd, connections, transport, further).check()
-    return {
-        "options": further,
-        "tls": tls,
-        "multifd": multifd,
-        "connections": connections,
-        "downtime": downtime,
-        "downtime_max": downtime if longest is None else _downtime("downtime_max", longest),
-        "bandwidth": None if bandwidth is None else one_or_more("bandwidth", bandwidth),
-        "stall": count("stall", options["stall"], "seconds"),
-        "timeout": one_or_more("timeout", options["timeout"]),
-        "priority": priorities("priority", options.get("priority")),
-        "limits": _limits(options),
-        "uri": str(options["uri"]),
-        "transport": transport,
-    }
-
-
-def _limits(options: t.Mapping[str, t.Any]) -> _Run:
-    """Return the limits of turns, as ``TurnLimits`` has them."""
-    failures, not_after = options.get("max_failures"), options.get("not_after")
-    return {
-        "total": one_or_more("parallel", options["parallel"]),
-        "source": one_or_more("parallel_source", options["parallel_source"]),
-        "target": one_or_more("parallel_target", options["parallel_target"]),
-        "failures": None if failures is None else one_or_more("max_failures", failures),
-        "not_after": None if not_after is None else moment("not_after", not_after),
-    }
-
-
-def _downtime(name: str, value: t.Any) -> int:
-    """Return a limit of the downtime; raise ``FleetError`` for one that QEMU does not take."""
-    downtime = one_or_more(name, value)
-    if downtime > LONGEST_DOWNTIME:
-        raise FleetError(f"{name} is {downtime}; expected milliseconds, {LONGEST_DOWNTIME} at most")
-    return downtime
-
-
-def _addresses(hostvars: t.Any, hosts: t.Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return by which address each host is reached, and why a host cannot take part.
-
-    The inventory says it. A host whose facts, from a cache, say it as well would send guests where it likes.
-    """
-    addresses, refused = {}, {}
-    for host in hosts:
-        facts = variables_of(hostvars, host).get("ansible_facts")
-        if isinstance(facts, t.Mapping) and ADDRESS in facts:
-            refused[host] = f"it calls itself {ADDRESS} in its cached facts; clear the fact cache"
-            continue
-        address = str(hostvars[host].get(ADDRESS, host) if host in hostvars else host)
-        # An IPv6 address is in brackets in a URI.
-        addresses[host] = f"[{address}]" if ":" in address else address
-    return addresses, refused
 
 
 def locate(run: _Run, hostvars: t.Any) -> _Run:
@@ -372,9 +146,9 @@ def locate(run: _Run, hostvars: t.Any) -> _Run:
         why = "; ".join(first_of(silent_hosts, "host"))
         raise FleetError(f"no host has answered: {why or 'the run is limited to none of them'}")
     fleet = _fleet(hostvars, answered)
-    sent = _sent_before(run)
+    sent = sent_by_earlier_runs(run)
     # Where these are, both of their hosts are to say: by the facts they may hold nothing on the first one any more.
-    asked = _guests_asked_for(_without_those(run, sent), fleet)
+    asked = _guests_asked_for(without_those(run, sent), fleet)
     there = {*hosts_to_ask(fleet, answered, asked, run["drain"])}
     there |= {each[end] for each in sent for end in ("source", "target")}
     asking = [host for host in answered if host in there]
@@ -390,9 +164,9 @@ def find(run: _Run, hostvars: t.Any) -> _Run:
     answered, silent = run["answered"], run["silent"]
     libvirt = _libvirt(hostvars, run["asking_hosts"])
     fleet = _fleet(hostvars, answered)
-    sent = _sent_before(run)
-    arrived = [each for each in sent if _has_arrived(libvirt, each)]
-    asked = _guests_asked_for(_without_those(run, arrived), fleet)
+    sent = sent_by_earlier_runs(run)
+    arrived = [each for each in sent if has_arrived(libvirt, each)]
+    asked = _guests_asked_for(without_those(run, arrived), fleet)
     found = find_guests(fleet, libvirt, asked, run["drain"])
     if nowhere := [_with_hosts(guest["vm"], asked) for guest in found if guest["host"] is None]:
         silent_hosts = [f"{host} did not answer: {why}" for host, why in silent.items()]
@@ -401,7 +175,7 @@ def find(run: _Run, hostvars: t.Any) -> _Run:
             f"no host has a process of the name {' or '.join(nowhere)} that holds a VFIO device, and no libvirt that answers runs it;"
             f" start the guest, and gather as root{unknown}"
         )
-    found = _without_halves([*found, *_other_guests(run, fleet, libvirt)], sent, libvirt)
+    found = without_halves([*found, *_other_guests(run, fleet, libvirt)], sent, libvirt)
     _keep_back(found)
     going = [guest for guest in found if guest["host"] is not None and not guest["reason"]]
     reading: dict[str, list[str]] = {}
@@ -447,89 +221,6 @@ def _guests_asked_for(run: _Run, fleet: Fleet) -> Asked | None:
             )
         found[name] = [*(found.get(name) or ()), guest.host]
     return found | {name: run["guests_on"].get(name) for name in run["guests"] or ()}
-
-
-def _sent_before(run: _Run) -> list[MigrationRecord]:
-    """Return the guests that earlier runs with the same request have sent, where that is not done yet.
-
-    Guests have names, and were moved by an earlier run whether all of them were or not. A host that is drained once more has others by then.
-    """
-    records = read_records(content_of(run["record_file"]) or "")[0]
-    return sent_before(records, run["request"], only_broken_off=run["drain"] is not None)
-
-
-def _is_on(libvirt: t.Mapping[str, LibvirtHost], host: str, guest: MigrationRecord) -> bool:
-    """Return whether libvirt on a host runs the guest of a record."""
-    there = libvirt.get(host, LibvirtHost()).running.get(guest["vm"])
-    return there is not None and guest["vm_uuid"] in (None, there.uuid)
-
-
-def _has_arrived(libvirt: t.Mapping[str, LibvirtHost], guest: MigrationRecord) -> bool:
-    """Return whether the guest of a record is on its target alone.
-
-    Unless the record has it so, libvirt on its source has to say that it is not there any more.
-    """
-    return (
-        _knows(libvirt, guest)
-        and not _is_on(libvirt, guest["source"], guest)
-        and _is_on(libvirt, guest["target"], guest)
-    )
-
-
-def _says(libvirt: t.Mapping[str, LibvirtHost], host: str) -> bool:
-    return host in libvirt and libvirt[host].error is None
-
-
-def _without_halves(
-    found: t.Iterable[Guest],
-    sent: t.Iterable[MigrationRecord],
-    libvirt: t.Mapping[str, LibvirtHost],
-) -> list[Guest]:
-    """Return the guests that were ``found`` with each once that is on two hosts as an earlier run has begun to send it.
-
-    One that is on its target stays there as long as the libvirt of its source does not say that it has none of it any more.
-    """
-    found = [*found]
-    for each in sent:
-        halves = {guest["host"]: guest for guest in found if _is_of(guest, each)}
-        here, there = halves.get(each["source"]), halves.get(each["target"])
-        on_both = all(_is_on(libvirt, each[end], each) for end in ("source", "target"))
-        if on_both and here is not None:
-            here["reason"] = (
-                f"it is on its way to {each['target']} since the run of {each['run']}; wait until that has ended, and run this again"
-            )
-            if there is not None:
-                found.remove(there)
-        elif there is not None and here is None and not _knows(libvirt, each):
-            there["reason"] = (
-                f"it is unknown whether it has left {each['source']} whole, from where the run of {each['run']} began to send it:"
-                f" libvirt there does not answer; see to {each['source']}, and run this again"
-            )
-    return found
-
-
-def _knows(libvirt: t.Mapping[str, LibvirtHost], sent: MigrationRecord) -> bool:
-    """Return whether it is known if a guest has left its source."""
-    return sent["outcome"] == MOVED or _says(libvirt, sent["source"])
-
-
-def _is_of(guest: Guest, sent: MigrationRecord) -> bool:
-    return guest["vm"] == sent["vm"] and guest["uuid"] == sent["vm_uuid"]
-
-
-def _without_those(run: _Run, arrived: t.Iterable[MigrationRecord]) -> _Run:
-    """Return ``run`` as if nobody had asked for those that have arrived."""
-    guests, devices = run["guests"], run["devices"]
-    for each in arrived:
-        names = (each["vm"], each["vm_uuid"])
-        ids = [device["source"] for device in each["devices"]]
-        guests = guests and [name for name in guests if name not in names]
-        devices = devices and [
-            device
-            for device in devices
-            if device.get("host") != each["source"] or device.get("id") not in ids
-        ]
-    return run | {"guests": guests, "devices": devices}
 
 
 def _with_hosts(name: str, asked: Asked | None) -> str:
@@ -592,12 +283,6 @@ def _arriving(
 def _fleet(hostvars: t.Any, hosts: t.Sequence[str]) -> Fleet:
     """Return what ``hosts`` answered in this run."""
     return read_fleet(hostvars, hosts, age_limit(0))
-
-
-def _listed(result: t.Mapping[str, t.Any], key: str) -> list[t.Any]:
-    """Return a list in what a task registered, an empty one where it is none."""
-    found = result.get(key)
-    return found if isinstance(found, list) else []
 
 
 def _libvirt(hostvars: t.Any, hosts: t.Iterable[str]) -> dict[str, LibvirtHost]:
@@ -844,160 +529,3 @@ def _announced(
         several = multifd.options_between(libvirt[each["host"]], libvirt[each["target"]])
         over = f", over {multifd.connections} connections" if several else ""
         yield f"{_label(each)}{over}"
-
-
-def look(run: _Run, hostvars: t.Any) -> _Run:
-    """Return ``run`` with how far the moves have come by the kernels' word."""
-    return run | {"states": result_of(hostvars, _LOCALHOST, CLEANED)["states"]}
-
-
-def end(run: _Run, hostvars: t.Any) -> _Run:
-    """Return ``run`` with the last word: who has moved, who stays and why, and what else there is to see to.
-
-    Writes the record of those that were to move, as ``record``, too.
-    """
-    attempts: list[Attempt] = [] if run["check_mode"] else [*_attempts(run, hostvars)]
-    cleaned = result_of(hostvars, _LOCALHOST, CLEANED) if run["cleaning"] else {}
-    found: Result = printed(
-        result(
-            run["checks"],
-            run["migrations"],
-            run["unplaced"],
-            attempts,
-            [*_remains(cleaned, hostvars)],
-            run["check_mode"],
-            run["arrived"],
-        ),
-        Result,
-    )
-    records = [] if run["check_mode"] else [*_records(run, attempts, found)]
-    failures = [found["failure"]]
-    try:
-        if cleaned and not run["check_mode"]:
-            records += _unwatched(run, cleaned)
-        records = at_the_end(records, complete=not found["stay"])
-        if records:
-            note_outcomes(run["record_file"], records)
-    except (AnsibleActionFail, FleetError) as error:
-        failures.append(
-            f"the record in {run['record_file']} lacks the outcome for the guests in this run: {error}"
-        )
-    notes = printed([*remaining_addresses(cleaned, hostvars)] if cleaned else [], list[Sentence])
-    return run | {
-        "sentences": [*found["sentences"], *notes],
-        "stay": found["stay"],
-        "failure": "; ".join(filter(None, failures)) or None,
-        "record": records,
-    }
-
-
-def _records(
-    run: _Run, attempts: t.Iterable[Attempt], outcome: Result
-) -> t.Iterator[MigrationRecord]:
-    for each in run["arrived"]:
-        yield taken_up(run["begun"], run["request"], each)
-    tried = {(each.host, each.vm): each for each in attempts}
-    stay = {(each["host"], each["vm"]): each["said"] for each in outcome["stay"]}
-    going = run["migrations"]["going"]
-    for each in going:
-        key = each["host"], each["vm"]
-        attempt = tried.get(key)
-        moved = attempt is not None and attempt.moved
-        said = [*remains(attempt, going)] if attempt is not None and moved else stay.get(key, [])
-        report = None if attempt is None else attempt.report
-        found = record(run["begun"], each, report, moved, said, run["request"])
-        yield printed(found, MigrationRecord)
-
-
-def _unwatched(run: _Run, cleaned: t.Mapping[str, t.Any]) -> list[MigrationRecord]:
-    """Return the records of guests that an earlier run was to move, and that have moved since it was broken off."""
-    going = {(each["host"], each["vm"]) for each in run["migrations"]["going"]}
-    going |= {(each["source"], each["vm"]) for each in run["arrived"]}
-    states = [each for each in run["states"] if guest_of(each) not in going]
-    if not states:
-        return []
-    placements = cleaned.get("placements") or ()
-    uuids = {guest_of(each): each.get("vm_uuid") for each in placements}
-    there = read_records(content_of(run["record_file"]) or "")[0]
-    return [
-        printed(each, MigrationRecord)
-        for each in unwatched(run["begun"], there, states, uuids, run["request"])
-    ]
-
-
-def _record_file(options: t.Mapping[str, t.Any]) -> str:
-    """Return where the record is written: where the operator wants it, or beside the plan."""
-    if options.get("record") is not None:
-        return absolute(options["record"])
-    return os.path.join(os.path.dirname(absolute(options["dest"])), RECORD_FILE)
-
-
-def _remains(cleaned: t.Mapping[str, t.Any], hostvars: t.Any) -> t.Iterator[str]:
-    """Yield what is left that was to be removed, and why a definition in mdevctl has stayed where it was."""
-    for host in cleaned.get("define_hosts") or ():
-        defined = result_of(hostvars, host, DEFINED)
-        if has_failed(defined):
-            yield f"{host}: {read_answer(defined).error or 'it does not answer any more'}"
-    if cleaned.get("failure"):
-        yield str(cleaned["failure"])
-
-
-def _attempts(run: _Run, hostvars: t.Any) -> t.Iterator[Attempt]:
-    """Yield what became of each migration that its host was to try."""
-    arrived = dict.fromkeys(run["logs"], 0)
-    for number, each in enumerate(run["migrations"]["going"]):
-        target = each["target"]
-        # The first answer is that of what waits, the last one has the kernel's log.
-        arrived[target] += 1
-        result = result_of(hostvars, each["host"], MOVES)
-        if not result:
-            continue
-        report = _report(result, number)
-        there = {
-            QEMU: _log(hostvars, target, arrived[target]),
-            KERNEL: _log(hostvars, target, len(run["logs"][target]) - 1),
-        }
-        failed = report.outcome != MOVED
-        before = read_answer(result_of(hostvars, target, BEFORE)).stdout
-        yield Attempt(
-            vm=each["vm"],
-            host=each["host"],
-            said=[*_told(each, report, there, before)] if failed else report.errors,
-            states=run["states"],
-            log="" if failed else there[QEMU].stdout,
-            report=report,
-            devices=bool(each["placements"]),
-        )
-
-
-def _report(result: t.Mapping[str, t.Any], number: int) -> MoveReport:
-    """Return what came of the migration with this number in the result of a host's task, which may have failed before."""
-    for each in _listed(result, "moves"):
-        if isinstance(each, t.Mapping) and each.get("number") == number and "outcome" in each:
-            return read_report(each)
-    message = result.get("msg")
-    return MoveReport(REFUSED, errors=[str(message) if message else "its host does not say why"])
-
-
-def _told(
-    migration: Migration, report: MoveReport, there: t.Mapping[str, Answer], before: str
-) -> t.Iterator[str]:
-    """Yield why a guest has not moved, with what both hosts have logged if it was tried."""
-    host, target = migration["host"], migration["target"]
-    libvirt = report.outcome in ("failed", "aborted")
-    for number, error in enumerate(report.errors):
-        yield f"libvirt: {error}" if libvirt and number == len(report.errors) - 1 else error
-    if report.outcome in (REFUSED, LOST):
-        return
-    logs = [
-        HostLog(host, QEMU, qemu_lines("\n".join(report.qemu_log))[-_LINES:]),
-        HostLog(host, KERNEL, report.kernel_log[-_LINES:]),
-        *(read_log(target, who, there[who], before, _LINES) for who in (QEMU, KERNEL)),
-    ]
-    yield from what_hosts_say(host, report.state, logs)
-
-
-def _log(hostvars: t.Any, target: str, index: int) -> Answer:
-    """Return what a target answered to the task with this place among those that read its logs."""
-    found = _listed(result_of(hostvars, target, LOGS), "results")
-    return read_answer(found[index]) if index < len(found) else Answer()

@@ -5,21 +5,15 @@
 
 from __future__ import annotations
 
-import json
-import time
-import typing as t
-
 import pytest
-from ansible.errors import AnsibleActionFail
 from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
-from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.outcome import result
-from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.record import as_lines
-from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.record import (
-    begun as begun_line,
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin import (
+    migrating,
+    migration_request,
+    move_outcomes,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin import migrating
-from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host, parent
+from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device
 from ansible_collections.vfio.migration.tests.unit.libvirt_answers import (
     arrival_info,
     certificates,
@@ -27,150 +21,27 @@ from ansible_collections.vfio.migration.tests.unit.libvirt_answers import (
     host_info,
     libvirt_info,
 )
+from ansible_collections.vfio.migration.tests.unit.libvirt_runs import (
+    OVER_TWO,
+    answer,
+    begun,
+    found_in,
+    moving_others,
+    ordered,
+    two_hosts,
+    with_others,
+)
 
-OPTIONS = {
-    "hosts": ["a", "b"],
-    "uri": "qemu+ssh://root@{host}/system",
-    "transport": "tcp://{host}",
-    "options": [],
-    "tls": "auto",
-    "multifd": "auto",
-    "connections": 2,
-    "ask_qemu": True,
-    "other_guests": "name",
-    "downtime": 2000,
-    "stall": 300,
-    "timeout": 3600,
-    "dest": "migration-plan.json",
-    "parallel": 2,
-    "parallel_source": 1,
-    "parallel_target": 1,
-}
+
+@pytest.fixture(autouse=True)
+def place(tmp_path, monkeypatch):
+    """Let what is written be in a directory of the test's own."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 # How guests are sent between hosts whose QEMU can.
 PARALLEL = ["--parallel", "--parallel-connections=2"]
-OVER_TWO = ", over 2 connections"
-
-
-def begun(hostvars=None, check_mode=False, **options):
-    return migrating.begin(OPTIONS | options, hostvars or {"a": {}, "b": {}}, check_mode)
-
-
-def answer(*devices, running=()):
-    """Return what a host registered that has ``devices`` and on which libvirt runs guests, names by UUID."""
-    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    facts = {"vfio_migration": host([*devices], [parent()]) | {"gathered": {"time": now}}}
-    guests = [guest_info(name, uuid) for uuid, name in running]
-    libvirt = libvirt_info(*guests)
-    registered = {"ansible_facts": facts}
-    return {"prepare_gathered": registered, "migrate_libvirt_answer": libvirt, **registered}
-
-
-def two_hosts(vm="vm-17"):
-    held = answer(device(UUIDS[1], vm=vm), running=[(UUIDS[5], vm)])
-    held["migrate_libvirt_asked"] = held["migrate_libvirt_answer"]
-    # Libvirt on b is asked once, about the guest.
-    there = libvirt_info(arriving=[arrival_info(UUIDS[5])])
-    asked = {"migrate_libvirt_answer": {}, "migrate_libvirt_asked": there}
-    return {"a": held, "b": answer() | asked}
-
-
-def found_in(run, hostvars):
-    """Return the run when libvirt was asked where the guests are."""
-    return migrating.find(migrating.locate(run, hostvars), hostvars)
-
-
-def ordered(hostvars, **options):
-    """Return the run when the guest's target on b is there, and the hosts' variables."""
-    run = found_in(begun(**options), hostvars)
-    run = migrating.check(run, hostvars)
-    (guest,) = run["checks"]["chosen"]
-    target = {"host": "b", "kind": "mdev", "id": UUIDS[8]}
-    placement = {"vm": guest["vm"], "source": {"kind": "mdev", **guest["device"]}, "target": target}
-    plan = {"placements": [placement], "unplaced": []}
-    prepared = {"plan": plan, "failure": None, "dest": "plan.json"}
-    hostvars["localhost"] = {"prepare_run": prepared}
-    return migrating.order(run, hostvars), hostvars
-
-
-def looked(run, hostvars, state="moved"):
-    (placement,) = hostvars["localhost"]["prepare_run"]["plan"]["placements"]
-    states = [{**placement, "state": state, "reason": None}]
-    cleaned = {"states": states, "answered": ["a", "b"], "define_hosts": [], "failure": None}
-    cleaned |= {"addresses": [], "tasks": {}}
-    hostvars["localhost"]["cleanup_run"] = cleaned
-    return migrating.look(run, hostvars)
-
-
-# --- what is asked for -----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("given", ["vm-17, vm-1", ["vm-17", "vm-1"]])
-def test_a_text_is_a_list_split_at_commas(given):
-    assert begun(guests=given)["guests"] == ["vm-17", "vm-1"]
-
-
-@pytest.mark.parametrize(
-    ("options", "error"),
-    [
-        ({}, "Give either migrate_libvirt_drain"),
-        ({"guests": "vm-17", "drain": "a"}, "Give either migrate_libvirt_drain"),
-        ({"devices": [], "drain": "a"}, "Give either migrate_libvirt_drain"),
-        ({"devices": "vm-17"}, "devices is 'vm-17'; expected a list"),
-        ({"drain": "gpu12"}, "migrate_libvirt_drain has 'gpu12', which is none of the hosts"),
-        ({"guests": "vm-17", "targets": "ab"}, "migrate_libvirt_targets has 'ab'"),
-        ({"guests": "vm-17", "options": "--tls,--postcopy"}, "QEMU cannot migrate a VFIO device"),
-        ({"guests": "vm-17", "options": ["postcopy-bandwidth"]}, "QEMU cannot migrate"),
-        ({"guests": "vm-17", "downtime": 2_000_001}, "downtime is 2000001; expected"),
-        (
-            {"guests": "vm-17", "options": ["--bandwith", "1"]},
-            "the options have '--bandw",
-        ),
-        ({"guests": "vm-17", "downtime_max": 2_000_001}, "downtime_max is 2000001; expected"),
-        ({"guests": "vm-17", "stall": -1}, "stall is -1; expected"),
-        ({"guests": "vm-17", "downtime": 0}, "downtime is 0; expected"),
-        ({"guests": "vm-17", "timeout": "soon"}, "timeout is 'soon'; expected"),
-        ({"guests": "vm-17", "parallel": 0}, "parallel is 0; expected"),
-        ({"guests": "vm-17", "parallel_source": 0}, "parallel_source is 0; expected"),
-        ({"guests": "vm-17", "parallel_target": "x"}, "parallel_target is 'x'; expected"),
-        ({"guests": "vm-17", "max_failures": 0}, "max_failures is 0; expected"),
-        ({"guests": "vm-17", "priority": ["vm-17"]}, "priority is .'vm-17'.; expected numbers"),
-        ({"guests": "vm-17", "not_after": "24:00"}, "not_after is '24:00'; expected a time of day"),
-        ({"guests": "vm-17", "not_after": "2026-01-01"}, r"not_after is 2026-01-01, which has pas"),
-        ({"guests": "vm-17", "tls": "perhaps"}, "tls is 'perhaps'; expected one of auto, always"),
-        (
-            {"guests": "vm-17", "tls": "always", "transport": "rdma://{host}"},
-            "migrate_libvirt_tls is always, and QEMU encrypts only what goes over TCP",
-        ),
-        ({"guests": "vm-17", "multifd": "on"}, "multifd is 'on'; expected one of auto, always"),
-        ({"guests": "vm-17", "connections": 1}, "connections is 1; expected 2 to 255"),
-        ({"guests": "vm-17", "connections": 256}, "connections is 256; expected 2 to 255"),
-        (
-            {"guests": "vm-17", "multifd": "always", "options": "--tunnelled"},
-            "migrate_libvirt_multifd is always, and QEMU has one connection with --tunnelled",
-        ),
-        ({"guests": "vm-17", "hosts": []}, "no host of the inventory matches"),
-    ],
-)
-def test_what_cannot_be_is_refused_before_any_host_is_asked(options, error):
-    with pytest.raises(FleetError, match=error):
-        begun(**options)
-
-
-def test_the_inventory_says_by_which_address_a_host_is_reached():
-    hostvars = {"a": {"migrate_libvirt_address": "fd00::1"}, "b": {}}
-    assert begun(hostvars, guests="vm-17")["addresses"] == {"a": "[fd00::1]", "b": "b"}
-
-
-def test_a_host_that_gives_itself_an_address_takes_no_part():
-    evil = {"migrate_libvirt_address": "evil", "ansible_facts": {"migrate_libvirt_address": "evil"}}
-    run = begun({"a": {}, "b": evil}, guests="vm-17")
-    assert run["hosts"] == ["a"]
-    assert "clear the fact cache" in run["silent"]["b"]
-
-
-# --- where the guests are --------------------------------------------------------------------------------------------
 
 
 def test_only_the_guest_of_the_very_name_is_found():
@@ -224,7 +95,7 @@ def test_a_guest_of_a_plan_is_on_its_host_or_its_target():
     placed = {"vm": "vm-17", "source": source, "target": target}
     left = {"vm": "vm-1", "source": {**source, "id": UUIDS[3]}, "reasons": []}
     hosts = {"hosts": ["a", "b", "evil"]}
-    found = migrating.guests_of({"placements": [placed], "unplaced": [left]})
+    found = migration_request.guests_of({"placements": [placed], "unplaced": [left]})
     assert found == {"vm-1": ["a"], "vm-17": ["a", "b"]}
     run = begun(**hosts, guests=["vm-17"]) | {"guests_on": found}
     hostvars = two_hosts() | {
@@ -419,11 +290,11 @@ def test_what_is_stated_of_capacity_is_handed_on_with_the_memory():
     # The next run has what was stated from the plan, and asks the hosts for the rest.
     conditions = {"capacity": capacity, "spare": {"cpus": 1}}
     earlier = {"conditions": conditions, "direction": "both", "policy": "pack"}
-    again = migrating._stated({}, earlier)
+    again = migration_request._stated({}, earlier)
     assert again["capacity"]["hosts"] == stated["hosts"]
     assert again["capacity"]["guests"]["vm-17"] == {"cpus": 2}
     assert again["spare"] == {"cpus": 1}
-    assert migrating._stated({"capacity": {}, "spare": {"cpus": 2}}, earlier) == {
+    assert migration_request._stated({"capacity": {}, "spare": {"cpus": 2}}, earlier) == {
         "capacity": {},
         "spare": {"cpus": 2},
     }
@@ -465,21 +336,6 @@ def test_what_the_network_carries_is_compared_with_how_long_a_guest_may_stand_st
             begun(guests="vm-17", bandwidth=odd)
 
 
-# --- guests without devices ---
-
-
-def with_others(*others):
-    """Return a host with a guest with an mdev, and those others without devices, names by UUID, and another host."""
-    hostvars = two_hosts()
-    for answered in ("migrate_libvirt_answer", "migrate_libvirt_asked"):
-        told = hostvars["a"][answered]
-        plain = [guest_info(name, uuid, devices=[], memory=kib) for uuid, name, kib in others]
-        hostvars["a"][answered] = {**told, "guests": [*told["guests"], *plain]}
-    arriving = [arrival_info(uuid) for uuid in (UUIDS[5], *(uuid for uuid, *_rest in others))]
-    hostvars["b"]["migrate_libvirt_asked"] = libvirt_info(arriving=arriving)
-    return hostvars
-
-
 def test_by_default_guests_without_devices_are_named():
     run, _hostvars = ordered(with_others((UUIDS[6], "plain", 1024)), drain="a")
     assert run["reading"] == {"a": [UUIDS[5]]}
@@ -494,54 +350,12 @@ def test_guests_without_devices_can_stop_a_drain_and_nothing_else():
     assert found_in(begun(drain="a", other_guests="fail"), two_hosts())["found"]
 
 
-def moving_others(*others):
-    hostvars = with_others(*others)
-    run = found_in(begun(drain="a", other_guests="move"), hostvars)
-    run = migrating.check(run, hostvars)
-    (device,) = run["sources"]
-    target = {"host": "b", "kind": "mdev", "id": UUIDS[8]}
-    placement = {"vm": "vm-17", "source": {"kind": "mdev", **device}, "target": target}
-    plan = {"placements": [placement], "unplaced": []}
-    hostvars["localhost"] = {"prepare_run": {"plan": plan, "failure": None, "dest": "plan.json"}}
-    return migrating.order(run, hostvars), hostvars
-
-
 def test_guests_without_devices_go_after_those_with_some_and_are_no_part_of_the_plan():
     run, _hostvars = moving_others((UUIDS[6], "plain", 1024))
     assert run["reading"] == {"a": [UUIDS[5], UUIDS[6]]}
     assert run["sentences"] == [f"{each} to b{OVER_TWO}" for each in ("vm-17", "plain")]
     assert [each["uuid"] for each in run["leaving"]["a"]] == [UUIDS[5], UUIDS[6]]
     assert run["checks"]["notes"] == []
-
-
-def test_a_guest_without_devices_that_fits_nowhere_stays_with_what_is_short():
-    # The guest with the device takes 1 MiB of the GiB that is free.
-    run, hostvars = moving_others((UUIDS[6], "large", 1 << 20), (UUIDS[7], "small", 1024))
-    assert run["sentences"] == [f"{each} to b{OVER_TWO}" for each in ("vm-17", "small")]
-    found = ended(hostvars, run, [MOVED, MOVED | {"number": 1}])
-    (stays,) = found["stay"]
-    assert stays["vm"] == "large"
-    assert stays["said"] == [
-        "no host can take it: b has 1047552 KiB of memory left, and it needs 1048576; free some there"
-    ]
-
-
-@pytest.mark.parametrize(
-    ("outcome", "moved"), [("moved", True), ("failed", False), ("lost", False)]
-)
-def test_of_a_guest_without_devices_only_libvirt_says_whether_it_has_moved(outcome, moved):
-    run, hostvars = moving_others((UUIDS[6], "plain", 1024))
-    found = ended(hostvars, run, [MOVED, {"number": 1, "outcome": outcome, "errors": []}])
-    assert ("plain has moved from a to b" in found["sentences"]) == moved
-    assert [each["vm"] for each in found["stay"]] == ([] if moved else ["plain"])
-
-
-def test_what_is_done_with_other_guests_is_one_of_three():
-    with pytest.raises(FleetError, match="other_guests is 'ignore'; expected one of name, move"):
-        begun(drain="a", other_guests="ignore")
-
-
-# --- the moves -------------------------------------------------------------------------------------------------------
 
 
 def test_a_guest_that_is_to_be_paused_on_its_target_is_not_waited_for():
@@ -663,193 +477,7 @@ def test_in_check_mode_nobody_moves():
     hostvars = two_hosts()
     run, hostvars = ordered(hostvars, guests="vm-17", check_mode=True)
     assert run["leaving"] == {} and run["participants"] == [] and not run["cleaning"]
-    assert migrating.end(run, hostvars)["sentences"] == ["vm-17 would move from a to b"]
-
-
-MOVED = {"number": 0, "outcome": "moved", "errors": []}
-
-
-@pytest.fixture(autouse=True)
-def place(tmp_path, monkeypatch):
-    """Let what is written be in a directory of the test's own."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def ended(hostvars, run, here, there=None, state="moved", before=None):
-    hostvars["a"]["migrate_libvirt_moved"] = {"moves": here}
-    hostvars["b"]["migrate_libvirt_logs"] = {"results": there}
-    hostvars["b"]["migrate_libvirt_before"] = before
-    return migrating.end(looked(run, hostvars, state), hostvars)
-
-
-def test_who_has_moved_is_told_so():
-    run, hostvars = ordered(two_hosts(), guests="vm-17")
-    found = ended(hostvars, run, [MOVED])
-    assert found["sentences"] == ["vm-17 has moved from a to b"]
-    assert found["failure"] is None
-
-
-def test_what_a_guest_that_has_moved_did_not_take_along_is_a_failure():
-    run, hostvars = ordered(two_hosts(), guests="vm-17")
-    moved = MOVED | {"errors": ["it does not start with its new host: no answer"]}
-    found = ended(hostvars, run, [moved])
-    assert found["sentences"] == ["vm-17 has moved from a to b"]
-    assert found["failure"] == (
-        "vm-17 has moved, but it does not start with its new host: no answer"
-    )
-
-
-def test_what_became_of_a_guest_is_told_to_machines_beside_the_plan(place):
-    numbers = {"began": 1800000000.0, "ended": 1800000002.5, "duration": 2500, "downtime": 70}
-    here = {"number": 0, "outcome": "moved", "bytes": 4096, **numbers}
-    run, hostvars = ordered(two_hosts(), guests="vm-17", dest="there/plan.json")
-    found = ended(hostvars, run, [here])
-    (line,) = found["record"]
-    assert json.loads((place / "there/migration-record.jsonl").read_text()) == line
-    assert (line["vm"], line["vm_uuid"], line["source"], line["target"]) == (
-        *("vm-17", UUIDS[5]),
-        *("a", "b"),
-    )
-    assert line["devices"] == [{"kind": "mdev", "source": UUIDS[1], "target": UUIDS[8]}]
-    assert (line["begin"], line["end"]) == ("2027-01-15T08:00:00Z", "2027-01-15T08:00:02Z")
-    assert (line["downtime_ms"], line["duration_ms"], line["bytes"]) == (70, 2500, 4096)
-    assert (line["outcome"], line["errors"]) == ("moved", [])
-    # What was written when the guest had moved is not written again.
-    ended(hostvars, run, [here])
-    assert len((place / "there/migration-record.jsonl").read_text().splitlines()) == 1
-    # Those of the next run come after them, and nobody else reads them.
-    ended(hostvars, run | {"begun": "2027-01-15T09:00:00Z"}, [here])
-    assert len((place / "there/migration-record.jsonl").read_text().splitlines()) == 2
-    assert (place / "there/migration-record.jsonl").stat().st_mode & 0o777 == 0o600
-
-
-def test_the_record_is_where_the_operator_wants_it(place, monkeypatch):
-    monkeypatch.setenv("HOME", str(place))
-    run, hostvars = ordered(two_hosts(), guests="vm-17", record="~/mine.jsonl")
-    ended(hostvars, run, [MOVED])
-    assert json.loads((place / "mine.jsonl").read_text())["outcome"] == "moved"
-
-
-@pytest.mark.parametrize("content", [None, b"\xff\n", b'{"format": 2}\n'])
-def test_a_file_that_takes_no_record_is_told_before_any_host_is_asked(place, content):
-    path = place / "migration-record.jsonl"
-    if content is None:
-        path.mkdir()
-    else:
-        path.write_bytes(content)
-    with pytest.raises((AnsibleActionFail, FleetError), match=str(path)):
-        begun(guests="vm-17")
-
-
-def test_who_has_moved_is_told_though_the_record_can_no_longer_be_written(place):
-    run, hostvars = ordered(two_hosts(), guests="vm-17")
-    (place / "migration-record.jsonl").mkdir()
-    found = ended(hostvars, run, [MOVED])
-    assert found["sentences"] == ["vm-17 has moved from a to b"]
-    assert [each["vm"] for each in found["record"]] == ["vm-17"]
-    assert f"the record in {place / 'migration-record.jsonl'} lacks" in found["failure"]
-
-
-def test_a_damaged_line_of_the_record_keeps_nobody(place):
-    (place / "migration-record.jsonl").write_text('{"format": 1, "ru')
-    run, hostvars = ordered(two_hosts(), guests="vm-17")
-    assert ended(hostvars, run, [MOVED])["failure"] is None
-    damaged, line = (place / "migration-record.jsonl").read_text().splitlines()
-    assert (damaged, json.loads(line)["vm"]) == ('{"format": 1, "ru', "vm-17")
-
-
-def test_why_a_migration_failed_is_told_by_both_hosts():
-    run, hostvars = ordered(two_hosts(), guests="vm-17")
-    moved = {
-        "number": 0,
-        "outcome": "aborted",
-        "errors": ["it took longer than it may, 5 s", "operation aborted"],
-        "state": "running (unpaused)",
-        "qemu_log": ["2026-01-01T00:00:00Z qemu: here", "warning: no matter"],
-        "kernel_log": ["since"],
-    }
-    there = [
-        {},
-        {"stdout": "2026-01-01T00:00:00Z qemu: there"},
-        {"stdout": "[6.0] before\n[8.0] refuses"},
-    ]
-    found = ended(hostvars, run, [moved], there, "prepared", {"stdout": "[7.0] before"})
-    assert found["sentences"] == [
-        "vm-17 stays on a:",
-        "  it took longer than it may, 5 s",
-        "  libvirt: operation aborted",
-        "  the guest on a is running (unpaused)",
-        "  QEMU on a: 2026-01-01T00:00:00Z qemu: here",
-        "  the kernel on a: since",
-        "  QEMU on b: 2026-01-01T00:00:00Z qemu: there",
-        "  the kernel on b: [8.0] refuses",
-    ]
-    assert found["record"][0]["outcome"] == "stayed"
-    assert found["record"][0]["errors"][:2] == [
-        "it took longer than it may, 5 s",
-        "libvirt: operation aborted",
-    ]
-
-
-def test_a_migration_that_was_not_begun_is_told_without_logs():
-    run, hostvars = ordered(two_hosts(), guests="vm-17")
-    moved = {"outcome": "refused", "errors": ["it has no target"], "kernel_log": ["x"]}
-    found = ended(hostvars, run, [{"number": 0, **moved}], state="prepared")
-    assert found["sentences"] == ["vm-17 stays on a:", "  it has no target"]
-    assert found["record"][0]["outcome"] == "not_tried"
-
-
-@pytest.mark.parametrize(
-    "moves",
-    [
-        None,
-        7,
-        "text",
-        {"number": 0},
-        [None, 7, {"number": "0"}],
-        [{"number": 0, "outcome": ["moved"], "errors": 7}],
-        [{"number": 0, "outcome": "failed", "errors": ["\x1b[2J", 7], "began": 9e99}],
-        [{"number": 0, "outcome": "failed", "ended": float("nan"), "bytes": True}],
-    ],
-)
-def test_results_that_are_none_cost_their_host_alone(moves):
-    run, hostvars = ordered(two_hosts(), guests="vm-17")
-    found = ended(hostvars, run, moves, state="prepared")
-    assert found["failure"]
-    # By the schema, which the tests check each record against.
-    assert found["record"][0]["bytes"] is None
-    assert ended(hostvars, run, [MOVED], moves, before=moves)["stay"] == []
-    assert "\x1b" not in str(ended(hostvars, run, moves, moves, "prepared")["sentences"])
-
-
-def test_a_task_that_failed_before_it_came_to_its_guests_says_why():
-    run, hostvars = ordered(two_hosts(), guests="vm-17")
-    run = looked(run, hostvars, "prepared")
-    hostvars["a"]["migrate_libvirt_moved"] = {"failed": True, "msg": "no space left"}
-    assert migrating.end(run, hostvars)["sentences"] == ["vm-17 stays on a:", "  no space left"]
-    hostvars["a"]["migrate_libvirt_moved"] = None
-    said = migrating.end(run, hostvars)["sentences"]
-    assert said == ["vm-17 stays on a:", "  a does not answer any more"]
-
-
-def test_a_host_that_is_gone_is_named():
-    run, hostvars = ordered(two_hosts(), guests="vm-17")
-    moved = {"number": 0, "outcome": "lost", "errors": ["a does not answer any more"]}
-    found = ended(hostvars, run, [moved], None, "unclear")
-    assert found["sentences"] == ["vm-17 stays on a:", "  a does not answer any more"]
-
-
-def test_what_cleaning_up_could_not_do_is_told():
-    run, hostvars = ordered(two_hosts(), guests="vm-17")
-    run = looked(run, hostvars)
-    hostvars["a"]["migrate_libvirt_moved"] = {"moves": [MOVED]}
-    hostvars["b"]["cleanup_definitions"] = {"failed": True, "msg": "no room"}
-    hostvars["localhost"]["cleanup_run"] |= {"define_hosts": ["b"], "failure": "a still has x"}
-    assert "b: no room; a still has x" in migrating.end(run, hostvars)["failure"]
-
-
-# --- names -----------------------------------------------------------------------------------------------------------
+    assert move_outcomes.end(run, hostvars)["sentences"] == ["vm-17 would move from a to b"]
 
 
 def webs():
@@ -878,28 +506,6 @@ def test_two_guests_of_one_name_get_hosts_of_their_own_by_the_plan(targets):
     assert len(plan["unplaced"]) == 2 - len(targets)
 
 
-def test_groups_of_an_earlier_plan_go_on_to_hold_beside_names():
-    earlier = {"conditions": {"apart": [["x", "y"]]}, "direction": "both", "policy": "spread"}
-    assert migrating._apart({}, earlier) == [["x", "y"]]
-    assert migrating._apart({"apart": [["v", "w"]]}, earlier) == [["v", "w"]]
-    assert migrating._apart({}, None) == []
-
-
-def test_guests_of_one_name_that_stay_are_each_told_on_their_host():
-    reasons = [{"host": "c", "reason": "it is full"}]
-    unplaced: t.Any = [
-        {
-            "vm": "web",
-            "source": {"host": name, "kind": "mdev", "id": UUIDS[1]},
-            "reasons": reasons,
-        }
-        for name in "ab"
-    ]
-    checks: t.Any = {"left": [], "notes": []}
-    stay = result(checks, {"going": [], "waiting": [], "ended": []}, unplaced, [])["stay"]
-    assert [(each["vm"], each["host"]) for each in stay] == [("web", "a"), ("web", "b")]
-
-
 @pytest.mark.parametrize("targets", [32, 33])
 def test_that_targets_are_too_many_to_be_tried_is_told(targets):
     others = {f"t{number}": answer() for number in range(targets)}
@@ -916,49 +522,3 @@ def test_that_targets_are_too_many_to_be_tried_is_told(targets):
         "it is not known whether the guests' hosts reach libvirt on the 33" in each
         for each in notes
     ) == (targets > 32)
-
-
-# --- what an earlier run has sent ---
-
-
-def again(tmp_path, outcome, here, there, **options):
-    """Return the guests found by a run that is repeated: vm-17 was sent from a to b, and libvirt on each may run it; ``None`` is silent."""
-    path = tmp_path / "record.jsonl"
-    options = {**options, "record": str(path)}
-    migration = {
-        "vm": "vm-17",
-        "host": "a",
-        "uuid": UUIDS[5],
-        "persistent": True,
-        "target": "b",
-        "placements": [],
-    }
-    line = begun_line("2026-01-01T00:00:00Z", begun(**options)["request"], migration)
-    path.write_text(as_lines([{**line, "outcome": outcome}]))
-    hostvars = two_hosts()
-    if not here:
-        hostvars["a"] = answer()
-    if here is None:
-        hostvars["a"]["migrate_libvirt_answer"] = {"unreachable": True}
-    runs = [(UUIDS[5], "vm-17")] if there else []
-    hostvars["b"] = answer(device(UUIDS[2], vm="vm-17"), running=runs)
-    return found_in(begun(**options), hostvars)
-
-
-@pytest.mark.parametrize("asked", [{"drain": "a"}, {"guests": "vm-17"}])
-def test_a_guest_that_is_still_on_its_way_is_not_sent_again(tmp_path, asked):
-    run = again(tmp_path, "begun", True, True, **asked)
-    (found,) = run["found"]
-    assert found["host"] == "a"
-    assert "it is on its way to b since the run of 2026" in found["reason"]
-
-
-def test_a_guest_that_has_arrived_counts_as_done_and_one_of_which_that_is_not_known_stays(tmp_path):
-    asked = {"guests": "vm-17"}
-    for outcome, here in (("begun", False), ("moved", False), ("moved", None)):
-        run = again(tmp_path, outcome, here, True, **asked)
-        assert ([each["vm"] for each in run["arrived"]], run["found"]) == (["vm-17"], [])
-    run = again(tmp_path, "begun", None, True, **asked)
-    (found,) = run["found"]
-    assert (found["host"], run["arrived"]) == ("b", [])
-    assert "it is unknown whether it has left a whole" in found["reason"]

@@ -1,0 +1,137 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""What earlier runs of ``migrate_libvirt`` with the same request have sent, and where libvirt of both hosts has it now.
+
+Such a guest has arrived, and counts as done, is on its way still, or may be sent again. The record says who was sent, libvirt where it is.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests import (
+    Guest,
+    LibvirtHost,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.move import (
+    MOVED,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.record import (
+    read_records,
+    sent_before,
+    unwatched,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.cleanup import guest_of
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
+    content_of,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import printed
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
+    MigrationRecord,
+)
+
+_Run = dict[str, t.Any]
+
+
+def sent_by_earlier_runs(run: _Run) -> list[MigrationRecord]:
+    """Return the guests that earlier runs with the same request have sent, where that is not done yet.
+
+    Guests have names, and were moved by an earlier run whether all of them were or not. A host that is drained once more has others by then.
+    """
+    records = read_records(content_of(run["record_file"]) or "")[0]
+    return sent_before(records, run["request"], only_broken_off=run["drain"] is not None)
+
+
+def has_arrived(libvirt: t.Mapping[str, LibvirtHost], guest: MigrationRecord) -> bool:
+    """Return whether the guest of a record is on its target alone.
+
+    Unless the record has it so, libvirt on its source has to say that it is not there any more.
+    """
+    return (
+        _knows(libvirt, guest)
+        and not _is_on(libvirt, guest["source"], guest)
+        and _is_on(libvirt, guest["target"], guest)
+    )
+
+
+def _is_on(libvirt: t.Mapping[str, LibvirtHost], host: str, guest: MigrationRecord) -> bool:
+    """Return whether libvirt on a host runs the guest of a record."""
+    there = libvirt.get(host, LibvirtHost()).running.get(guest["vm"])
+    return there is not None and guest["vm_uuid"] in (None, there.uuid)
+
+
+def _knows(libvirt: t.Mapping[str, LibvirtHost], sent: MigrationRecord) -> bool:
+    """Return whether it is known if a guest has left its source."""
+    return sent["outcome"] == MOVED or _says(libvirt, sent["source"])
+
+
+def _says(libvirt: t.Mapping[str, LibvirtHost], host: str) -> bool:
+    return host in libvirt and libvirt[host].error is None
+
+
+def without_halves(
+    found: t.Iterable[Guest],
+    sent: t.Iterable[MigrationRecord],
+    libvirt: t.Mapping[str, LibvirtHost],
+) -> list[Guest]:
+    """Return the guests that were ``found`` with each once that is on two hosts as an earlier run has begun to send it.
+
+    One that is on its target stays there as long as the libvirt of its source does not say that it has none of it any more.
+    """
+    found = [*found]
+    for each in sent:
+        halves = {guest["host"]: guest for guest in found if _is_of(guest, each)}
+        here, there = halves.get(each["source"]), halves.get(each["target"])
+        on_both = all(_is_on(libvirt, each[end], each) for end in ("source", "target"))
+        if on_both and here is not None:
+            here["reason"] = (
+                f"it is on its way to {each['target']} since the run of {each['run']}; wait until that has ended, and run this again"
+            )
+            if there is not None:
+                found.remove(there)
+        elif there is not None and here is None and not _knows(libvirt, each):
+            there["reason"] = (
+                f"it is unknown whether it has left {each['source']} whole, from where the run of {each['run']} began to send it:"
+                f" libvirt there does not answer; see to {each['source']}, and run this again"
+            )
+    return found
+
+
+def _is_of(guest: Guest, sent: MigrationRecord) -> bool:
+    return guest["vm"] == sent["vm"] and guest["uuid"] == sent["vm_uuid"]
+
+
+def without_those(run: _Run, arrived: t.Iterable[MigrationRecord]) -> _Run:
+    """Return ``run`` as if nobody had asked for those that have arrived."""
+    guests, devices = run["guests"], run["devices"]
+    for each in arrived:
+        names = (each["vm"], each["vm_uuid"])
+        ids = [device["source"] for device in each["devices"]]
+        guests = guests and [name for name in guests if name not in names]
+        devices = devices and [
+            device
+            for device in devices
+            if device.get("host") != each["source"] or device.get("id") not in ids
+        ]
+    return run | {"guests": guests, "devices": devices}
+
+
+def arrived_unwatched(run: _Run, cleaned: t.Mapping[str, t.Any]) -> list[MigrationRecord]:
+    """Return the records of guests that an earlier run was to move, and that have moved since it was broken off."""
+    going = {(each["host"], each["vm"]) for each in run["migrations"]["going"]}
+    going |= {(each["source"], each["vm"]) for each in run["arrived"]}
+    states = [each for each in run["states"] if guest_of(each) not in going]
+    if not states:
+        return []
+    placements = cleaned.get("placements") or ()
+    uuids = {guest_of(each): each.get("vm_uuid") for each in placements}
+    there = read_records(content_of(run["record_file"]) or "")[0]
+    return [
+        printed(each, MigrationRecord)
+        for each in unwatched(run["begun"], there, states, uuids, run["request"])
+    ]

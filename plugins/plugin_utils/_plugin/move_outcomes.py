@@ -1,0 +1,222 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""How a run of ``migrate_libvirt`` ended: who has moved, who stays and why, and the record of both."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible.errors import AnsibleActionFail
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.answers import (
+    Answer,
+    read_answer,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests import (
+    QEMU,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.logs import (
+    KERNEL,
+    HostLog,
+    qemu_lines,
+    read_log,
+    what_hosts_say,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.move import (
+    LOST,
+    MOVED,
+    REFUSED,
+    MoveReport,
+    read_report,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.order import (
+    Migration,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.outcome import (
+    Attempt,
+    Result,
+    remains,
+    result,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.record import (
+    at_the_end,
+    record,
+    taken_up,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.cleaning import (
+    DEFINED,
+    remaining_addresses,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.earlier_moves import (
+    arrived_unwatched,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.migration_record import (
+    note_outcomes,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.migration_request import (
+    BEFORE,
+    LOGS,
+    MOVES,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import printed
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.run_variables import (
+    has_failed,
+    result_of,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
+    MigrationRecord,
+    Sentence,
+)
+
+# What the role cleanup registers.
+CLEANED = "cleanup_run"
+# How many lines of a log are told where a migration fails.
+_LINES = 5
+_LOCALHOST = "localhost"
+
+_Run = dict[str, t.Any]
+
+
+def look(run: _Run, hostvars: t.Any) -> _Run:
+    """Return ``run`` with how far the moves have come by the kernels' word."""
+    return run | {"states": result_of(hostvars, _LOCALHOST, CLEANED)["states"]}
+
+
+def end(run: _Run, hostvars: t.Any) -> _Run:
+    """Return ``run`` with the last word: who has moved, who stays and why, and what else there is to see to.
+
+    Writes the record of those that were to move, as ``record``, too.
+    """
+    attempts: list[Attempt] = [] if run["check_mode"] else [*_attempts(run, hostvars)]
+    cleaned = result_of(hostvars, _LOCALHOST, CLEANED) if run["cleaning"] else {}
+    found: Result = printed(
+        result(
+            run["checks"],
+            run["migrations"],
+            run["unplaced"],
+            attempts,
+            [*_remains(cleaned, hostvars)],
+            run["check_mode"],
+            run["arrived"],
+        ),
+        Result,
+    )
+    records = [] if run["check_mode"] else [*_records(run, attempts, found)]
+    failures = [found["failure"]]
+    try:
+        if cleaned and not run["check_mode"]:
+            records += arrived_unwatched(run, cleaned)
+        records = at_the_end(records, complete=not found["stay"])
+        if records:
+            note_outcomes(run["record_file"], records)
+    except (AnsibleActionFail, FleetError) as error:
+        failures.append(
+            f"the record in {run['record_file']} lacks the outcome for the guests in this run: {error}"
+        )
+    notes = printed([*remaining_addresses(cleaned, hostvars)] if cleaned else [], list[Sentence])
+    return run | {
+        "sentences": [*found["sentences"], *notes],
+        "stay": found["stay"],
+        "failure": "; ".join(filter(None, failures)) or None,
+        "record": records,
+    }
+
+
+def _records(
+    run: _Run, attempts: t.Iterable[Attempt], outcome: Result
+) -> t.Iterator[MigrationRecord]:
+    for each in run["arrived"]:
+        yield taken_up(run["begun"], run["request"], each)
+    tried = {(each.host, each.vm): each for each in attempts}
+    stay = {(each["host"], each["vm"]): each["said"] for each in outcome["stay"]}
+    going = run["migrations"]["going"]
+    for each in going:
+        key = each["host"], each["vm"]
+        attempt = tried.get(key)
+        moved = attempt is not None and attempt.moved
+        said = [*remains(attempt, going)] if attempt is not None and moved else stay.get(key, [])
+        report = None if attempt is None else attempt.report
+        found = record(run["begun"], each, report, moved, said, run["request"])
+        yield printed(found, MigrationRecord)
+
+
+def _remains(cleaned: t.Mapping[str, t.Any], hostvars: t.Any) -> t.Iterator[str]:
+    """Yield what is left that was to be removed, and why a definition in mdevctl has stayed where it was."""
+    for host in cleaned.get("define_hosts") or ():
+        defined = result_of(hostvars, host, DEFINED)
+        if has_failed(defined):
+            yield f"{host}: {read_answer(defined).error or 'it does not answer any more'}"
+    if cleaned.get("failure"):
+        yield str(cleaned["failure"])
+
+
+def _attempts(run: _Run, hostvars: t.Any) -> t.Iterator[Attempt]:
+    """Yield what became of each migration that its host was to try."""
+    arrived = dict.fromkeys(run["logs"], 0)
+    for number, each in enumerate(run["migrations"]["going"]):
+        target = each["target"]
+        # The first answer is that of what waits, the last one has the kernel's log.
+        arrived[target] += 1
+        result = result_of(hostvars, each["host"], MOVES)
+        if not result:
+            continue
+        report = _report(result, number)
+        there = {
+            QEMU: _log(hostvars, target, arrived[target]),
+            KERNEL: _log(hostvars, target, len(run["logs"][target]) - 1),
+        }
+        failed = report.outcome != MOVED
+        before = read_answer(result_of(hostvars, target, BEFORE)).stdout
+        yield Attempt(
+            vm=each["vm"],
+            host=each["host"],
+            said=[*_told(each, report, there, before)] if failed else report.errors,
+            states=run["states"],
+            log="" if failed else there[QEMU].stdout,
+            report=report,
+            devices=bool(each["placements"]),
+        )
+
+
+def _report(result: t.Mapping[str, t.Any], number: int) -> MoveReport:
+    """Return what came of the migration with this number in the result of a host's task, which may have failed before."""
+    for each in _listed(result, "moves"):
+        if isinstance(each, t.Mapping) and each.get("number") == number and "outcome" in each:
+            return read_report(each)
+    message = result.get("msg")
+    return MoveReport(REFUSED, errors=[str(message) if message else "its host does not say why"])
+
+
+def _told(
+    migration: Migration, report: MoveReport, there: t.Mapping[str, Answer], before: str
+) -> t.Iterator[str]:
+    """Yield why a guest has not moved, with what both hosts have logged if it was tried."""
+    host, target = migration["host"], migration["target"]
+    libvirt = report.outcome in ("failed", "aborted")
+    for number, error in enumerate(report.errors):
+        yield f"libvirt: {error}" if libvirt and number == len(report.errors) - 1 else error
+    if report.outcome in (REFUSED, LOST):
+        return
+    logs = [
+        HostLog(host, QEMU, qemu_lines("\n".join(report.qemu_log))[-_LINES:]),
+        HostLog(host, KERNEL, report.kernel_log[-_LINES:]),
+        *(read_log(target, who, there[who], before, _LINES) for who in (QEMU, KERNEL)),
+    ]
+    yield from what_hosts_say(host, report.state, logs)
+
+
+def _log(hostvars: t.Any, target: str, index: int) -> Answer:
+    """Return what a target answered to the task with this place among those that read its logs."""
+    found = _listed(result_of(hostvars, target, LOGS), "results")
+    return read_answer(found[index]) if index < len(found) else Answer()
+
+
+def _listed(result: t.Mapping[str, t.Any], key: str) -> list[t.Any]:
+    """Return a list in what a task registered, an empty one where it is none."""
+    found = result.get(key)
+    return found if isinstance(found, list) else []

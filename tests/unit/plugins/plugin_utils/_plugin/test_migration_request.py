@@ -1,0 +1,123 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the playbook migrate_libvirt is asked for."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from ansible.errors import AnsibleActionFail
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin import (
+    migration_request,
+)
+from ansible_collections.vfio.migration.tests.unit.libvirt_runs import (
+    MOVED,
+    begun,
+    ended,
+    ordered,
+    two_hosts,
+)
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path, monkeypatch):
+    """Let what is written be in a directory of the test's own."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("given", ["vm-17, vm-1", ["vm-17", "vm-1"]])
+def test_a_text_is_a_list_split_at_commas(given):
+    assert begun(guests=given)["guests"] == ["vm-17", "vm-1"]
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({}, "Give either migrate_libvirt_drain"),
+        ({"guests": "vm-17", "drain": "a"}, "Give either migrate_libvirt_drain"),
+        ({"devices": [], "drain": "a"}, "Give either migrate_libvirt_drain"),
+        ({"devices": "vm-17"}, "devices is 'vm-17'; expected a list"),
+        ({"drain": "gpu12"}, "migrate_libvirt_drain has 'gpu12', which is none of the hosts"),
+        ({"guests": "vm-17", "targets": "ab"}, "migrate_libvirt_targets has 'ab'"),
+        ({"guests": "vm-17", "options": "--tls,--postcopy"}, "QEMU cannot migrate a VFIO device"),
+        ({"guests": "vm-17", "options": ["postcopy-bandwidth"]}, "QEMU cannot migrate"),
+        ({"guests": "vm-17", "downtime": 2_000_001}, "downtime is 2000001; expected"),
+        (
+            {"guests": "vm-17", "options": ["--bandwith", "1"]},
+            "the options have '--bandw",
+        ),
+        ({"guests": "vm-17", "downtime_max": 2_000_001}, "downtime_max is 2000001; expected"),
+        ({"guests": "vm-17", "stall": -1}, "stall is -1; expected"),
+        ({"guests": "vm-17", "downtime": 0}, "downtime is 0; expected"),
+        ({"guests": "vm-17", "timeout": "soon"}, "timeout is 'soon'; expected"),
+        ({"guests": "vm-17", "parallel": 0}, "parallel is 0; expected"),
+        ({"guests": "vm-17", "parallel_source": 0}, "parallel_source is 0; expected"),
+        ({"guests": "vm-17", "parallel_target": "x"}, "parallel_target is 'x'; expected"),
+        ({"guests": "vm-17", "max_failures": 0}, "max_failures is 0; expected"),
+        ({"guests": "vm-17", "priority": ["vm-17"]}, "priority is .'vm-17'.; expected numbers"),
+        ({"guests": "vm-17", "not_after": "24:00"}, "not_after is '24:00'; expected a time of day"),
+        ({"guests": "vm-17", "not_after": "2026-01-01"}, r"not_after is 2026-01-01, which has pas"),
+        ({"guests": "vm-17", "tls": "perhaps"}, "tls is 'perhaps'; expected one of auto, always"),
+        (
+            {"guests": "vm-17", "tls": "always", "transport": "rdma://{host}"},
+            "migrate_libvirt_tls is always, and QEMU encrypts only what goes over TCP",
+        ),
+        ({"guests": "vm-17", "multifd": "on"}, "multifd is 'on'; expected one of auto, always"),
+        ({"guests": "vm-17", "connections": 1}, "connections is 1; expected 2 to 255"),
+        ({"guests": "vm-17", "connections": 256}, "connections is 256; expected 2 to 255"),
+        (
+            {"guests": "vm-17", "multifd": "always", "options": "--tunnelled"},
+            "migrate_libvirt_multifd is always, and QEMU has one connection with --tunnelled",
+        ),
+        ({"guests": "vm-17", "hosts": []}, "no host of the inventory matches"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_any_host_is_asked(options, error):
+    with pytest.raises(FleetError, match=error):
+        begun(**options)
+
+
+def test_the_inventory_says_by_which_address_a_host_is_reached():
+    hostvars = {"a": {"migrate_libvirt_address": "fd00::1"}, "b": {}}
+    assert begun(hostvars, guests="vm-17")["addresses"] == {"a": "[fd00::1]", "b": "b"}
+
+
+def test_a_host_that_gives_itself_an_address_takes_no_part():
+    evil = {"migrate_libvirt_address": "evil", "ansible_facts": {"migrate_libvirt_address": "evil"}}
+    run = begun({"a": {}, "b": evil}, guests="vm-17")
+    assert run["hosts"] == ["a"]
+    assert "clear the fact cache" in run["silent"]["b"]
+
+
+def test_what_is_done_with_other_guests_is_one_of_three():
+    with pytest.raises(FleetError, match="other_guests is 'ignore'; expected one of name, move"):
+        begun(drain="a", other_guests="ignore")
+
+
+def test_groups_of_an_earlier_plan_go_on_to_hold_beside_names():
+    earlier = {"conditions": {"apart": [["x", "y"]]}, "direction": "both", "policy": "spread"}
+    assert migration_request._apart({}, earlier) == [["x", "y"]]
+    assert migration_request._apart({"apart": [["v", "w"]]}, earlier) == [["v", "w"]]
+    assert migration_request._apart({}, None) == []
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\n", b'{"format": 2}\n'])
+def test_a_file_that_takes_no_record_is_told_before_any_host_is_asked(place, content):
+    path = place / "migration-record.jsonl"
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_bytes(content)
+    with pytest.raises((AnsibleActionFail, FleetError), match=str(path)):
+        begun(guests="vm-17")
+
+
+def test_the_record_is_where_the_operator_wants_it(place, monkeypatch):
+    monkeypatch.setenv("HOME", str(place))
+    run, hostvars = ordered(two_hosts(), guests="vm-17", record="~/mine.jsonl")
+    ended(hostvars, run, [MOVED])
+    assert json.loads((place / "mine.jsonl").read_text())["outcome"] == "moved"

@@ -1,0 +1,217 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How a run of the playbook migrate_libvirt ended, by what its hosts answered."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+import pytest
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.outcome import result
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin import (
+    move_outcomes,
+)
+from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS
+from ansible_collections.vfio.migration.tests.unit.libvirt_runs import (
+    MOVED,
+    OVER_TWO,
+    ended,
+    looked,
+    moving_others,
+    ordered,
+    two_hosts,
+)
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path, monkeypatch):
+    """Let what is written be in a directory of the test's own."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_who_has_moved_is_told_so():
+    run, hostvars = ordered(two_hosts(), guests="vm-17")
+    found = ended(hostvars, run, [MOVED])
+    assert found["sentences"] == ["vm-17 has moved from a to b"]
+    assert found["failure"] is None
+
+
+def test_what_a_guest_that_has_moved_did_not_take_along_is_a_failure():
+    run, hostvars = ordered(two_hosts(), guests="vm-17")
+    moved = MOVED | {"errors": ["it does not start with its new host: no answer"]}
+    found = ended(hostvars, run, [moved])
+    assert found["sentences"] == ["vm-17 has moved from a to b"]
+    assert found["failure"] == (
+        "vm-17 has moved, but it does not start with its new host: no answer"
+    )
+
+
+def test_what_became_of_a_guest_is_told_to_machines_beside_the_plan(place):
+    numbers = {"began": 1800000000.0, "ended": 1800000002.5, "duration": 2500, "downtime": 70}
+    here = {"number": 0, "outcome": "moved", "bytes": 4096, **numbers}
+    run, hostvars = ordered(two_hosts(), guests="vm-17", dest="there/plan.json")
+    found = ended(hostvars, run, [here])
+    (line,) = found["record"]
+    assert json.loads((place / "there/migration-record.jsonl").read_text()) == line
+    assert (line["vm"], line["vm_uuid"], line["source"], line["target"]) == (
+        *("vm-17", UUIDS[5]),
+        *("a", "b"),
+    )
+    assert line["devices"] == [{"kind": "mdev", "source": UUIDS[1], "target": UUIDS[8]}]
+    assert (line["begin"], line["end"]) == ("2027-01-15T08:00:00Z", "2027-01-15T08:00:02Z")
+    assert (line["downtime_ms"], line["duration_ms"], line["bytes"]) == (70, 2500, 4096)
+    assert (line["outcome"], line["errors"]) == ("moved", [])
+    # What was written when the guest had moved is not written again.
+    ended(hostvars, run, [here])
+    assert len((place / "there/migration-record.jsonl").read_text().splitlines()) == 1
+    # Those of the next run come after them, and nobody else reads them.
+    ended(hostvars, run | {"begun": "2027-01-15T09:00:00Z"}, [here])
+    assert len((place / "there/migration-record.jsonl").read_text().splitlines()) == 2
+    assert (place / "there/migration-record.jsonl").stat().st_mode & 0o777 == 0o600
+
+
+def test_who_has_moved_is_told_though_the_record_can_no_longer_be_written(place):
+    run, hostvars = ordered(two_hosts(), guests="vm-17")
+    (place / "migration-record.jsonl").mkdir()
+    found = ended(hostvars, run, [MOVED])
+    assert found["sentences"] == ["vm-17 has moved from a to b"]
+    assert [each["vm"] for each in found["record"]] == ["vm-17"]
+    assert f"the record in {place / 'migration-record.jsonl'} lacks" in found["failure"]
+
+
+def test_a_damaged_line_of_the_record_keeps_nobody(place):
+    (place / "migration-record.jsonl").write_text('{"format": 1, "ru')
+    run, hostvars = ordered(two_hosts(), guests="vm-17")
+    assert ended(hostvars, run, [MOVED])["failure"] is None
+    damaged, line = (place / "migration-record.jsonl").read_text().splitlines()
+    assert (damaged, json.loads(line)["vm"]) == ('{"format": 1, "ru', "vm-17")
+
+
+def test_why_a_migration_failed_is_told_by_both_hosts():
+    run, hostvars = ordered(two_hosts(), guests="vm-17")
+    moved = {
+        "number": 0,
+        "outcome": "aborted",
+        "errors": ["it took longer than it may, 5 s", "operation aborted"],
+        "state": "running (unpaused)",
+        "qemu_log": ["2026-01-01T00:00:00Z qemu: here", "warning: no matter"],
+        "kernel_log": ["since"],
+    }
+    there = [
+        {},
+        {"stdout": "2026-01-01T00:00:00Z qemu: there"},
+        {"stdout": "[6.0] before\n[8.0] refuses"},
+    ]
+    found = ended(hostvars, run, [moved], there, "prepared", {"stdout": "[7.0] before"})
+    assert found["sentences"] == [
+        "vm-17 stays on a:",
+        "  it took longer than it may, 5 s",
+        "  libvirt: operation aborted",
+        "  the guest on a is running (unpaused)",
+        "  QEMU on a: 2026-01-01T00:00:00Z qemu: here",
+        "  the kernel on a: since",
+        "  QEMU on b: 2026-01-01T00:00:00Z qemu: there",
+        "  the kernel on b: [8.0] refuses",
+    ]
+    assert found["record"][0]["outcome"] == "stayed"
+    assert found["record"][0]["errors"][:2] == [
+        "it took longer than it may, 5 s",
+        "libvirt: operation aborted",
+    ]
+
+
+def test_a_migration_that_was_not_begun_is_told_without_logs():
+    run, hostvars = ordered(two_hosts(), guests="vm-17")
+    moved = {"outcome": "refused", "errors": ["it has no target"], "kernel_log": ["x"]}
+    found = ended(hostvars, run, [{"number": 0, **moved}], state="prepared")
+    assert found["sentences"] == ["vm-17 stays on a:", "  it has no target"]
+    assert found["record"][0]["outcome"] == "not_tried"
+
+
+@pytest.mark.parametrize(
+    "moves",
+    [
+        None,
+        7,
+        "text",
+        {"number": 0},
+        [None, 7, {"number": "0"}],
+        [{"number": 0, "outcome": ["moved"], "errors": 7}],
+        [{"number": 0, "outcome": "failed", "errors": ["\x1b[2J", 7], "began": 9e99}],
+        [{"number": 0, "outcome": "failed", "ended": float("nan"), "bytes": True}],
+    ],
+)
+def test_results_that_are_none_cost_their_host_alone(moves):
+    run, hostvars = ordered(two_hosts(), guests="vm-17")
+    found = ended(hostvars, run, moves, state="prepared")
+    assert found["failure"]
+    # By the schema, which the tests check each record against.
+    assert found["record"][0]["bytes"] is None
+    assert ended(hostvars, run, [MOVED], moves, before=moves)["stay"] == []
+    assert "\x1b" not in str(ended(hostvars, run, moves, moves, "prepared")["sentences"])
+
+
+def test_a_task_that_failed_before_it_came_to_its_guests_says_why():
+    run, hostvars = ordered(two_hosts(), guests="vm-17")
+    run = looked(run, hostvars, "prepared")
+    hostvars["a"]["migrate_libvirt_moved"] = {"failed": True, "msg": "no space left"}
+    assert move_outcomes.end(run, hostvars)["sentences"] == ["vm-17 stays on a:", "  no space left"]
+    hostvars["a"]["migrate_libvirt_moved"] = None
+    said = move_outcomes.end(run, hostvars)["sentences"]
+    assert said == ["vm-17 stays on a:", "  a does not answer any more"]
+
+
+def test_a_host_that_is_gone_is_named():
+    run, hostvars = ordered(two_hosts(), guests="vm-17")
+    moved = {"number": 0, "outcome": "lost", "errors": ["a does not answer any more"]}
+    found = ended(hostvars, run, [moved], None, "unclear")
+    assert found["sentences"] == ["vm-17 stays on a:", "  a does not answer any more"]
+
+
+def test_what_cleaning_up_could_not_do_is_told():
+    run, hostvars = ordered(two_hosts(), guests="vm-17")
+    run = looked(run, hostvars)
+    hostvars["a"]["migrate_libvirt_moved"] = {"moves": [MOVED]}
+    hostvars["b"]["cleanup_definitions"] = {"failed": True, "msg": "no room"}
+    hostvars["localhost"]["cleanup_run"] |= {"define_hosts": ["b"], "failure": "a still has x"}
+    assert "b: no room; a still has x" in move_outcomes.end(run, hostvars)["failure"]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "moved"), [("moved", True), ("failed", False), ("lost", False)]
+)
+def test_of_a_guest_without_devices_only_libvirt_says_whether_it_has_moved(outcome, moved):
+    run, hostvars = moving_others((UUIDS[6], "plain", 1024))
+    found = ended(hostvars, run, [MOVED, {"number": 1, "outcome": outcome, "errors": []}])
+    assert ("plain has moved from a to b" in found["sentences"]) == moved
+    assert [each["vm"] for each in found["stay"]] == ([] if moved else ["plain"])
+
+
+def test_guests_of_one_name_that_stay_are_each_told_on_their_host():
+    reasons = [{"host": "c", "reason": "it is full"}]
+    unplaced: t.Any = [
+        {
+            "vm": "web",
+            "source": {"host": name, "kind": "mdev", "id": UUIDS[1]},
+            "reasons": reasons,
+        }
+        for name in "ab"
+    ]
+    checks: t.Any = {"left": [], "notes": []}
+    stay = result(checks, {"going": [], "waiting": [], "ended": []}, unplaced, [])["stay"]
+    assert [(each["vm"], each["host"]) for each in stay] == [("web", "a"), ("web", "b")]
+
+
+def test_a_guest_without_devices_that_fits_nowhere_stays_with_what_is_short():
+    # The guest with the device takes 1 MiB of the GiB that is free.
+    run, hostvars = moving_others((UUIDS[6], "large", 1 << 20), (UUIDS[7], "small", 1024))
+    assert run["sentences"] == [f"{each} to b{OVER_TWO}" for each in ("vm-17", "small")]
+    found = ended(hostvars, run, [MOVED, MOVED | {"number": 1}])
+    (stays,) = found["stay"]
+    assert stays["vm"] == "large"
+    assert stays["said"] == [
+        "no host can take it: b has 1047552 KiB of memory left, and it needs 1048576; free some there"
+    ]
