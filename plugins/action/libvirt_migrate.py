@@ -30,6 +30,7 @@ _OPTIONS: dict[str, dict[str, t.Any]] = {
     "step": {"type": "str", "choices": ["all", "read", "start", "watch"], "default": "all"},
     "active_xml": {"type": "str", "no_log": True},
     "persistent_xml": {"type": "str", "no_log": True},
+    "attempt": {"type": "str"},
     "wait": {"type": "float"},
 }
 _Result = dict[str, t.Any]

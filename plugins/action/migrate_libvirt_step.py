@@ -13,7 +13,11 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.migrating i
     order,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.migration_request import begin
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.move_outcomes import end, look
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.move_outcomes import (
+    end,
+    look,
+    trace,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.steps import StepAction
 
 
@@ -27,6 +31,7 @@ class ActionModule(StepAction):
         "find": find,
         "check": check,
         "order": order,
+        "trace": trace,
         "look": look,
         "end": end,
     }

@@ -20,8 +20,10 @@ description:
     O(stall), is aborted. The guest then runs on here.
   - Domains may have passwords in them. They are on no disk of either host or of the control node, where C(pipelining) is on, and in no result.
   - A process of its own on this host does the work, so a migration goes on and its limits hold when Ansible is killed or loses its
-    connection. Then the result is in C(/run/vfio.migration/migrate) until the playbook C(vfio.migration.cleanup) or the
-    next migration of the guest takes it away. A second migration of the guest is refused meanwhile.
+    connection. A second migration of the guest is refused meanwhile. The result is in C(/run/vfio.migration/migrate) until the playbook
+    C(vfio.migration.cleanup) or the next migration of the guest takes it away.
+  - Where this host does not say whether the migration has begun, as the connection or the module has ended meanwhile, it is asked for that.
+    Only what has certainly not begun is V(refused).
   - The playbook C(vfio.migration.migrate_libvirt) moves guests by this module. It also checks them, makes the targets and cleans up.
 author:
   - vfio.migration contributors (@vfio-migration)
@@ -111,6 +113,11 @@ options:
   persistent_xml:
     description: For V(start), the definition that it is to have there.
     type: str
+  attempt:
+    description:
+      - For V(start) and V(watch), a text that no other migration has. What has it is begun once, however often V(start) comes to this host,
+        and V(watch) looks at no other.
+    type: str
   wait:
     description: For V(start) and V(watch), how many seconds to wait for an end.
     type: float
@@ -139,7 +146,7 @@ outcome:
   description:
     - V(moved), the guest runs on its target. V(failed), libvirt or QEMU have refused it. V(aborted), a limit was exceeded.
     - V(stuck), it neither ends nor can be aborted. V(lost), the process that did the work is gone without a result, or the host does
-      not answer any more. V(refused), nothing was begun.
+      not answer any more, so the guest may be on its way. V(refused), nothing was begun.
   returned: after V(step=all)
   type: str
   sample: moved
@@ -250,6 +257,7 @@ def main() -> None:
             },
             "active_xml": {"type": "str", "no_log": True},
             "persistent_xml": {"type": "str", "no_log": True},
+            "attempt": {"type": "str"},
             "wait": {"type": "float", "default": 0},
             # The action's.
             "plan": {"type": "dict"},
@@ -279,11 +287,13 @@ def _read(module: AnsibleModule) -> _Result:
 
 
 def _start(module: AnsibleModule) -> _Result:
-    order = _order(module.params)
-    if module.check_mode:
-        return {"changed": True, "runs": False, "status": {}}
-    work = _work(module)
-    work.begin(lambda report: GuestMigration(order, report).run())
+    try:
+        order = _order(module.params)
+        if module.check_mode:
+            return {"changed": True, "begun": False, "runs": False, "status": {}}
+        _work(module).begin(lambda report: GuestMigration(order, report).run())
+    except (VfioMigrationError, OSError) as error:
+        module.fail_json(msg=str(error), begun=False)
     return {**_watch(module), "changed": True}
 
 
@@ -306,15 +316,19 @@ def _order(given: t.Mapping[str, t.Any]) -> MigrationOrder:
 
 
 def _watch(module: AnsibleModule) -> _Result:
-    work = _work(module)
-    found = work.wait(module.params["wait"])
-    if found.ended:
-        work.forget()
-    return {"changed": False, "runs": not found.ended, "status": found.status}
+    # The result stays: its answer may be lost on the way.
+    found = _work(module).wait(module.params["wait"])
+    return {
+        "changed": False,
+        "begun": found.begun,
+        "runs": not found.ended,
+        "status": found.status,
+    }
 
 
 def _work(module: AnsibleModule) -> BackgroundWork:
-    return BackgroundWork(PrivateDirectory(_STATUS), module.params["uuid"])
+    given = module.params
+    return BackgroundWork(PrivateDirectory(_STATUS), given["uuid"], given["attempt"])
 
 
 _STEPS = {"read": _read, "start": _start, "watch": _watch}

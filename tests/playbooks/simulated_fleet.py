@@ -41,8 +41,9 @@ class Fleet:
     """Hosts by name, in the inventory's order, with the guests that hold their devices.
 
     ``guests`` has for each guest its ``host``, ``uuid`` and ``device``, which may be ``None``, as ``xml`` what else its domain has, as ``info`` what
-    else libvirt_guest_info returns of it, as ``error`` what libvirt says where it refuses to migrate it, and as ``seconds`` how long that
-    takes. ``room`` is how many devices each host may get, ``forks`` how many of them Ansible works on at the same time.
+    else libvirt_guest_info returns of it, as ``error`` what libvirt says where it refuses to migrate it, as ``seconds`` how long that
+    takes, as ``dies`` the steps of the module that are killed once they have done what they do, and as ``told`` what its host says of the
+    migration in place of how far it is. ``room`` is how many devices each host may get, ``forks`` how many of them Ansible works on at the same time.
     """
 
     def __init__(
@@ -237,10 +238,11 @@ class Fleet:
         source = guests[guest]["host"]
         sent = self.read(f"{guests[guest]['uuid']}.sent")
         here, there = self.read(source), self.read(target)
-        new = re.findall("<address uuid='(.*?)'", sent["active_xml"])[0]
-        (left,) = [each for each in here["devices"] if each["id"] == guests[guest]["device"]]
-        (held,) = [each for each in there["devices"] if each["id"] == new]
-        held["in_use"], left["in_use"] = left["in_use"], None
+        if guests[guest]["device"]:
+            new = re.findall("<address uuid='(.*?)'", sent["active_xml"])[0]
+            (left,) = [each for each in here["devices"] if each["id"] == guests[guest]["device"]]
+            (held,) = [each for each in there["devices"] if each["id"] == new]
+            held["in_use"], left["in_use"] = left["in_use"], None
         guests[guest]["host"] = target
         for place, data in ((source, here), (target, there), ("guests", guests)):
             self._write(place, data)

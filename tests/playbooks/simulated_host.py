@@ -18,6 +18,7 @@ import itertools
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -171,7 +172,11 @@ def _guest_info(options: State) -> State:
         for name, each in here.items()
         if not each["device"] and name not in named and each["uuid"] not in named
     ]
-    others = [{"name": name, "uuid": here[name]["uuid"]} for name in plain]
+    unwanted = [
+        name for name, each in here.items() if wanted is not None and each["uuid"] not in wanted
+    ]
+    left = unwanted if all_of_them else [*dict.fromkeys([*unwanted, *plain])]
+    others = [{"name": name, "uuid": here[name]["uuid"]} for name in left]
     guests = [
         {
             **answer["guests"][0],
@@ -190,7 +195,7 @@ def _guest_info(options: State) -> State:
     return {
         **answer,
         "guests": guests,
-        "others": [] if all_of_them else others,
+        "others": others,
         "arriving": arriving,
     }
 
@@ -215,6 +220,10 @@ def _libvirt_migrate(options: State) -> State:
         write(place, {"end": end, "active_xml": options["active_xml"]})
         if end <= time.time():
             _send(name, place, options)
+    if step in guests[name].get("dies", ()):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if guests[name].get("told"):
+        return {"changed": False, "begun": True, "status": {}, **guests[name]["told"]}
     left = read(place)["end"] - time.time()
     time.sleep(max(0.0, min(left, options["wait"])))
     if step == "watch" and left <= options["wait"]:

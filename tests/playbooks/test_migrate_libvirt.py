@@ -237,6 +237,61 @@ def test_what_no_plan_can_replace_in_a_domain_is_told_before_a_target_is_there(t
 
 
 @pytest.mark.every_core
+@pytest.mark.parametrize("seconds", [0, 4])
+def test_a_migration_whose_start_never_answered_is_watched_to_its_end(tmp_path, seconds):
+    """The module is killed once it has begun what it is to begin, as one is whose connection is lost."""
+    fleet = two_guests(tmp_path, hosts="ab")
+    fleet.change("vm-1", dies=["start"], seconds=seconds)
+    ended = fleet.play("vfio.migration.migrate_libvirt", {"migrate_libvirt_drain": "a"})
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert fleet.guests() == {"vm-1": "b", "vm-2": "b"}
+    assert {name: fleet.holders(name) for name in "ab"} == {"a": [], "b": ["vm-1", "vm-2"]}
+
+
+def test_a_guest_without_devices_whose_end_nobody_saw_has_moved_by_libvirt_of_both_hosts(
+    tmp_path,
+):
+    """Its host never says how it ended; whether it was killed or its answers are lost is the same."""
+    guests = {
+        "vm-1": {"host": "a", "uuid": UUIDS[5], "device": UUIDS[1]},
+        "plain": {"host": "a", "uuid": UUIDS[6], "device": None, "told": {"runs": False}},
+    }
+    fleet = Fleet(tmp_path, "ab", guests)
+    options = {"migrate_libvirt_drain": "a", "migrate_libvirt_other_guests": "move"}
+    ended = fleet.play("vfio.migration.migrate_libvirt", options)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert fleet.guests() == {"vm-1": "b", "plain": "b"}
+    assert "plain has moved from a to b" in shown(ended.stdout, "Show the outcome")
+    (record,) = fleet.work.glob("**/migration-record.jsonl")
+    (back,) = migration_way_back(record.read_text())
+    assert back["migrate_libvirt_guests"] == [UUIDS[5], UUIDS[6]]
+
+
+def test_a_guest_without_devices_that_came_when_the_run_was_killed_is_done_in_the_next_one(
+    tmp_path,
+):
+    guests = {
+        "plain": {"host": "a", "uuid": UUIDS[6], "device": None, "seconds": 600},
+        "vm-1": {"host": "a", "uuid": UUIDS[5], "device": UUIDS[1]},
+    }
+    fleet = Fleet(tmp_path, "ab", guests)
+    options = {"migrate_libvirt_drain": "a", "migrate_libvirt_other_guests": "move"}
+    fleet.signal("vfio.migration.migrate_libvirt", "plain to b: 75 %", signal.SIGKILL, options)
+    assert fleet.guests() == {"plain": "a", "vm-1": "b"}
+    fleet.arrive("plain", "b")
+    ended = fleet.play("vfio.migration.migrate_libvirt", options)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    said = shown(ended.stdout, "Show the outcome")
+    assert sorted(each.split(" in the run of ")[0] for each in said) == [
+        "plain has moved from a to b",
+        "vm-1 has moved from a to b",
+    ]
+    (record,) = fleet.work.glob("**/migration-record.jsonl")
+    (back,) = migration_way_back(record.read_text())
+    assert back["migrate_libvirt_guests"] == [UUIDS[5], UUIDS[6]]
+
+
+@pytest.mark.every_core
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_leaves_word_of_who_is_on_the_way_and_of_what_to_do(tmp_path, number):
     fleet = two_guests(tmp_path, hosts="ab")

@@ -87,7 +87,7 @@ def looked(run, hostvars, state="moved"):
     (placement,) = hostvars["localhost"]["prepare_run"]["plan"]["placements"]
     states = [{**placement, "state": state, "reason": None}]
     cleaned = {"states": states, "answered": ["a", "b"], "define_hosts": [], "failure": None}
-    cleaned |= {"addresses": [], "tasks": {}}
+    cleaned |= {"addresses": [], "tasks": {}, "at_work": []}
     hostvars["localhost"]["cleanup_run"] = cleaned
     return move_outcomes.look(run, hostvars)
 

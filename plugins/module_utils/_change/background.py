@@ -10,6 +10,10 @@
 Each piece of work has a file in a private directory of ``/run``, with how far it has come, and at its end what came out, as
 one JSON object. Who does the work holds the lock on the file (flock(2)) until the end. So a file without a lock is that of
 work that has ended, or whose process was killed. The kernel frees the lock, and a boot takes the file away.
+
+Whoever begins work may not learn that it has begun: an answer is lost, or a connection begins the same thing once more. So a piece
+of work may have an ``attempt``, a name that nobody else gives. By that it is begun once, and known from what was done before under
+the same name.
 """
 
 from __future__ import annotations
@@ -32,6 +36,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors 
 Status = t.Dict[str, t.Any]
 # What only a result has.
 OUTCOME = "outcome"
+_ATTEMPT = "attempt"
 _SUFFIX = ".json"
 _PAUSE_SECONDS = 0.5
 # From its result until its process has ended.
@@ -49,10 +54,11 @@ class AtWork(VfioMigrationError):
 
 @dataclass(frozen=True)
 class WorkStatus:
-    """What is known of a piece of work: whether it ``runs``, and the ``status`` that it told last."""
+    """What is known of a piece of work: whether it ``runs``, the ``status`` that it told last, and whether it was ``begun`` at all."""
 
     runs: bool
     status: Status
+    begun: bool = True
 
     @property
     def ended(self) -> bool:
@@ -60,42 +66,69 @@ class WorkStatus:
         return OUTCOME in self.status or not self.runs
 
 
-class BackgroundWork:
-    """The work called ``name`` whose file is in ``directory``."""
+_NOT_BEGUN = WorkStatus(False, {}, begun=False)
 
-    def __init__(self, directory: PrivateDirectory, name: str) -> None:
+
+class BackgroundWork:
+    """The work called ``name`` whose file is in ``directory``; the one of this ``attempt`` alone, if one is given."""
+
+    def __init__(self, directory: PrivateDirectory, name: str, attempt: str | None = None) -> None:
         self._directory = directory
         self._file = name + _SUFFIX
+        self._attempt = attempt
 
     def begin(self, work: t.Callable[[t.Callable[[Status], None]], Status]) -> None:
         """Let a process of its own do the ``work``, which is handed over what tells its status, and returns its result.
 
-        Raise ``AtWork`` where one does it already, ``OSError`` and ``HostReadError`` as ``PrivateDirectory`` does.
+        Where this attempt was begun before, nothing is. Raise ``AtWork`` where another one goes on, ``OSError`` and ``HostReadError``
+        as ``PrivateDirectory`` does.
         """
+        if self._is_begun():
+            return
         descriptor = self._locked()
         if descriptor is None:
+            if self._is_begun(_TORN_READS):
+                return
             raise AtWork("it goes on already: another run has begun it; wait until that has ended")
         try:
-            _tell(descriptor, {})
+            self._tell(descriptor, {})
             child = os.fork()
             if child == 0:
-                _detach_and_work(descriptor, work)
+                _detach_and_work(
+                    descriptor, lambda: work(lambda told: self._tell(descriptor, told)), self._tell
+                )
             os.waitpid(child, 0)
         finally:
             os.close(descriptor)
+
+    def _is_begun(self, looks: int = 1) -> bool:
+        """Return whether this attempt was begun; who is just about to write that down is looked at so often."""
+        if self._attempt is None:
+            return False
+        for look in range(looks):
+            if look:
+                time.sleep(_TORN_SECONDS)
+            if self.look().begun:
+                return True
+        return False
+
+    def _tell(self, descriptor: int, status: Status) -> None:
+        _write(descriptor, status if self._attempt is None else {**status, _ATTEMPT: self._attempt})
 
     def look(self) -> WorkStatus:
         """Return what is known of the work at this moment."""
         try:
             descriptor = self._directory.open(self._file, os.O_RDONLY)
         except FileNotFoundError:
-            return WorkStatus(False, {})
+            return _NOT_BEGUN
         try:
             # In this order: what has ended in between has told its result.
             runs = not _lock(descriptor, fcntl.LOCK_SH)
-            return WorkStatus(runs, _told(descriptor))
+            status = _told(descriptor)
         finally:
             os.close(descriptor)
+        attempt = status.pop(_ATTEMPT, None)
+        return WorkStatus(runs, status) if self._attempt in (None, attempt) else _NOT_BEGUN
 
     def wait(self, seconds: float) -> WorkStatus:
         """Return what is known of the work when it has ended, at the latest after so many ``seconds``."""
@@ -157,7 +190,7 @@ def _lock(descriptor: int, kind: int) -> bool:
     return True
 
 
-def _tell(descriptor: int, status: Status) -> None:
+def _write(descriptor: int, status: Status) -> None:
     data = json.dumps(status).encode()
     os.pwrite(descriptor, data, 0)
     os.ftruncate(descriptor, len(data))
@@ -174,7 +207,7 @@ def _told(descriptor: int) -> Status:
 
 
 def _detach_and_work(
-    descriptor: int, work: t.Callable[[t.Callable[[Status], None]], Status]
+    descriptor: int, work: t.Callable[[], Status], tell: t.Callable[[int, Status], None]
 ) -> t.NoReturn:
     """Work in a session of its own, with nothing open but the file: whoever began it need not wait, and may die."""
     status = 1
@@ -187,8 +220,7 @@ def _detach_and_work(
             os.dup2(null, standard)
         os.closerange(3, descriptor)
         os.closerange(descriptor + 1, _DESCRIPTORS)
-        result = work(lambda told: _tell(descriptor, told))
-        _tell(descriptor, result)
+        tell(descriptor, work())
         status = 0
     finally:
         # Nothing of the module's own end: that is its parent's.

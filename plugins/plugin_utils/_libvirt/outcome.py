@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import enum
 import typing as t
 from collections import defaultdict
 from dataclasses import dataclass
@@ -17,13 +18,22 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printab
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.checks import Checks
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests import Guest
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.logs import lost_states
-from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.move import MOVED, MoveReport
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.move import (
+    LOST,
+    MOVED,
+    STUCK,
+    MoveReport,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.order import (
     Migration,
     Migrations,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.cleanup import (
     still_to_move,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.progress import (
+    MIGRATING,
+    UNCLEAR,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     MigrationRecord,
@@ -34,12 +44,21 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
 )
 
 
+class Whereabouts(enum.Enum):
+    """Where a guest that was sent is by what libvirt of both hosts says; on both it is on its way."""
+
+    SOURCE = "source"
+    TARGET = "target"
+    UNKNOWN = "unknown"
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """A migration that was tried: what went wrong, and how far its devices have come by ``placement_states``.
 
-    ``log`` is QEMU's on the target, empty where the migration failed. ``report`` is what its host said of the migration;
-    of a guest without ``devices`` nobody else knows.
+    ``log`` is QEMU's on the target, empty where the migration failed. ``report`` is what its host said of the migration. Of a guest
+    without ``devices`` only libvirt knows more: where it is ``now``, if its host has not said how it ended. With ``at_work`` the process
+    that sends it is.
     """
 
     vm: str
@@ -49,6 +68,8 @@ class Attempt:
     log: str = ""
     report: MoveReport | None = None
     devices: bool = True
+    now: Whereabouts | None = None
+    at_work: bool = False
 
     @property
     def own_states(self) -> list[PlacementState]:
@@ -63,16 +84,30 @@ class Attempt:
     def moved(self) -> bool:
         """Whether the guest holds all its devices on the target, whatever libvirt said; without any, whether libvirt moved it."""
         if not self.devices:
-            return self.report is not None and self.report.outcome == MOVED
+            by_its_host = self.report is not None and self.report.outcome == MOVED
+            return by_its_host or self.now is Whereabouts.TARGET
         return bool(self.own_states) and not still_to_move(self.own_states)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it may be on its way: its host has not said how it ended, and nobody else knows."""
+        if self.moved or self.report is None or self.report.outcome not in (LOST, STUCK):
+            return False
+        if not self.devices:
+            return self.now is not Whereabouts.SOURCE
+        left = still_to_move(self.own_states)
+        return (
+            self.at_work or not left or any(each["state"] in (MIGRATING, UNCLEAR) for each in left)
+        )
 
 
 class Staying(t.TypedDict):
-    """A guest that has not moved, and why."""
+    """A guest that has not moved, and why; ``target`` where it may be on its way there."""
 
     vm: str
     host: str | None
     said: list[Sentence]
+    target: str | None
 
 
 class Result(t.TypedDict):
@@ -107,6 +142,7 @@ def result(
             vm=each["vm"],
             host=each["host"],
             said=["it moves when those of the wave before have moved; run the playbook again then"],
+            target=None,
         )
         for each in migrations["waiting"]
     ]
@@ -141,9 +177,10 @@ def _unplanned(unplaced: t.Iterable[Unplaced], ended: t.Iterable[Placement]) -> 
             reasons[vm, source["host"]].append(f"{source['id']}: {where}{each['reason']}")
     for source in (*sources, *(each["source"] for each in ended)):
         what = printable(f"the guest that had {source['id']}")
-        yield Staying(vm=what, host=source["host"], said=["it does not run any more"])
+        gone = ["it does not run any more"]
+        yield Staying(vm=what, host=source["host"], said=gone, target=None)
     for vm, host in sorted(reasons):
-        yield Staying(vm=vm, host=host, said=reasons[vm, host])
+        yield Staying(vm=vm, host=host, said=reasons[vm, host], target=None)
 
 
 def _not_moved(
@@ -153,9 +190,11 @@ def _not_moved(
         vm, host = guest["vm"], guest["host"]
         attempt = tried.get((host, vm))
         if attempt is None:
-            yield Staying(vm=vm, host=host, said=[f"{host} does not answer any more"])
+            said = [f"{host} does not answer any more"]
+            yield Staying(vm=vm, host=host, said=said, target=None)
         elif not attempt.moved:
-            yield Staying(vm=vm, host=host, said=_why(attempt))
+            target = guest["target"] if attempt.goes_on else None
+            yield Staying(vm=vm, host=host, said=_why(attempt), target=target)
 
 
 def _why(attempt: Attempt) -> list[str]:
@@ -205,22 +244,32 @@ def stays(guests: t.Iterable[Guest]) -> list[str]:
 
 
 def _staying(guest: Guest) -> Staying:
-    return Staying(vm=guest["vm"], host=guest["host"], said=[str(guest["reason"])])
+    said = [str(guest["reason"])]
+    return Staying(vm=guest["vm"], host=guest["host"], said=said, target=None)
 
 
 def _stays(stay: t.Iterable[Staying]) -> t.Iterator[str]:
     for guest in stay:
-        yield f"{guest['vm']} stays{' on ' + guest['host'] if guest['host'] else ''}:"
+        if guest["target"] is not None:
+            yield f"{guest['vm']} may be on its way from {guest['host']} to {guest['target']}:"
+        else:
+            yield f"{guest['vm']} stays{' on ' + guest['host'] if guest['host'] else ''}:"
         for text in guest["said"]:
             yield from (f"  {line}" for line in text.split("\n") if line)
 
 
 def _failure(stay: t.Sequence[Staying], left: t.Iterable[str]) -> str | None:
-    if stay:
-        names = ", ".join(guest["vm"] for guest in stay)
-        staying = (
-            f"these guests have not moved, for the reasons shown before: {names};"
+    staying = ", ".join(guest["vm"] for guest in stay if guest["target"] is None)
+    moving = ", ".join(guest["vm"] for guest in stay if guest["target"] is not None)
+    said = []
+    if staying:
+        said.append(
+            f"these guests have not moved, for the reasons shown before: {staying};"
             " mend that and run this again for them"
         )
-        left = [staying, *left]
-    return "; ".join(left) or None
+    if moving:
+        said.append(
+            f"these guests may be on their way, as nobody has seen the end: {moving}; what was made for them stays until it is known;"
+            " when they have arrived, or are back (virsh domjobinfo), run this again"
+        )
+    return "; ".join([*said, *left]) or None

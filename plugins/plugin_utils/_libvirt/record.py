@@ -66,14 +66,17 @@ def record(
     moved: bool,
     said: t.Sequence[str],
     request: str | None = None,
+    goes_on: bool = False,
 ) -> MigrationRecord:
     """Return the record of a guest in the run that began at ``run``, which goes on.
 
     ``report`` is its host's, if that was to try. ``said`` is why it stays, or what has gone wrong after all. ``request`` is as
-    ``request_key`` returns it.
+    ``request_key`` returns it. With ``goes_on`` it may be on its way.
     """
     numbers = {} if report is None else report.numbers
-    outcome = MOVED if moved else STAYED if report is not None and report.tried else NOT_TRIED
+    outcome = STAYED if report is not None and report.tried else NOT_TRIED
+    if moved or goes_on:
+        outcome = MOVED if moved else INTERRUPTED
     return _record(run, request, migration, outcome, said, numbers)
 
 
@@ -149,13 +152,20 @@ def sent_before(
     """Return the guests that earlier runs with this ``request`` have sent, each as it was sent last.
 
     The request is not done yet: nothing is taken of runs up to the last one in which all guests had moved that were asked for. With
-    ``only_broken_off`` nothing is taken of those up to the last one that has come to its end, either.
+    ``only_broken_off`` nothing is taken of those up to the last one that has come to its end, either, but whoever was on its way then.
     """
     own = [each for each in records if each.get("request") == request]
-    ends = ("complete", "ended") if only_broken_off else ("complete",)
     # Who was not sent again is where the run before has sent it.
-    tried = [each for each in _not_done(own, ends) if each["outcome"] != NOT_TRIED]
-    return [*{_guest(each): each for each in sorted(tried, key=_run_of)}.values()]
+    tried = [each for each in _not_done(own) if each["outcome"] != NOT_TRIED]
+    last = {_guest(each): each for each in sorted(tried, key=_run_of)}
+    if not only_broken_off:
+        return [*last.values()]
+    broken_off = {each["run"] for each in _not_done(own, ("complete", "ended"))}
+    return [
+        each
+        for each in last.values()
+        if each["run"] in broken_off or each["outcome"] in (BEGUN, INTERRUPTED)
+    ]
 
 
 def _not_done(

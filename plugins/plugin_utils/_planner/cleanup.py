@@ -50,6 +50,7 @@ def superfluous(
     undefined: t.Collection[tuple[str, str]] = (),
     kept: t.Collection[tuple[str, str | None]] = (),
     addresses: t.Collection[tuple[str, str]] = (),
+    moving: t.Collection[tuple[str, str | None]] = (),
 ) -> Superfluous:
     """Return what is to be removed of the placements in ``states``.
 
@@ -59,12 +60,14 @@ def superfluous(
 
     ``remove`` is which of ``REMOVABLE``. ``hosts`` are those that answer. ``undefined`` are the targets, by host and id, that
     could not be defined in mdevctl where their sources are: these stay, as a definition must be on one host at least.
-    ``addresses`` are the physical devices, by host and id, that ``keeping_addresses`` tells: they are given back.
+    ``addresses`` are the physical devices, by host and id, that ``keeping_addresses`` tells: they are given back. ``moving`` are guests
+    that are on their way, or about to be: what they have and what they get stays.
     """
-    prepared = [each for each in states if PREPARED in remove and _was_made(each)]
+    still = [each for each in states if guest_of(each) not in moving]
+    prepared = [each for each in still if PREPARED in remove and _was_made(each)]
     vacated = [
         each
-        for each in states
+        for each in still
         if VACATED in remove and _is_left(each, addresses) and guest_of(each) not in kept
     ]
     devices: list[DeviceLabel] = [each["target"] for each in prepared]
@@ -75,6 +78,7 @@ def superfluous(
     ]
     sentences = [
         _sentence(each, target_goes=each in prepared, source_goes=each in vacated)
+        + ("; its guest is on its way" if guest_of(each) in moving else "")
         for each in states
     ]
     return Superfluous(

@@ -87,6 +87,7 @@ REMOVED = ("cleanup_result", "cleanup_pci_result", "cleanup_vdpa_result")
 # The same for each device by itself, where a call for all of them has failed.
 _EACH_REMOVED = ("cleanup_each_result", "cleanup_each_pci_result", "cleanup_each_vdpa_result")
 JOURNALS = "cleanup_journals"
+FILES = "cleanup_files"
 
 # What needs no plan: what calls of modules that were killed have left half done, by the journals on the hosts.
 INTERRUPTED = "interrupted"
@@ -196,6 +197,7 @@ def find_superfluous(run: _Run, hostvars: t.Any) -> _Run:
     )
     addresses = [[*key, mac] for key, mac in keeping_addresses(fleet, states).items()]
     run = run | {"silent": silent, "answered": answered, "states": states, "addresses": addresses}
+    run["at_work"] = [*_at_work(run, hostvars)]
     found = _superfluous(run, hostvars, ())
     vacated = [each for each in found["vacated"] if each["source"]["kind"] == "mdev"]
     define = [each for each in vacated if _is_defined(hostvars, each["source"])]
@@ -204,6 +206,13 @@ def find_superfluous(run: _Run, hostvars: t.Any) -> _Run:
         "define_hosts": sorted({each["target"]["host"] for each in define}),
         "sentences": _sentences(run, hostvars, found),
     }
+
+
+def _at_work(run: _Run, hostvars: t.Any) -> t.Iterator[tuple[str, str]]:
+    """Yield the guests, by host and UUID, that a process there is sending: it has the lock on the file of their migration."""
+    for host, uuids in run["leaving"].items():
+        said = str(result_of(hostvars, host, FILES).get("stdout") or "").split()
+        yield from ((host, uuid) for uuid in uuids if uuid in said)
 
 
 def _sentences(run: _Run, hostvars: t.Any, found: Superfluous) -> list[str]:
@@ -266,7 +275,20 @@ def _superfluous(
         # A name may have what Python takes for the end of a line as well.
         kept.update((host, vm) for vm in str(result.get("stdout") or "").split("\n"))
     addresses = {(host, address) for host, address, _mac in run["addresses"]}
-    return superfluous(run["states"], run["remove"], run["answered"], undefined, kept, addresses)
+    moving = _moving(run)
+    return superfluous(
+        run["states"], run["remove"], run["answered"], undefined, kept, addresses, moving
+    )
+
+
+def _moving(run: _Run) -> set[tuple[str, str | None]]:
+    """Return the guests, by host and name, that a process there is sending."""
+    at_work = {tuple(each) for each in run["at_work"]}
+    return {
+        guest_of(each)
+        for each in run["placements"]
+        if (each["source"]["host"], each.get("vm_uuid")) in at_work
+    }
 
 
 def _is_silent(result: t.Mapping[str, t.Any]) -> bool:
@@ -316,14 +338,14 @@ def settle(run: _Run, hostvars: t.Any) -> _Run:
 
 
 def _to_remove(run: _Run, hostvars: t.Any, found: Superfluous) -> _Run:
-    began = {tuple(each) for each in run["began"]}
+    began, moving = {tuple(each) for each in run["began"]}, _moving(run)
     devices: list[t.Any] = list(found["devices"])
     if PREPARED in run["remove"]:
         # Whoever was to make these may still be at it; the module waits for that.
         devices += [
             each["target"]
             for each in run["states"]
-            if each["state"] == PLANNED and place_of(each) in began
+            if each["state"] == PLANNED and place_of(each) in began and guest_of(each) not in moving
         ]
     made: dict[str, ByModule] = {}
     # One move's source can be the target of another one, which has gone back there.

@@ -21,6 +21,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests imp
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.move import (
     MOVED,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.outcome import Whereabouts
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.record import (
     read_records,
     sent_before,
@@ -57,6 +58,16 @@ def has_arrived(libvirt: t.Mapping[str, LibvirtHost], guest: MigrationRecord) ->
         and not _is_on(libvirt, guest["source"], guest)
         and _is_on(libvirt, guest["target"], guest)
     )
+
+
+def whereabouts(libvirt: t.Mapping[str, LibvirtHost], guest: MigrationRecord) -> Whereabouts:
+    """Return where the guest of a record is, as far as libvirt of both hosts says."""
+    ends = guest["source"], guest["target"]
+    if not all(_says(libvirt, host) for host in ends):
+        return Whereabouts.UNKNOWN
+    on = [_is_on(libvirt, host, guest) for host in ends]
+    places = {(True, False): Whereabouts.SOURCE, (False, True): Whereabouts.TARGET}
+    return places.get((on[0], on[1]), Whereabouts.UNKNOWN)
 
 
 def _is_on(libvirt: t.Mapping[str, LibvirtHost], host: str, guest: MigrationRecord) -> bool:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import time
 import typing as t
+import uuid
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.utils.display import Display
@@ -43,13 +44,15 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.interruptio
 
 # What a guest's host is asked with, and what that answers.
 MODULE = "vfio.migration.libvirt_migrate"
-STEP_RETURNS = frozenset(("definitions", "runs", "status"))
+STEP_RETURNS = frozenset(("begun", "definitions", "runs", "status"))
 # How long one look at a migration lasts, in seconds: at first a short one, as many are over soon.
 _FIRST_LOOK = 2.0
 LONGEST_LOOK = 10.0
 # A host that cannot be reached, or does not say how far it is, is asked again so often, after so many seconds.
 _RETRIES = 6
 _RETRY_SECONDS = 10.0
+# A host that did not say whether it has begun must say so often in a row that it has not: it may be about to.
+_LOOKS_FOR_BEGIN = 2
 ENDED = "the run of Ansible has ended"
 # What the action has for the module's own options.
 _PASSED_ON = (
@@ -85,7 +88,12 @@ class GuestMove:
         self._sleep = sleep
         # An option that is not given is for the module to have a default for.
         self._options = {key: given[key] for key in _PASSED_ON if given.get(key) is not None}
+        # By this its host tells it from others of the guest: from what was before, and from a start that comes there twice.
+        self._options["attempt"] = uuid.uuid4().hex
         self._wait = _FIRST_LOOK
+        # What its host said in place of whether it has begun, and how often it has said since that it has not.
+        self._unclear: str | None = None
+        self._not_begun = 0
         # How often in a row its host did not say how far it is.
         self._silent = 0
 
@@ -105,7 +113,7 @@ class GuestMove:
         return None
 
     def begin(self) -> MoveReport | None:
-        """Begin it; return how it ended, ``None`` where it goes on."""
+        """Begin it; return how it ended, ``None`` where it goes on, or may: only its host's own word says that nothing was begun."""
         try:
             definitions = self._definitions()
         except VfioMigrationError as error:
@@ -117,8 +125,11 @@ class GuestMove:
         if not self._goes_on():
             return MoveReport(REFUSED, errors=[ENDED])
         answer = self._asked({"step": "start", "wait": self._wait, **domains})
-        if answer.get("failed"):
+        if answer.get("failed") and answer.get("begun") is False:
             return MoveReport(REFUSED, errors=[_message(answer)])
+        if not _is_look(answer):
+            # A module that was killed, or a connection that was lost, may have begun it before.
+            self._unclear = _message(answer)
         return self._ended(answer)
 
     def look(self, longest: float = LONGEST_LOOK) -> MoveReport | None:
@@ -144,11 +155,22 @@ class GuestMove:
         if self._silent:
             self._sleep(_RETRY_SECONDS)
             return None
+        if self._unclear is not None and answer.get("begun") is False:
+            return self._refused_after_all()
+        self._unclear = None
         if answer.get("runs") is not True:
             return read_report(answer.get("status"))
         if line := progress_line(self._label(), answer.get("status")):
             self._show(line)
         return None
+
+    def _refused_after_all(self) -> MoveReport | None:
+        """Return that it has not begun, as its host says now; ``None`` as long as that may still be about to."""
+        self._not_begun += 1
+        if self._not_begun < _LOOKS_FOR_BEGIN:
+            self._sleep(_RETRY_SECONDS)
+            return None
+        return MoveReport(REFUSED, errors=[self._unclear or ""])
 
     def _label(self) -> str:
         return str(self._given.get("label") or self._given["uuid"])
@@ -160,8 +182,8 @@ class GuestMove:
         except AnsibleConnectionFailure as error:
             text = f"{self._host} does not answer any more: {error}"
             return {"unreachable": True, "failed": False, "msg": printable(text, MAX_MESSAGE)}
-        except AnsibleError as error:
-            # Other guests of the host go on.
+        except (AnsibleError, OSError) as error:
+            # Other guests of the host go on, and so may this one.
             return {"failed": True, "msg": printable(str(error), MAX_MESSAGE)}
 
 

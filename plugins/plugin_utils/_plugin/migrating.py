@@ -410,6 +410,11 @@ def order(run: _Run, hostvars: t.Any) -> _Run:
         # Something was prepared: for guests that have ended since, too, or by an earlier run that was broken off.
         "cleaning": not run["check_mode"] and bool(ready or _made_before(prepared)),
         "states": [],
+        "at_work": [],
+        "unknown": [],
+        "tracing_hosts": [],
+        # Of any other guest the kernels say whether it has moved.
+        "tracing": any(not each["placements"] for each in going),
     }
 
 

@@ -72,6 +72,7 @@ ASKED = "migrate_libvirt_asked"
 BEFORE = "migrate_libvirt_before"
 MOVES = "migrate_libvirt_moved"
 LOGS = "migrate_libvirt_logs"
+TRACED = "migrate_libvirt_traced"
 
 # The record's file beside the plan.
 RECORD_FILE = "migration-record.jsonl"
@@ -120,7 +121,7 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
         "begun": now(),
         "check_mode": check_mode,
         # What these answered is of an earlier playbook in this run.
-        "stale": stale(hostvars, hosts, GATHERED, LIBVIRT, ASKED, BEFORE, MOVES, LOGS),
+        "stale": stale(hostvars, hosts, GATHERED, LIBVIRT, ASKED, BEFORE, MOVES, LOGS, TRACED),
     }
 
 

@@ -31,6 +31,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.move impor
     LOST,
     MOVED,
     REFUSED,
+    STUCK,
     MoveReport,
     read_report,
 )
@@ -40,11 +41,16 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.order impo
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.outcome import (
     Attempt,
     Result,
+    Whereabouts,
     remains,
     result,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.record import (
+    BEGUN,
+    INTERRUPTED,
     at_the_end,
+    begun,
+    read_records,
     record,
     taken_up,
 )
@@ -54,6 +60,13 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.cleaning im
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.earlier_moves import (
     arrived_unwatched,
+    whereabouts,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
+    content_of,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.libvirt_answers import (
+    said_by_libvirt,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.migration_record import (
     note_outcomes,
@@ -62,6 +75,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.migration_r
     BEFORE,
     LOGS,
     MOVES,
+    TRACED,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import printed
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.run_variables import (
@@ -82,9 +96,52 @@ _LOCALHOST = "localhost"
 _Run = dict[str, t.Any]
 
 
+def trace(run: _Run, hostvars: t.Any) -> _Run:
+    """Return ``run`` with whom libvirt is to be asked about: guests without devices whose hosts have not said how their migration ended.
+
+    Of others the kernels say where they are. ``tracing_hosts`` are those that they may be on.
+    """
+    noted = _noted(run)
+    unknown = [
+        begun(run["begun"], run["request"], each)
+        for number, each in enumerate(run["migrations"]["going"])
+        if not each["placements"]
+        and _report(result_of(hostvars, each["host"], MOVES), number, noted.get(_key(each))).outcome
+        in (LOST, STUCK)
+    ]
+    hosts = {each[end] for each in unknown for end in ("source", "target")}
+    return run | {"unknown": unknown, "tracing_hosts": sorted(hosts)}
+
+
+def _noted(run: _Run) -> dict[tuple[str, str], MigrationRecord]:
+    """Return the records of guests that were begun in this run, by host and name: these count where a host's task says nothing."""
+    try:
+        records = read_records(content_of(run["record_file"]) or "")[0]
+    except (AnsibleActionFail, FleetError):
+        return {}
+    return {
+        (each["source"], each["vm"]): each
+        for each in records
+        if each["run"] == run["begun"] and each["outcome"] in (BEGUN, INTERRUPTED, MOVED)
+    }
+
+
+def _key(migration: Migration) -> tuple[str, str]:
+    return migration["host"], migration["vm"]
+
+
+def _now(run: _Run, hostvars: t.Any) -> dict[tuple[str, str], Whereabouts]:
+    """Return where the guests are that were unknown, by host and name."""
+    libvirt = {
+        host: said_by_libvirt(result_of(hostvars, host, TRACED)) for host in run["tracing_hosts"]
+    }
+    return {(each["source"], each["vm"]): whereabouts(libvirt, each) for each in run["unknown"]}
+
+
 def look(run: _Run, hostvars: t.Any) -> _Run:
     """Return ``run`` with how far the moves have come by the kernels' word."""
-    return run | {"states": result_of(hostvars, _LOCALHOST, CLEANED)["states"]}
+    cleaned = result_of(hostvars, _LOCALHOST, CLEANED)
+    return run | {"states": cleaned["states"], "at_work": cleaned["at_work"]}
 
 
 def end(run: _Run, hostvars: t.Any) -> _Run:
@@ -141,7 +198,8 @@ def _records(
         moved = attempt is not None and attempt.moved
         said = [*remains(attempt, going)] if attempt is not None and moved else stay.get(key, [])
         report = None if attempt is None else attempt.report
-        found = record(run["begun"], each, report, moved, said, run["request"])
+        goes_on = attempt is not None and attempt.goes_on
+        found = record(run["begun"], each, report, moved, said, run["request"], goes_on)
         yield printed(found, MigrationRecord)
 
 
@@ -157,15 +215,17 @@ def _remains(cleaned: t.Mapping[str, t.Any], hostvars: t.Any) -> t.Iterator[str]
 
 def _attempts(run: _Run, hostvars: t.Any) -> t.Iterator[Attempt]:
     """Yield what became of each migration that its host was to try."""
+    noted, now = _noted(run), _now(run, hostvars)
+    at_work = {tuple(each) for each in run["at_work"]}
     arrived = dict.fromkeys(run["logs"], 0)
     for number, each in enumerate(run["migrations"]["going"]):
         target = each["target"]
         # The first answer is that of what waits, the last one has the kernel's log.
         arrived[target] += 1
         result = result_of(hostvars, each["host"], MOVES)
-        if not result:
+        if not result and _key(each) not in noted:
             continue
-        report = _report(result, number)
+        report = _report(result, number, noted.get(_key(each)))
         there = {
             QEMU: _log(hostvars, target, arrived[target]),
             KERNEL: _log(hostvars, target, len(run["logs"][target]) - 1),
@@ -180,16 +240,26 @@ def _attempts(run: _Run, hostvars: t.Any) -> t.Iterator[Attempt]:
             log="" if failed else there[QEMU].stdout,
             report=report,
             devices=bool(each["placements"]),
+            now=now.get(_key(each)),
+            at_work=(each["host"], each["uuid"]) in at_work,
         )
 
 
-def _report(result: t.Mapping[str, t.Any], number: int) -> MoveReport:
-    """Return what came of the migration with this number in the result of a host's task, which may have failed before."""
+def _report(
+    result: t.Mapping[str, t.Any], number: int, noted: MigrationRecord | None
+) -> MoveReport:
+    """Return what came of the migration with this number in the result of a host's task.
+
+    That may have failed before it came to it, or when it had begun, which is ``noted`` in the record.
+    """
     for each in _listed(result, "moves"):
         if isinstance(each, t.Mapping) and each.get("number") == number and "outcome" in each:
             return read_report(each)
     message = result.get("msg")
-    return MoveReport(REFUSED, errors=[str(message) if message else "its host does not say why"])
+    errors = [str(message) if message else "its host does not say why"]
+    if noted is None:
+        return MoveReport(REFUSED, errors=errors)
+    return MoveReport(MOVED) if noted["outcome"] == MOVED else MoveReport(LOST, errors=errors)
 
 
 def _told(

@@ -62,15 +62,25 @@ def test_without_a_binding_it_says_what_to_install(run_module, monkeypatch):
     assert result["msg"] == "install the package python3-libvirt"
 
 
-def test_a_guest_is_sent_and_its_result_taken_away(run_module, place):
+def test_a_guest_is_sent_and_its_result_stays_as_the_answer_may_be_lost(run_module, place):
     result = run_module(
         libvirt_migrate.main, **START, wait=20, options=["--tls"], downtime=500, downtime_max=900
     )
     assert result["changed"] and not result["runs"]
     assert result["status"]["asked"] == [["TLS"], 500, 900]
-    assert list(place.iterdir()) == []
+    again = run_module(libvirt_migrate.main, uuid=UUID, step="watch")
+    assert (again["begun"], again["runs"], again["status"]) == (True, False, result["status"])
     # Nobody sees the domain: not in the result, nor in the log that Ansible keeps of arguments.
-    assert "secret" not in str(result)
+    assert "secret" not in str(result) + "".join(each.read_text() for each in place.iterdir())
+
+
+def test_a_start_that_comes_twice_begins_once_and_no_other_migration_is_taken_for_it(run_module):
+    start = {**START, "attempt": "one", "wait": 20}
+    assert run_module(libvirt_migrate.main, **start, downtime=500)["status"]["asked"][1] == 500
+    again = run_module(libvirt_migrate.main, **start, downtime=700)
+    assert (again["begun"], again["status"]["asked"][1]) == (True, 500)
+    other = run_module(libvirt_migrate.main, uuid=UUID, step="watch", attempt="other")
+    assert (other["begun"], other["runs"], other["status"]) == (False, False, {})
 
 
 def test_the_longest_downtime_is_no_shorter_than_the_first(run_module):
@@ -86,7 +96,25 @@ def test_check_mode_sends_nobody(run_module, place):
 
 def test_a_watch_of_nothing_ends_without_a_result(run_module):
     result = run_module(libvirt_migrate.main, uuid=UUID, step="watch", wait=5)
-    assert (result["runs"], result["status"]) == (False, {})
+    assert (result["begun"], result["runs"], result["status"]) == (False, False, {})
+
+
+def test_what_was_certainly_not_begun_is_said_so_and_what_may_have_been_is_not(
+    run_module, monkeypatch
+):
+    def refused(work, begin):
+        raise OSError("no space left")
+
+    def unread(work, seconds):
+        raise OSError("it cannot be read")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(libvirt_migrate.BackgroundWork, "begin", refused)
+        result = run_module(libvirt_migrate.main, **START)
+    assert (result["failed"], result["begun"], result["msg"]) == (True, False, "no space left")
+    monkeypatch.setattr(libvirt_migrate.BackgroundWork, "wait", unread)
+    result = run_module(libvirt_migrate.main, **START)
+    assert (result["failed"], "begun" in result) == (True, False)
 
 
 @pytest.mark.parametrize(

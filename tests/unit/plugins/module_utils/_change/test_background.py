@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 
 import pytest
@@ -95,6 +96,42 @@ def test_what_has_ended_lower_priority_to_the_next(work, tmp_path):
             time.sleep(0.01)
 
 
+def tried(place, attempt):
+    return BackgroundWork(PrivateDirectory(str(place)), "one", attempt)
+
+
+def test_an_attempt_is_begun_once_however_often_it_is_asked_for(place, tmp_path):
+    first = tried(place, "first")
+    first.begin(held(tmp_path, number=1))
+    until(tmp_path / "begun")
+    tried(place, "first").begin(held(tmp_path, number=2))
+    with pytest.raises(AtWork):
+        tried(place, "second").begin(held(tmp_path, number=2))
+    assert not tried(place, "second").look().begun
+    (tmp_path / "go").touch()
+    assert first.wait(SECONDS).status == {"outcome": "done", "number": 1}
+    # Though it has ended by now.
+    tried(place, "first").begin(held(tmp_path, number=2))
+    assert tried(place, "first").look().status["number"] == 1
+    end = time.monotonic() + SECONDS
+    while first.look().runs and time.monotonic() < end:
+        time.sleep(0.01)
+    tried(place, "second").begin(held(tmp_path, number=2))
+    assert tried(place, "second").wait(SECONDS).status["number"] == 2
+    assert not first.look().begun
+
+
+def test_who_has_the_lock_and_has_not_written_yet_is_waited_for(place, tmp_path):
+    work = tried(place, "first")
+    holder = work._locked()
+    threading.Timer(0.2, lambda: work._tell(holder, {})).start()
+    tried(place, "first").begin(held(tmp_path))
+    os.close(holder)
+    # Who held it was killed before it could begin: nobody knows that for certain, and nothing is begun twice.
+    found = tried(place, "first").look()
+    assert (found.begun, found.runs, found.status) == (True, False, {})
+
+
 def test_work_whose_process_was_killed_has_ended_without_a_result(work, tmp_path):
     work.begin(held(tmp_path))
     until(tmp_path / "begun")
@@ -141,7 +178,7 @@ def test_it_has_nothing_open_that_somebody_waits_for(work, tmp_path):
 
 
 def test_work_that_nobody_has_begun_is_not_there(work):
-    assert (work.look().runs, work.look().status) == (False, {})
+    assert (work.look().begun, work.look().runs, work.look().status) == (False, False, {})
     assert work.forget()
 
 

@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.move import MoveReport
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.outcome import (
     Attempt,
+    Whereabouts,
     result,
 )
 from ansible_collections.vfio.migration.tests.unit.domains import UUID
@@ -96,7 +97,7 @@ def test_a_guest_that_holds_its_targets_has_moved_whatever_libvirt_said(states):
 )
 def test_a_guest_that_has_not_moved_stays_with_the_reason(said, states, why):
     found = told(migration("vm-1"), attempts=[Attempt("vm-1", "a", said, states)])
-    assert found["stay"] == [{"vm": "vm-1", "host": "a", "said": why}]
+    assert found["stay"] == [{"vm": "vm-1", "host": "a", "said": why, "target": None}]
     assert found["sentences"] == ["vm-1 stays on a:", *(f"  {line}" for line in why)]
     assert found["failure"] == (
         "these guests have not moved, for the reasons shown before: vm-1;"
@@ -106,7 +107,8 @@ def test_a_guest_that_has_not_moved_stays_with_the_reason(said, states, why):
 
 def test_a_guest_whose_host_went_away_stays():
     found = told(migration("vm-1"))
-    assert found["stay"] == [{"vm": "vm-1", "host": "a", "said": ["a does not answer any more"]}]
+    (stays,) = found["stay"]
+    assert (stays["said"], stays["target"]) == (["a does not answer any more"], None)
 
 
 def test_in_check_mode_guests_would_move():
@@ -119,7 +121,12 @@ def test_a_guest_that_ended_before_it_was_prepared_is_told():
     attempt = Attempt("vm-2", "a", [], [state("vm-2", "done")])
     ended = [{"vm": None, "source": {"host": "a", "id": 1}, "target": {"host": "b"}}]
     assert told(migration("vm-2"), attempts=[attempt], ended=ended)["stay"] == [
-        {"vm": "the guest that had 1", "host": "a", "said": ["it does not run any more"]}
+        {
+            "vm": "the guest that had 1",
+            "host": "a",
+            "said": ["it does not run any more"],
+            "target": None,
+        }
     ]
 
 
@@ -181,3 +188,57 @@ def test_a_guest_without_devices_has_moved_where_libvirt_says_so():
         attempt = Attempt("plain", "a", [], [], report=MoveReport(outcome), devices=False)
         assert attempt.moved == moved
     assert not Attempt("plain", "a", [], [], devices=False).moved
+
+
+# --- whose end nobody has seen ---
+
+
+def lost(states=(), devices=True, outcome="lost", **known):
+    report = MoveReport(outcome, errors=["a does not answer any more"])
+    said = [*report.errors]
+    return Attempt("vm-1", "a", said, states, report=report, devices=devices, **known)
+
+
+@pytest.mark.parametrize("outcome", ["lost", "stuck"])
+@pytest.mark.parametrize(
+    ("states", "at_work", "goes_on"),
+    [
+        (["migrating"], False, True),
+        (["unclear"], False, True),
+        ([], False, True),
+        # What sends it is at work, and its new host has not come to it yet.
+        (["prepared"], True, True),
+        (["prepared"], False, False),
+        (["moved"], True, False),
+        (["moved", "unclear"], False, True),
+    ],
+)
+def test_a_guest_whose_end_nobody_has_seen_is_on_its_way_unless_the_kernels_know_better(
+    outcome, states, at_work, goes_on
+):
+    attempt = lost([state("vm-1", each) for each in states], at_work=at_work, outcome=outcome)
+    assert attempt.goes_on == goes_on
+    found = told(migration("vm-1"), attempts=[attempt])
+    on_its_way = "vm-1 may be on its way from a to b:" in found["sentences"]
+    assert on_its_way == goes_on
+    assert ("may be on their way" in (found["failure"] or "")) == goes_on
+    assert ("vm-1 stays on a:" in found["sentences"]) == (not goes_on and not attempt.moved)
+
+
+@pytest.mark.parametrize("outcome", ["failed", "aborted", "refused"])
+def test_a_guest_whose_host_has_seen_the_end_is_not_on_its_way(outcome):
+    assert not lost([state("vm-1", "unclear")], at_work=True, outcome=outcome).goes_on
+
+
+@pytest.mark.parametrize(
+    ("now", "moved", "goes_on"),
+    [
+        (Whereabouts.SOURCE, False, False),
+        (Whereabouts.TARGET, True, False),
+        (Whereabouts.UNKNOWN, False, True),
+        (None, False, True),
+    ],
+)
+def test_of_a_guest_without_devices_libvirt_of_both_hosts_says_where_it_is(now, moved, goes_on):
+    attempt = lost(devices=False, now=now)
+    assert (attempt.moved, attempt.goes_on) == (moved, goes_on)

@@ -194,6 +194,22 @@ def test_a_run_that_has_left_guests_behind_has_ended_and_is_taken_up_where_guest
     assert sent_before(lines, NAMED, only_broken_off=False) == lines
 
 
+@pytest.mark.parametrize("outcome", ["begun", "interrupted"])
+def test_who_was_on_its_way_when_a_drain_ended_is_taken_up_and_nobody_else(outcome):
+    lines = at_the_end([asked("vm-1", outcome=outcome), asked("vm-2")], complete=False)
+    assert sent_before(lines, NAMED, only_broken_off=True) == lines[:1]
+    # The next run has ended without it, too.
+    lines += at_the_end([asked("vm-2", RESUMED)], complete=False)
+    assert sent_before(lines, NAMED, only_broken_off=True) == lines[:1]
+    lines += at_the_end([asked("vm-1", "2026-01-05T00:00:00Z")], complete=True)
+    assert sent_before(lines, NAMED, only_broken_off=True) == []
+
+
+def test_who_may_be_on_its_way_has_neither_moved_nor_stayed():
+    found = record(FIRST, MIGRATION, MoveReport("lost"), False, ["no answer"], goes_on=True)
+    assert (found["outcome"], found["errors"]) == ("interrupted", ["no answer"])
+
+
 def test_who_was_never_begun_was_not_sent():
     assert sent_before([asked("vm-1", outcome="not_tried")], NAMED, only_broken_off=True) == []
 

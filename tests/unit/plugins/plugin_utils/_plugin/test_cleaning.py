@@ -507,3 +507,28 @@ def test_where_a_guest_leaves_is_no_target_that_waits_for_it():
     back["target"] = {**there["target"], "host": "a"}
     assert still_awaited([there], [back]) == []
     assert still_awaited([there], [placement(old=NEW, new=OTHER)]) == [there]
+
+
+def at_work(hosts: Hosts, printed: str) -> Hosts:
+    hosts["a"]["cleanup_files"] = {"rc": 0, "stdout": printed}
+    return hosts
+
+
+@pytest.mark.parametrize("there", [{NEW: None}, {}])
+def test_nothing_goes_that_is_for_a_guest_which_a_process_is_about_to_send(clean, tmp_path, there):
+    """Its new host has not come to it yet, so the target looks free."""
+    made = [{**placement(), "vm_uuid": UUIDS[5]}]
+    hosts = at_work(Hosts(a={OLD: "vm-1"}, b=there), f"{UUIDS[5]}\n")
+    run = clean(hosts, made, made)
+    assert run["tasks"] == {}
+    assert run["sentences"][0].endswith("; its guest is on its way")
+    assert read_progress(str(tmp_path / "plan.progress.json")) == made
+    for printed in ("", UUIDS[6], f"x{UUIDS[5]}"):
+        assert removed(clean(at_work(hosts, printed), made, made)) == {"b": [NEW]}
+
+
+def test_of_another_hosts_guest_no_host_says_that_it_is_on_its_way(clean):
+    made = [{**placement(), "vm_uuid": UUIDS[5]}]
+    hosts = Hosts(a={OLD: "vm-1"}, b={NEW: None})
+    hosts["b"]["cleanup_files"] = {"rc": 0, "stdout": UUIDS[5]}
+    assert removed(clean(hosts, made, made)) == {"b": [NEW]}

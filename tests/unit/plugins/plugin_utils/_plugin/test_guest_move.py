@@ -125,9 +125,61 @@ def test_what_speaks_against_it_is_said_before_anything_is_begun(read, options, 
     assert error in result["msg"]
 
 
+NOT_BEGUN = {"begun": False, "runs": False, "status": {}}
+NO_SPACE = {"failed": True, "msg": "no space left on device"}
+NONSENSE = [{}, {"runs": 1}, {"runs": "true"}, {"status": 7}]
+# What comes back where a module was killed, a connection was lost, or the answer is none; whether it has begun by then nobody knows.
+UNCLEAR = [
+    AWAY,
+    AnsibleActionFail("MODULE FAILURE"),
+    OSError("too many open files"),
+    {"failed": True, "msg": "MODULE FAILURE: Killed", "rc": 137},
+    {"failed": True, "begun": True, "msg": "the status cannot be read"},
+    {"failed": True, "begun": "False", "msg": "it is no truth value"},
+    {"failed": True, "runs": False, "status": {}, "msg": "it says both"},
+    NO_SPACE,
+    *NONSENSE,
+]
+
+
 def test_what_its_host_refuses_to_begin_was_not_begun():
-    report = Host(READ, {"failed": True, "msg": "it goes on already"}).move()
+    host = Host(READ, {"failed": True, "begun": False, "msg": "it goes on already"})
+    report = host.move()
     assert (report.outcome, report.errors) == ("refused", ["it goes on already"])
+    assert len(host.asked) == 2
+
+
+@pytest.mark.parametrize("start", UNCLEAR)
+def test_a_start_without_a_clear_answer_is_watched(start):
+    for answers in ([RUNS, ENDED], [ENDED], [AWAY, NO_SPACE, RUNS, AWAY, ENDED]):
+        host = Host(READ, start, *answers)
+        assert host.move().outcome == "moved"
+        assert [each["step"] for each in host.asked[2:]] == ["watch"] * len(answers)
+
+
+@pytest.mark.parametrize("start", UNCLEAR)
+def test_it_is_refused_once_its_host_says_again_that_nothing_was_begun(start):
+    host = Host(READ, start, NOT_BEGUN, NOT_BEGUN)
+    report = host.move()
+    assert report.outcome == "refused"
+    assert report.errors[0]
+    # A module that was slow to start has begun in between.
+    assert len(host.slept) == 2
+    assert Host(READ, start, NOT_BEGUN, RUNS, ENDED).move().outcome == "moved"
+    # Nobody says whether it has.
+    assert Host(READ, start, NOT_BEGUN, *[AWAY] * 20).move().outcome == "lost"
+    # It has begun, and what sends it is gone.
+    gone = {"begun": True, "runs": False, "status": {}}
+    assert Host(READ, start, gone).move().outcome == "lost"
+
+
+def test_each_migration_has_a_name_of_its_own_by_which_its_host_knows_it():
+    hosts = [Host(READ, RUNS, ENDED) for _number in range(2)]
+    for host in hosts:
+        host.move()
+    names = [{each["attempt"] for each in host.asked[1:]} for host in hosts]
+    assert [len(each) for each in names] == [1, 1]
+    assert names[0] != names[1]
 
 
 def test_a_host_that_is_away_for_a_while_is_waited_for():
@@ -142,10 +194,6 @@ def test_a_host_that_stays_away_is_given_up():
     assert report.outcome == "lost"
     assert report.errors == ["a does not answer any more: no route\\x1b"]
     assert as_result(report)["changed"]
-
-
-NO_SPACE = {"failed": True, "msg": "no space left on device"}
-NONSENSE = [{}, {"runs": 1}, {"runs": "true"}, {"status": 7}]
 
 
 @pytest.mark.parametrize("answer", [NO_SPACE, AnsibleActionFail("MODULE FAILURE"), *NONSENSE])

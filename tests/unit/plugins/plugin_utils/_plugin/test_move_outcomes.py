@@ -10,10 +10,13 @@ import typing as t
 
 import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.outcome import result
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin import (
-    move_outcomes,
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.record import as_lines
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.record import (
+    begun as begun_line,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin import move_outcomes
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS
+from ansible_collections.vfio.migration.tests.unit.libvirt_answers import libvirt_info
 from ansible_collections.vfio.migration.tests.unit.libvirt_runs import (
     MOVED,
     OVER_TWO,
@@ -168,7 +171,11 @@ def test_a_host_that_is_gone_is_named():
     run, hostvars = ordered(two_hosts(), guests="vm-17")
     moved = {"number": 0, "outcome": "lost", "errors": ["a does not answer any more"]}
     found = ended(hostvars, run, [moved], None, "unclear")
-    assert found["sentences"] == ["vm-17 stays on a:", "  a does not answer any more"]
+    assert found["sentences"] == [
+        "vm-17 may be on its way from a to b:",
+        "  a does not answer any more",
+    ]
+    assert found["record"][0]["outcome"] == "interrupted"
 
 
 def test_what_cleaning_up_could_not_do_is_told():
@@ -215,3 +222,64 @@ def test_a_guest_without_devices_that_fits_nowhere_stays_with_what_is_short():
     assert stays["said"] == [
         "no host can take it: b has 1047552 KiB of memory left, and it needs 1048576; free some there"
     ]
+
+
+# --- whose end nobody has seen ---
+
+LOST = {"outcome": "lost", "errors": ["a does not answer any more"]}
+
+
+def traced(here, there, number=1):
+    """Return how a run ended in which nobody has seen the end of a guest without devices, and whom libvirt on each host has then."""
+    run, hostvars = moving_others((UUIDS[6], "plain", 1024))
+    hostvars["a"]["migrate_libvirt_moved"] = {"moves": [MOVED, {"number": 1, **LOST}]}
+    run = move_outcomes.trace(run, hostvars)
+    assert run["tracing_hosts"] == ["a", "b"]
+    for host, runs in (("a", here), ("b", there)):
+        others = [{"name": "plain", "uuid": UUIDS[6]}] if runs else []
+        silent = {"unreachable": True, "msg": "no route"}
+        answered = silent if runs is None else {**libvirt_info(), "others": others}
+        hostvars[host]["migrate_libvirt_traced"] = answered
+    return ended(hostvars, run, [MOVED, {"number": 1, **LOST}])
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "outcome"),
+    [
+        (False, True, "moved"),
+        (True, False, "stayed"),
+        (True, True, "interrupted"),
+        (False, False, "interrupted"),
+        (None, True, "interrupted"),
+        (True, None, "interrupted"),
+    ],
+)
+def test_where_a_guest_without_devices_is_libvirt_of_both_hosts_says(here, there, outcome):
+    found = traced(here, there)
+    assert found["record"][1]["outcome"] == outcome
+    told = {"moved": " has moved from", "stayed": " stays on", "interrupted": " may be on its way"}
+    assert f"plain{told[outcome]}" in "\n".join(found["sentences"])
+
+
+def test_whose_end_its_host_has_seen_is_not_looked_for():
+    run, hostvars = moving_others((UUIDS[6], "plain", 1024))
+    for moves in ([MOVED, MOVED | {"number": 1}], [{"number": 0, **LOST}, MOVED | {"number": 1}]):
+        hostvars["a"]["migrate_libvirt_moved"] = {"moves": moves}
+        assert move_outcomes.trace(run, hostvars)["tracing_hosts"] == []
+
+
+@pytest.mark.parametrize("result", [{"failed": True, "msg": "no space left"}, None])
+@pytest.mark.parametrize(
+    ("line", "outcome"), [("begun", "interrupted"), ("moved", "moved"), (None, "not_tried")]
+)
+def test_a_task_that_ends_without_a_word_has_written_down_whom_it_had_begun(
+    place, result, line, outcome
+):
+    run, hostvars = ordered(two_hosts(), guests="vm-17")
+    (going,) = run["migrations"]["going"]
+    if line is not None:
+        written = {**begun_line(run["begun"], run["request"], going), "outcome": line}
+        (place / "migration-record.jsonl").write_text(as_lines([written]))
+    run = looked(run, hostvars, {"moved": "moved"}.get(line, "migrating" if line else "prepared"))
+    hostvars["a"]["migrate_libvirt_moved"] = result
+    assert move_outcomes.end(run, hostvars)["record"][0]["outcome"] == outcome
