@@ -282,8 +282,9 @@ guests:
       sample: [images]
     obstacles:
       description:
-        - What libvirt refuses to migrate it with. C(kind) is V(snapshots), V(hostdev), V(shmem), V(transient_disk) or V(block_job). C(name) is
-          their number, the type of the C(<hostdev>), or the name of the device.
+        - What libvirt refuses to migrate it with. C(kind) is V(snapshots), V(hostdev), V(shmem), V(transient_disk), V(block_job) or
+          V(job). C(name) is their number, the type of the C(<hostdev>), the name of the device, or what libvirt does with the guest already, such as
+          V(migration out).
         - A block job shows where it copies or commits a disk.
       type: list
       elements: dict

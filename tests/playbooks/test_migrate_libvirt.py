@@ -223,13 +223,33 @@ def test_a_run_that_left_guests_behind_is_repeated_for_these_alone(tmp_path):
     assert fleet.guests() == {"vm-1": "a", "vm-2": "a"}
 
 
-@pytest.mark.parametrize("arguments", [["--check"], []])
-def test_what_no_plan_can_replace_in_a_domain_is_told_before_a_target_is_there(tmp_path, arguments):
+PAST_LIBVIRT = (
+    "<qemu:commandline xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>"
+    "<qemu:arg value='vfio-pci,host=0000:06:00.1'/></qemu:commandline>"
+)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "element", "words"),
+    [
+        (["--check"], hostdev("mdev", UUIDS[9]), f"mdev {UUIDS[9]} of vm-1 has no target"),
+        ([], hostdev("mdev", UUIDS[9]), f"mdev {UUIDS[9]} of vm-1 has no target in the plan"),
+        (["--check"], PAST_LIBVIRT, "'vfio-pci,host=0000:06:00.1', a device of its host"),
+        ([], PAST_LIBVIRT, "'vfio-pci,host=0000:06:00.1', a device of its host"),
+    ],
+)
+def test_what_no_plan_can_replace_in_a_domain_is_told_before_a_target_is_there(
+    tmp_path, arguments, element, words
+):
     guest = {"host": "a", "uuid": UUIDS[5], "device": UUIDS[1]}
-    fleet = Fleet(tmp_path, "ab", {"vm-1": {**guest, "xml": hostdev("mdev", UUIDS[9])}})
+    past_libvirt = element is PAST_LIBVIRT
+    fleet = Fleet(tmp_path, "ab", {"vm-1": guest | ({} if past_libvirt else {"xml": element})})
+    if past_libvirt:
+        xml = fleet.read("guests")["vm-1"]["xml"].replace("</domain>", f"{element}</domain>")
+        fleet.change("vm-1", xml=xml)
     options = {"migrate_libvirt_guests": "vm-1"}
     ended = fleet.play("vfio.migration.migrate_libvirt", options, arguments=arguments)
-    assert f"mdev {UUIDS[9]} of vm-1 has no target in the plan" in ended.stdout
+    assert words in ended.stdout
     assert "would move" not in ended.stdout
     assert ended.returncode == 2
     assert "Create the mediated devices" not in ended.stdout

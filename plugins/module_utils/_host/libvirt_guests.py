@@ -59,6 +59,11 @@ _CPU = ("mode", "match", "check", "model", "vendor")
 _FILES = ("file", "block", "dir")
 # A host with all functions of some network cards has a device for each, and one more for each that represents one.
 MOST_NAMES = 8192
+_OPERATION = "VIR_DOMAIN_JOB_OPERATION_"
+_OPERATIONS = (
+    *("START", "SAVE", "RESTORE", "MIGRATION_IN", "MIGRATION_OUT", "SNAPSHOT", "SNAPSHOT_REVERT"),
+    *("DUMP", "BACKUP", "SNAPSHOT_DELETE"),
+)
 _COMPARED = ("INCOMPATIBLE", "IDENTICAL", "SUPERSET")
 
 
@@ -183,6 +188,9 @@ class Asking:
         snapshots = self.supported("its snapshots cannot be counted", lambda: domain.snapshotNum(0))
         if snapshots:
             found["obstacles"].append({"kind": "snapshots", "name": str(snapshots)})
+        job = self._job(domain)
+        if job is not None:
+            found["obstacles"].append({"kind": "job", "name": job})
         for disk in found["disks"]:
             disk["shared"] = self._is_shared(disk)
         known = {
@@ -201,6 +209,14 @@ class Asking:
             except LibvirtError as error:
                 self.note(name, error)
         return {**known, **found}
+
+    def _job(self, domain: t.Any) -> str | None:
+        """Return what libvirt does with a guest in the background, such as a migration; ``None`` where it does nothing."""
+        found = self.supported("its job is not known", domain.jobStats)
+        if not isinstance(found, dict) or not found.get("type"):
+            return None
+        name = self._name_of(_OPERATION, _OPERATIONS, found.get("operation", -1))
+        return name.replace("_", " ")
 
     def _inactive(self, domain: t.Any) -> t.Any:
         """Return the XML of what a guest starts from, without passwords."""

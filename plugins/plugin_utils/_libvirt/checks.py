@@ -464,6 +464,7 @@ _OBSTACLES = {
     "hostdev": "libvirt does not migrate a guest with a <hostdev> of type {name}; detach that",
     "shmem": "libvirt does not migrate its <shmem> {name}, only one of ivshmem-plain or ivshmem-doorbell with role master; detach that",
     "transient_disk": "libvirt does not migrate a guest with a transient disk, which {name} is; detach that",
+    "job": "libvirt does not migrate a guest while it is at work on it, and it is: {name}; wait until that has ended (virsh domjobinfo)",
     "block_job": "libvirt does not migrate a guest while its disk {name} is copied or committed; wait, or abort that (virsh blockjob)",
 }
 
@@ -528,13 +529,7 @@ def _definitions(case: Case, guest: Guest, info: GuestInfo) -> t.Iterator[str]:
         (each.kind, each.id) for each in devices if each.in_use and each.in_use.name == guest["vm"]
     ]
     definitions = DomainDefinitions(found["active"], found["persistent"])
-    itself = guest["vm"], guest["uuid"]
-    why = why_not_retargeted(definitions, itself, host, held)
-    if why is not None:
-        elsewhere = {
-            each.id for name, there in known.items() if name != host for each in there.devices
-        }
-        why = why_not_retargeted(definitions, itself, host, held, elsewhere)
+    why = why_not_retargeted(definitions, (guest["vm"], guest["uuid"]), host, held)
     if why is not None:
         yield f"its domain cannot be moved as it is: {why}; see to that in what runs and in what it starts from (virsh edit)"
 

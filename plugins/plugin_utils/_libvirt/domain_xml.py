@@ -30,6 +30,11 @@ MAX_BYTES = 4 << 20  # REMOTE_STRING_MAX of libvirt's protocol
 _MAX_DEPTH = 256  # libxml2's
 
 _NUMBER = re.compile(r"(?:0[xX]([0-9a-fA-F]{1,8})|(0[0-7]{0,10})|([1-9][0-9]{0,9}))\Z")
+# As QEMU takes them after -device, in its own form and as JSON.
+_HOST_DEVICE = re.compile(
+    r"""\b(?:sysfsdev["']?\s*[=:]|host["']?\s*[=:]\s*["']?(?:(?:0x)?[0-9a-f]{1,8}:)?[0-9a-f]{1,3}:[0-9a-f]{1,2}[.][0-7]\b)""",
+    re.IGNORECASE,
+)
 # Within a start tag that expat has found to be well-formed.
 _ATTRIBUTE = re.compile(rb"\s+([^\s=]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)')")
 _TAG_NAME = re.compile(rb"<[^\s/>]+")
@@ -112,6 +117,11 @@ def names_device(text: str, kind: str, device: str) -> bool:
     optional = f"(?:{numbers[0]}:)?" if not domain.strip("0") else f"{numbers[0]}:"
     address = rf"{optional}{numbers[1]}:{numbers[2]}[.]{function}"
     return re.search(rf"(?<![0-9a-f:.]){address}(?![0-9a-f.])", text) is not None
+
+
+def assigns_device(text: str) -> bool:
+    """Return whether ``text``, of an emulator's command line, gives it a VFIO device of its host, by address or by path in sysfs."""
+    return _HOST_DEVICE.search(text) is not None
 
 
 def is_id(kind: str, text: str) -> bool:

@@ -15,12 +15,17 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field
 
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import shown
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import (
     MAX_LABEL,
     MAX_MESSAGE,
     printable,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.domain_xml import (
+    assigns_device,
+    read_domain,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.retarget import retarget
 
 MOVED = "moved"
@@ -94,17 +99,14 @@ def why_not_retargeted(
     guest: tuple[str, str | None],
     host: str,
     devices: t.Sequence[tuple[str, str]],
-    elsewhere: t.Container[str] = (),
 ) -> str | None:
     """Return why no plan could choose other devices for a guest of ``host``, by name and UUID; ``None`` where one can.
 
-    ``devices`` are those that it holds, kinds and ids, and ``elsewhere`` are ids that devices of other hosts have: it may get those.
+    ``devices`` are those that it holds, kinds and ids. What is past libvirt names them or others of its host for good: where another
+    host has something of that name, it is another device.
     """
     name, uuid = guest
-    targets = {
-        id_: id_ if kind == "pci" and id_ in elsewhere else _stand_in(kind, number)
-        for number, (kind, id_) in enumerate(devices)
-    }
+    targets = {id_: _stand_in(kind, number) for number, (kind, id_) in enumerate(devices)}
     placements = [
         {
             "vm": name,
@@ -118,10 +120,22 @@ def why_not_retargeted(
         retargeted(definitions, {"placements": placements}, host)
     except FleetError as error:
         said = str(error)
-        for target in {*targets.values()} - {*targets}:
+        for target in targets.values():
             said = said.replace(target, "another device")
         return said
-    return None
+    return next(_assigned_past_libvirt(definitions), None)
+
+
+def _assigned_past_libvirt(definitions: DomainDefinitions) -> t.Iterator[str]:
+    """Yield what is said of each device of its host that a domain has past libvirt, whoever holds it by the facts."""
+    for xml in filter(None, (definitions.active, definitions.persistent)):
+        domain = read_domain(xml)
+        for line, element, text in domain.own_words:
+            if assigns_device(text):
+                yield (
+                    f"line {line}: <{element}> of {domain.name} has {shown(text)}, a device of its host: libvirt does not read that,"
+                    " and on another host it is another device, or none; assign it with <hostdev>, or take it out there"
+                )
 
 
 def _stand_in(kind: str, number: int) -> str:

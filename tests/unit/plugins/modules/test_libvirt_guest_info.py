@@ -91,6 +91,25 @@ def test_snapshots_are_counted(gather):
     assert found["obstacles"] == []
 
 
+@pytest.mark.parametrize(
+    ("stats", "name"),
+    [
+        ({"type": 2, "operation": 5}, "migration out"),
+        ({"type": 1, "operation": 9}, "backup"),
+        ({"type": 2, "operation": 99}, "unknown"),
+        ({"type": 2}, "unknown"),
+        ({"type": 0}, None),
+        ({}, None),
+        (None, None),
+        (libvirtError("not supported", 3), None),
+        (libvirtError("cannot acquire state change lock"), None),
+    ],
+)
+def test_what_libvirt_is_at_with_a_guest_is_told(gather, stats, name):
+    [found] = gather(guest(jobStats=stats))["guests"]
+    assert found["obstacles"] == ([] if name is None else [{"kind": "job", "name": name}])
+
+
 def test_no_guest_is_gathered_where_none_is_asked_for(gather):
     assert gather(guest(), options={"guests": []})["guests"] == []
 

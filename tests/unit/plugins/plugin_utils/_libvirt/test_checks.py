@@ -109,6 +109,7 @@ def test_a_guest_that_qemu_would_not_migrate_stays_with_its_word_and_what_to_do(
         ("hostdev", "scsi", "a <hostdev> of type scsi; detach that"),
         ("shmem", "my", "its <shmem> my"),
         ("transient_disk", "vdb", "a transient disk, which vdb is"),
+        ("job", "migration out", "and it is: migration out; wait"),
         ("block_job", "vda", "while its disk vda is copied"),
     ],
 )
@@ -507,17 +508,39 @@ def test_a_device_that_no_plan_knows_is_told_before_anything_is_made(active, per
     assert (reason or "") in (found or "")
 
 
+MOVES = f"names pci {FUNCTION}, which becomes another device"
+
+
+def own(value):
+    return OWN.replace("vfio-pci,host=%s", value)
+
+
 @pytest.mark.parametrize(
-    ("named", "elsewhere", "reason"),
+    ("words", "reason"),
     [
-        (FUNCTION, OTHER_FUNCTION, f"names pci {FUNCTION}, which becomes another device"),
-        # It may get the same address, of which only the plan knows.
-        (FUNCTION, FUNCTION, None),
-        (OTHER_FUNCTION, OTHER_FUNCTION, None),
+        # Whatever the other host has there is another device.
+        (OWN % FUNCTION, MOVES),
+        (own(f"driver,sysfsdev=/sys/bus/pci/devices/{FUNCTION}"), MOVES),
+        (own("vfio-pci,host=6:0.0"), MOVES),
+        # Of which the facts do not know who holds it.
+        (OWN % OTHER_FUNCTION, f"vfio-pci,host={OTHER_FUNCTION}', a device of its host"),
+        (own("vfio-pci,host=07:00.0,id=x"), "a device of its host"),
+        (own(f"vfio-pci,sysfsdev=/sys/bus/mdev/devices/{UUIDS[7]}"), "a device of its host"),
+        (
+            own(
+                "{&quot;driver&quot;: &quot;vfio-pci&quot;, &quot;host&quot;: &quot;0000:07:00.0&quot;}"
+            ),
+            "a device of its host",
+        ),
+        (own("socket,id=x,host=192.0.2.1,port=1"), None),
+        (own("socket,id=x,host=2001:db8::1,port=1"), None),
+        (own("virtio-rng-pci,addr=0x7.0x1"), None),
     ],
 )
-def test_what_is_past_libvirt_is_told_unless_the_device_may_keep_its_address(
-    named, elsewhere, reason
+@pytest.mark.parametrize("elsewhere", [FUNCTION, OTHER_FUNCTION])
+@pytest.mark.parametrize("where", ["active", "persistent"])
+def test_what_is_past_libvirt_is_told_whatever_other_hosts_have_of_that_name(
+    words, reason, elsewhere, where
 ):
     def held(address):
         return device(address, kind="pci")
@@ -526,8 +549,8 @@ def test_what_is_past_libvirt_is_told_unless_the_device_may_keep_its_address(
         "a": host([held(FUNCTION) | {"in_use": {"pid": 7, "name": "vm-17"}}]),
         "b": host([held(elsewhere)]),
     }
-    xml = with_own_words(domain_of(hostdev("pci", FUNCTION), name="vm-17"), OWN % named)
-    definitions = {"active": xml, "persistent": None}
+    xml = domain_of(hostdev("pci", FUNCTION), name="vm-17")
+    definitions = {"active": xml, "persistent": xml} | {where: with_own_words(xml, words)}
     found = reason_of({"definitions": definitions}, ["pci"], fleet=read_fleet(devices))
     assert (found is None) == (reason is None), found
     assert (reason or "") in (found or "")
