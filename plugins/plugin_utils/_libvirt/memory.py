@@ -14,6 +14,7 @@ each set of sizes that may be short is a resource, too.
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.info import (
@@ -24,6 +25,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
 
 # How the names of these resources begin.
 _UNIT = "KiB of "
+_DEFAULT_WORDS = "the default size"
+_NUMBER = re.compile(r"\b[1-9][0-9]{0,15}\b")
 # The sizes of huge pages that Linux may have, in KiB.
 _SIZES = frozenset(1 << power for power in range(2, 25))
 # Stands for whichever size is the default of a host.
@@ -108,11 +111,37 @@ def without_memory(capacity: t.Mapping[str, t.Any]) -> Capacity:
     """Return a plan's ``capacity`` without what ``with_memory`` has put in, which was so then."""
     return {
         side: {
-            owner: {name: each for name, each in amounts.items() if not name.startswith(_UNIT)}
+            owner: {name: each for name, each in amounts.items() if not is_memory(name)}
             for owner, amounts in owners.items()
         }
         for side, owners in capacity.items()
     }
+
+
+def with_memory_of(capacity: t.Mapping[str, t.Any], hosts: t.Mapping[str, HostInfo]) -> Capacity:
+    """Return a plan's ``capacity`` with the memory that ``hosts`` have free, in place of what was so when the plan was made.
+
+    Guests need what they needed. Of a host that is none of ``hosts`` nobody knows how much it has, so it has none.
+    """
+    found = without_memory(capacity)
+    needs: t.Mapping[str, t.Mapping[str, int]] = capacity.get("guests", {})
+    names = sorted({name for each in needs.values() for name in each if is_memory(name)})
+    supply = found.setdefault("hosts", {})
+    for host, info in hosts.items():
+        for name in names:
+            supply.setdefault(host, {})[name] = _within(_free(info, _pool(name)))
+    return {**found, "guests": {guest: {**each} for guest, each in needs.items()}}
+
+
+def is_memory(resource: str) -> bool:
+    """Return whether ``with_memory`` calls a resource so; others may be counted in KiB, too."""
+    return resource.startswith(_UNIT) and _name(_pool(resource)) == resource
+
+
+def _pool(name: str) -> _Sizes:
+    """Return what ``_name`` has made a name of."""
+    sizes = {int(each) for each in _NUMBER.findall(name)}
+    return frozenset(sizes | ({_DEFAULT} if _DEFAULT_WORDS in name else set()))
 
 
 def _wanted(guests: t.Iterable[GuestInfo], hosts: t.Iterable[HostInfo]) -> list[_Sizes | None]:
@@ -158,7 +187,7 @@ def _needs(wanted: _Sizes | None, pool: _Sizes) -> bool:
 def _name(sizes: _Sizes) -> str:
     stated = " and ".join(map(str, sorted(sizes - {_DEFAULT})))
     words = [f"{stated} KiB"] if stated else []
-    words += ["the default size"] if _DEFAULT in sizes else []
+    words += [_DEFAULT_WORDS] if _DEFAULT in sizes else []
     return f"{_UNIT}huge pages of {' and '.join(words)}" if words else f"{_UNIT}memory"
 
 

@@ -71,6 +71,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files impor
     absolute,
     replace,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.memory_of_now import (
+    conditions_of_now,
+    counts_memory,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_file import (
     as_text,
     asked_by,
@@ -105,6 +109,7 @@ _MOVED = ("sources", "guests", "devices")
 
 # What the tasks of the roles register.
 GATHERED = "prepare_gathered"
+MEMORY = "prepare_memory"
 MADE = ("prepare_result", "prepare_pci_result", "prepare_vdpa_result")
 
 _ALL_OBSTACLES = "The playbook vfio.migration.report shows them all."
@@ -140,6 +145,7 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
     gather = flag("gather", options.get("gather", True))
     # A lost host is asked in any case: it is none if it answers.
     asked_hosts = hosts if gather else asked["lost"] or []
+    asks_memory = options.get("capacity") is None and counts_memory(earlier)
     if not check_mode:
         check_free(progress_path(dest))
     return {
@@ -147,6 +153,9 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
         "gather": gather,
         "max_age": 0 if gather else options.get("max_age"),
         "asked_hosts": asked_hosts,
+        # How much of it was free when the earlier plan was made is of no use.
+        "asks_memory": asks_memory,
+        "memory_hosts": asked_hosts if asks_memory and gather else [],
         "options": {name: value for name, value in asked.items() if value is not None},
         "asked": as_asked(Conditions.parse(asked), asked["sources"], hosts),
         "earlier": earlier,
@@ -278,6 +287,9 @@ def _planned(run: _Run, hostvars: t.Any, answered: list[str]) -> _Run:
     absent = {*run["asked_hosts"]} - {*answered}
     known = [host for host in run["hosts"] if host not in absent]
     options = dict(run["options"])
+    if run["asks_memory"]:
+        said = {host: result_of(hostvars, host, MEMORY) for host in run["memory_hosts"]}
+        options |= conditions_of_now(run["earlier"], options.get("spare"), said)
     lost = options.get("lost") or ()
     for host in lost:
         # One that cannot say what it has, and answers, may still run its guests.

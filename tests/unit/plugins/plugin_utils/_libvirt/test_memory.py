@@ -14,8 +14,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.memory imp
     ArrivingGuest,
     Need,
     free,
+    is_memory,
     need,
     with_memory,
+    with_memory_of,
     without_memory,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Conditions
@@ -272,3 +274,45 @@ def test_a_placement_that_there_is_is_found_or_nothing_is_said_to_be_proven(size
         assert complete or plan["status"] == "unproven"
     else:
         assert not complete
+
+
+# --- what is free now ---
+
+
+def test_of_an_earlier_plan_the_hosts_have_what_is_free_now_and_the_guests_need_what_they_needed():
+    guests = [4, (8, [2048]), (16, [2048, 1048576]), (32, [])]
+    then = capacity_of(guests, {name: host_with(1, p2048=2, p1048576=3) for name in "bcd"})
+    now = {"b": host_with(100, p2048=200, p1048576=300), "e": host_with(5, 1048576, p1048576=6)}
+    found = with_memory_of(then, now)
+    # As if the plan were made now.
+    made_now = capacity_of(guests, now, only_scarce=False)
+    assert {name: each for name, each in found["hosts"].items() if each} == made_now["hosts"]
+    assert found["guests"] == made_now["guests"]
+    assert with_memory_of(then, {})["hosts"] == {name: {} for name in "bcd"}
+
+
+def test_what_was_stated_of_other_things_stays_whatever_it_is_counted_in():
+    disk = "KiB of disk"
+    stated = {"hosts": {"b": {disk: 7, MEMORY: 1}}, "guests": {"vm-1": {disk: 3, MEMORY: 2}}}
+    assert with_memory_of(stated, {"b": host_with(9)}) == {
+        "hosts": {"b": {disk: 7, MEMORY: 9}},
+        "guests": {"vm-1": {disk: 3, MEMORY: 2}},
+    }
+    assert without_memory(stated) == {"hosts": {"b": {disk: 7}}, "guests": {"vm-1": {disk: 3}}}
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        (MEMORY, True),
+        ("KiB of huge pages of 2048 KiB", True),
+        ("KiB of huge pages of 2048 and 1048576 KiB and the default size", True),
+        ("KiB of huge pages of the default size", True),
+        ("KiB of huge pages of 1048576 and 2048 KiB", False),
+        ("KiB of huge pages", False),
+        ("KiB of memory of 7", False),
+        ("cpus", False),
+    ],
+)
+def test_memory_is_known_by_the_names_that_it_is_given(name, known):
+    assert is_memory(name) == known

@@ -16,6 +16,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors impor
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin import preparing
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import now
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host, parent
+from ansible_collections.vfio.migration.tests.unit.libvirt_answers import host_info, libvirt_info
 
 KINDS = ("devices", "pci_devices", "vdpa_devices")
 SKIPPED = {"changed": False, "skipped": True}
@@ -628,3 +629,63 @@ def test_in_check_mode_a_plan_that_is_refused_is_in_no_file(begin, tmp_path):
     run = preparing.plan_next(begin(hosts, check_mode=True), hosts)
     assert "The playbook vfio.migration.report shows them all." in run["failure"]
     assert [*tmp_path.iterdir()] == []
+
+
+# --- memory ---
+
+MEMORY = "KiB of memory"
+
+
+def earlier_with(begin, hosts: Hosts, free: t.Mapping[str, int], **options: t.Any) -> t.Any:
+    """Return a plan for vm-1, which takes 10 KiB, when hosts had this much free."""
+    capacity = {
+        "hosts": {name: {MEMORY: kib} for name, kib in free.items()},
+        "guests": {"vm-1": {MEMORY: 10, "cpus": 1}},
+    }
+    for amounts in capacity["hosts"].values():
+        amounts["cpus"] = 9
+    return preparing.plan_next(begin(hosts, capacity=capacity, **options), hosts)["plan"]
+
+
+def memory(kib: int) -> dict[str, t.Any]:
+    return {"free": kib, "default_huge_page": 2048, "huge_pages": []}
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "there"),
+    [
+        ({"b": 10, "c": 0}, {"b": 10, "c": 10}, "b"),
+        # It fits no more where it was to go.
+        ({"b": 10, "c": 0}, {"b": 9, "c": 10}, "c"),
+        ({"b": 0, "c": 10}, {"b": 10, "c": 0}, "b"),
+        ({"b": 10, "c": 10}, {"b": 9, "c": 9}, None),
+        # Whoever does not say what is free receives nobody.
+        ({"b": 10, "c": 10}, {"c": 10}, "c"),
+        # Nobody says it, so nobody knows.
+        ({"b": 10, "c": 0}, {}, "b"),
+    ],
+)
+def test_of_a_plan_that_counts_on_memory_what_is_free_now_counts(begin, then, now, there):
+    hosts = Hosts(guests=1)
+    earlier = earlier_with(begin, hosts, then)
+    run = begin(hosts, drain=None, earlier=earlier, partial=True)
+    assert run["memory_hosts"] == ["a", "b", "c"]
+    for name, kib in now.items():
+        hosts[name]["prepare_memory"] = libvirt_info(host=host_info(memory=memory(kib)))
+    run = preparing.plan_next(run, hosts)
+    placed = run["plan"]["placements"]
+    assert [each["target"]["host"] for each in placed] == ([] if there is None else [there])
+    # What was stated of anything else holds.
+    assert run["plan"]["conditions"]["capacity"]["guests"]["vm-1"]["cpus"] == 1
+
+
+def test_libvirt_is_asked_for_memory_only_where_a_plan_counts_on_it_and_may_be_asked(begin):
+    hosts = Hosts(guests=1)
+    plain = preparing.plan_next(begin(hosts), hosts)["plan"]
+    assert begin(hosts, drain=None, earlier=plain)["memory_hosts"] == []
+    earlier = earlier_with(begin, hosts, {"b": 10, "c": 10}, spare={MEMORY: 0})
+    assert begin(hosts, drain=None, earlier=earlier, capacity={})["memory_hosts"] == []
+    run = begin(hosts, drain=None, earlier=earlier, gather=False, max_age=10**9)
+    assert run["memory_hosts"] == []
+    conditions = preparing.plan_next(run, hosts)["plan"]["conditions"]
+    assert MEMORY not in str(conditions["capacity"]) + str(conditions["spare"])
