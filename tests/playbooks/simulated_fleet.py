@@ -232,6 +232,10 @@ class Fleet:
         guests[guest].update(changes)
         self._write("guests", guests)
 
+    def answer(self, **changes: t.Any) -> None:
+        """Let libvirt_guest_info return other values under these keys on all hosts from now on."""
+        self._write("libvirt", self.read("libvirt") | changes)
+
     def arrive(self, guest: str, target: str) -> None:
         """Let a guest that is on its way arrive though nobody watches."""
         guests = self.read("guests")

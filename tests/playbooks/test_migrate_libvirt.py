@@ -436,6 +436,22 @@ def test_memory_and_what_is_stated_of_capacity_hold_for_all_guests_of_the_plan(t
     assert "vm-1 would move from a to b" not in said
 
 
+def test_a_plan_is_prepared_with_the_memory_that_is_free_by_then(tmp_path):
+    sizes = {"vm-1": 900_000, "vm-2": 600_000}
+    guests = {
+        name: {"host": "a", "uuid": UUIDS[4 + n], "device": UUIDS[n], "info": {"memory": kib}}
+        for n, (name, kib) in enumerate(sizes.items(), 1)
+    }
+    fleet = Fleet(tmp_path, "ab", {name: each | {"error": "no"} for name, each in guests.items()})
+    ended = fleet.play("vfio.migration.migrate_libvirt", {"migrate_libvirt_drain": "a"})
+    (plan,) = fleet.work.glob("**/migration-plan.json")
+    assert len(json.loads(plan.read_text())["placements"]) == 1, ended.stdout + ended.stderr
+    fleet.answer(host=host_info(memory={"free": 1 << 22, "default_huge_page": 0, "huge_pages": []}))
+    ended = fleet.play("vfio.migration.prepare", {"prepare_from": str(plan)})
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert fleet.holders("b") == [None, None]
+
+
 @pytest.mark.parametrize("extra", [False, True])
 def test_what_the_checks_and_an_operator_avoid_hold_both(tmp_path, extra):
     guests = {
