@@ -452,6 +452,53 @@ def test_a_plan_is_prepared_with_the_memory_that_is_free_by_then(tmp_path):
     assert fleet.holders("b") == [None, None]
 
 
+def test_guests_of_later_waves_move_when_the_same_command_is_run_again(tmp_path):
+    """Two guests never meet: one may come to b when the other one has left it."""
+    guests = {
+        "vm-1": {"host": "a", "uuid": UUIDS[5], "device": UUIDS[1]},
+        "vm-2": {"host": "b", "uuid": UUIDS[6], "device": UUIDS[2]},
+    }
+    fleet = Fleet(tmp_path, "abc", guests)
+    options = {
+        "migrate_libvirt_guests": "vm-1,vm-2",
+        "prepare_apart": [["vm-1", "vm-2"]],
+        "prepare_avoid": [
+            {"host": "c", "guest": "vm-1", "problem": "it is for others"},
+            {"host": "a", "guest": "vm-2", "problem": "it is for others"},
+        ],
+    }
+    ended = fleet.play("vfio.migration.migrate_libvirt", options)
+    assert ended.returncode == 2, ended.stdout + ended.stderr
+    assert fleet.guests() == {"vm-1": "a", "vm-2": "c"}
+    said = "these guests move after those that have moved now: vm-1; run the same command again"
+    assert said in ended.stdout
+    ended = fleet.play("vfio.migration.migrate_libvirt", options)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert fleet.guests() == {"vm-1": "b", "vm-2": "c"}
+    assert {name: fleet.holders(name) for name in "abc"} == {"a": [], "b": ["vm-1"], "c": ["vm-2"]}
+    (record,) = fleet.work.glob("**/migration-record.jsonl")
+    back = migration_way_back(record.read_text())
+    assert [each["migrate_libvirt_guests"] for each in back] == [[UUIDS[5]], [UUIDS[6]]]
+
+
+def test_guests_of_later_waves_of_a_drain_move_when_the_same_command_is_run_again(tmp_path):
+    """The drained host is of the failure domain of the one that may receive one of the two."""
+    fleet = two_guests(tmp_path)
+    options = {
+        "migrate_libvirt_drain": "a",
+        "prepare_apart": [["vm-1", "vm-2"]],
+        "prepare_failure_domains": {"rack": ["a", "b"]},
+        "prepare_avoid": [{"host": "c", "guest": "vm-1", "problem": "it is for others"}],
+    }
+    ended = fleet.play("vfio.migration.migrate_libvirt", options)
+    assert ended.returncode == 2, ended.stdout + ended.stderr
+    assert fleet.guests() == {"vm-1": "a", "vm-2": "c"}
+    assert "vm-1; run the same command again" in ended.stdout
+    ended = fleet.play("vfio.migration.migrate_libvirt", options)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert fleet.guests() == {"vm-1": "b", "vm-2": "c"}
+
+
 @pytest.mark.parametrize("extra", [False, True])
 def test_what_the_checks_and_an_operator_avoid_hold_both(tmp_path, extra):
     guests = {

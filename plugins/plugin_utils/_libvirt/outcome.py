@@ -102,12 +102,16 @@ class Attempt:
 
 
 class Staying(t.TypedDict):
-    """A guest that has not moved, and why; ``target`` where it may be on its way there."""
+    """A guest that has not moved, and why.
+
+    ``target`` is where it may be on its way to. One that ``waits`` has its turn in the next run, when others have moved.
+    """
 
     vm: str
     host: str | None
     said: list[Sentence]
     target: str | None
+    waits: bool
 
 
 class Result(t.TypedDict):
@@ -138,11 +142,11 @@ def result(
     stay = [*map(_staying, checks["left"])]
     stay += _unplanned(unplaced, migrations["ended"])
     stay += [
-        Staying(
-            vm=each["vm"],
-            host=each["host"],
-            said=["it moves when those of the wave before have moved; run the playbook again then"],
-            target=None,
+        _stay(
+            each["vm"],
+            each["host"],
+            ["it moves when those of the wave before have moved; run the same command again then"],
+            waits=True,
         )
         for each in migrations["waiting"]
     ]
@@ -178,9 +182,9 @@ def _unplanned(unplaced: t.Iterable[Unplaced], ended: t.Iterable[Placement]) -> 
     for source in (*sources, *(each["source"] for each in ended)):
         what = printable(f"the guest that had {source['id']}")
         gone = ["it does not run any more"]
-        yield Staying(vm=what, host=source["host"], said=gone, target=None)
+        yield _stay(what, source["host"], gone)
     for vm, host in sorted(reasons):
-        yield Staying(vm=vm, host=host, said=reasons[vm, host], target=None)
+        yield _stay(vm, host, reasons[vm, host])
 
 
 def _not_moved(
@@ -190,11 +194,10 @@ def _not_moved(
         vm, host = guest["vm"], guest["host"]
         attempt = tried.get((host, vm))
         if attempt is None:
-            said = [f"{host} does not answer any more"]
-            yield Staying(vm=vm, host=host, said=said, target=None)
+            yield _stay(vm, host, [f"{host} does not answer any more"])
         elif not attempt.moved:
             target = guest["target"] if attempt.goes_on else None
-            yield Staying(vm=vm, host=host, said=_why(attempt), target=target)
+            yield _stay(vm, host, _why(attempt), target)
 
 
 def _why(attempt: Attempt) -> list[str]:
@@ -244,8 +247,17 @@ def stays(guests: t.Iterable[Guest]) -> list[str]:
 
 
 def _staying(guest: Guest) -> Staying:
-    said = [str(guest["reason"])]
-    return Staying(vm=guest["vm"], host=guest["host"], said=said, target=None)
+    return _stay(guest["vm"], guest["host"], [str(guest["reason"])])
+
+
+def _stay(
+    vm: str,
+    host: str | None,
+    said: list[Sentence],
+    target: str | None = None,
+    waits: bool = False,
+) -> Staying:
+    return Staying(vm=vm, host=host, said=said, target=target, waits=waits)
 
 
 def _stays(stay: t.Iterable[Staying]) -> t.Iterator[str]:
@@ -258,18 +270,28 @@ def _stays(stay: t.Iterable[Staying]) -> t.Iterator[str]:
             yield from (f"  {line}" for line in text.split("\n") if line)
 
 
+# By whether they may be on their way, and whether they wait.
+_STANDS = {
+    (
+        False,
+        False,
+    ): "these guests have not moved, for the reasons shown before: {names}; mend that and run this again for them",
+    (True, False): (
+        "these guests may be on their way, as nobody has seen the end: {names}; what was made for them stays until it is known;"
+        " when they have arrived, or are back (virsh domjobinfo), run this again"
+    ),
+    (
+        False,
+        True,
+    ): "these guests move after those that have moved now: {names}; run the same command again",
+}
+
+
 def _failure(stay: t.Sequence[Staying], left: t.Iterable[str]) -> str | None:
-    staying = ", ".join(guest["vm"] for guest in stay if guest["target"] is None)
-    moving = ", ".join(guest["vm"] for guest in stay if guest["target"] is not None)
-    said = []
-    if staying:
-        said.append(
-            f"these guests have not moved, for the reasons shown before: {staying};"
-            " mend that and run this again for them"
-        )
-    if moving:
-        said.append(
-            f"these guests may be on their way, as nobody has seen the end: {moving}; what was made for them stays until it is known;"
-            " when they have arrived, or are back (virsh domjobinfo), run this again"
-        )
+    names: dict[str, list[str]] = defaultdict(list)
+    for guest in stay:
+        names[_STANDS[guest["target"] is not None, guest["waits"]]].append(guest["vm"])
+    said = [
+        words.format(names=", ".join(names[words])) for words in _STANDS.values() if words in names
+    ]
     return "; ".join([*said, *left]) or None
