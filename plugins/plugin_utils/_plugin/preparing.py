@@ -93,6 +93,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.progress_fi
     write_progress,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.run_variables import (
+    check_lost,
     gathered,
     result_of,
     stale,
@@ -291,12 +292,7 @@ def _planned(run: _Run, hostvars: t.Any, answered: list[str]) -> _Run:
         said = {host: result_of(hostvars, host, MEMORY) for host in run["memory_hosts"]}
         options |= conditions_of_now(run["earlier"], options.get("spare"), said)
     lost = options.get("lost") or ()
-    for host in lost:
-        # One that cannot say what it has, and answers, may still run its guests.
-        if not result_of(hostvars, host, GATHERED).get("unreachable"):
-            raise FleetError(
-                f"it is not known that {host} is lost: it answers, or was not asked in this run; drain it, or shut it down first"
-            )
+    check_lost(hostvars, lost, GATHERED)
     for host in options.get("drain") or ():
         if host not in known and host not in lost:
             why = run["silent"].get(host, "it did not answer in this run")

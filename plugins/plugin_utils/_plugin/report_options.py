@@ -52,6 +52,7 @@ def report_for(
         hold(fleet, names("hosts", hosts)),
         limit=age_limit(max_age),
         left_out=reasons("left_out", left_out),
+        any_age=lost_hosts(plan),
     )
     changed: list[str] = []
     # Ansible compiles in each run what is imported: what only some reports need is imported for these.
@@ -83,3 +84,10 @@ def report_for(
         if found is not None:
             report["last_run"] = found
     return printed(report, contract.Report)
+
+
+def lost_hosts(plan: t.Any) -> set[str]:
+    """Return the hosts that were lost when a plan was made: nobody gathers their facts any more."""
+    request = plan.get("request") if isinstance(plan, t.Mapping) else None
+    lost = request.get("lost") if isinstance(request, t.Mapping) else None
+    return {*lost} if isinstance(lost, t.Mapping) else set()

@@ -12,7 +12,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import ReadOnce
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import flag
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import flag, names
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import chosen_hosts
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
     absolute,
@@ -24,9 +24,11 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_file
     write_forms,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_options import (
+    lost_hosts,
     report_for,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.run_variables import (
+    check_lost,
     gathered,
     stale,
 )
@@ -35,7 +37,7 @@ _Run = dict[str, t.Any]
 # What the tasks of the role register.
 GATHERED = "report_gathered"
 # What is to be moved in a plan.
-_MOVED = ("drain", "sources", "guests", "devices")
+_MOVED = ("drain", "lost", "sources", "guests", "devices")
 # What a plan is made with, beside the hosts that are reported on and how old their facts may be.
 PLANNED = tuple(name for name in ARGUMENTS if name not in ("hosts", "max_age", "earlier"))
 SHOWN = ("direction", "plan", "plan_file", "record", "title")
@@ -50,7 +52,7 @@ _FILES = {
 
 def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> _Run:
     """Return which hosts are to be reported on, and which of them asked; raise ``FleetError``."""
-    hosts = chosen_hosts(options, options["chosen_by"], ("drain", "targets"))
+    hosts = chosen_hosts(options, options["chosen_by"], ("drain", "lost", "targets"))
     asked = hosts if flag("gather", options["gather"]) else []
     return {
         "hosts": hosts,
@@ -58,6 +60,7 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
         # To look at what hosts answered reads their facts, which takes as long as the report.
         "stale": stale(hostvars, asked, GATHERED),
         "max_age": 0 if asked else options.get("max_age"),
+        "lost": names("lost", options.get("lost")) or [],
         "plans": any(options.get(name) is not None for name in _MOVED),
         "planned": {name: options[name] for name in PLANNED if options.get(name) is not None},
         "shown": {name: options.get(name) for name in SHOWN},
@@ -82,7 +85,10 @@ def write(run: _Run, hostvars: t.Any) -> _Run:
     """
     run = look(run, hostvars)
     facts = ReadOnce(hostvars)
-    options = {"hosts": run["known"], "left_out": run["silent"], "max_age": run["max_age"]}
+    # What a lost host had is known by its last facts.
+    if run["asked"]:
+        check_lost(hostvars, run["lost"], GATHERED)
+    options = _with_lost(run, run["lost"])
     shown = dict(run["shown"])
     record, difference = shown.pop("record"), None
     if run["plans"]:
@@ -99,6 +105,9 @@ def write(run: _Run, hostvars: t.Any) -> _Run:
         )
 
         shown["plan"] = plan_or_file(shown, "plan", "plan_file")
+        # Those that answer again are hosts as others are.
+        lost = lost_hosts(shown["plan"])
+        options = _with_lost(run, [host for host in run["silent"] if host in lost])
     del shown["plan_file"]
     report = report_for(
         facts,
@@ -113,3 +122,10 @@ def write(run: _Run, hostvars: t.Any) -> _Run:
     write_forms(report, paths)
     found = {"verdict": report["verdict"], "totals": report["totals"], "changed": True}
     return {**found, **paths} | ({"diff": difference} if difference and run["diff"] else {})
+
+
+def _with_lost(run: _Run, lost: t.Sequence[str]) -> _Run:
+    """Return the options that say which hosts are reported on: those that answered, and those that are ``lost``."""
+    known = [*run["known"], *(host for host in lost if host not in run["known"])]
+    silent = {host: why for host, why in run["silent"].items() if host not in lost}
+    return {"hosts": known, "left_out": silent, "max_age": run["max_age"]}

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import FACT
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import plain
 
@@ -58,6 +59,18 @@ def gathered(
         else:
             silent[host] = "it answered without facts"
     return answered, silent
+
+
+def check_lost(hostvars: t.Any, lost: t.Iterable[str], name: str) -> None:
+    """Raise ``FleetError`` where one of the hosts that are ``lost`` answered the task registered as ``name``, or was not asked.
+
+    One that cannot say what it has, and answers, may still run its guests.
+    """
+    for host in lost:
+        if not result_of(hostvars, host, name).get("unreachable"):
+            raise FleetError(
+                f"it is not known that {host} is lost: it answers, or was not asked in this run; drain it, or shut it down first"
+            )
 
 
 def ids_of(result: t.Mapping[str, t.Any]) -> set[str] | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import now
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_options import (
     report_for,
@@ -132,3 +133,56 @@ def test_how_the_plan_changes_is_shown_where_that_is_asked_for(tmp_path):
     assert "diff" not in write(asked(hostvars, diff=True, **options), hostvars)
     (tmp_path / "plan.json").unlink()
     assert "diff" not in write(asked(hostvars, **options), hostvars)
+
+
+def without_a(**answers):
+    """Return hosts of which a has a device by its last facts; ``answers`` are what those have said which were asked now."""
+    there = {"ansible_facts": {"vfio_migration": host([], [parent()])}}
+    hostvars = {"a": dict(FACTS), "b": dict(there), "localhost": {}}
+    for name, answer in answers.items():
+        hostvars[name]["report_gathered"] = there if answer is None else answer
+    return hostvars
+
+
+def lost_report(hostvars, tmp_path, **options):
+    given = {"hosts": ["a", "b"], "lost": "a", "dest": str(tmp_path), **options}
+    written = write(asked(hostvars, **given), hostvars)
+    plan = json.loads((tmp_path / "plan.json").read_text())
+    return written, plan, json.loads((tmp_path / "report.json").read_text())
+
+
+@pytest.mark.parametrize("options", [{}, {"gather": False, "max_age": 3600}, {"drain": []}])
+def test_a_lost_host_alone_is_a_plan_by_its_last_facts(tmp_path, options):
+    hostvars = without_a(a=SILENT, b=None)
+    if "max_age" in options:
+        # Those of the other one are new.
+        facts = hostvars["b"]["ansible_facts"]["vfio_migration"]
+        facts["gathered"] = {**facts["gathered"], "time": now()}
+    written, plan, report = lost_report(hostvars, tmp_path, **options)
+    assert [each["source"]["host"] for each in plan["placements"]] == ["a"]
+    assert [*plan["request"]["lost"]] == ["a"]
+    assert report["plan"]["placed"] == 1
+    assert written["verdict"]["level"] == "all", written["verdict"]
+    assert "a is lost, and known as of" in (tmp_path / "report.md").read_text()
+    assert report["unknown"] == []
+    # The plan is shown alike when it is given.
+    again = write(asked(hostvars, hosts=["a", "b"], dest=str(tmp_path), plan=plan), hostvars)
+    assert again["verdict"] == written["verdict"]
+
+
+@pytest.mark.parametrize("answer", [FACTS, {"failed": True, "msg": "no Python"}, {}])
+def test_a_host_that_answers_is_not_lost(tmp_path, answer):
+    with pytest.raises(FleetError, match="it is not known that a is lost"):
+        lost_report(without_a(a=answer, b=None), tmp_path)
+
+
+def test_of_a_lost_host_without_facts_nothing_is_planned(tmp_path):
+    hostvars = without_a(a=SILENT, b=None)
+    del hostvars["a"]["ansible_facts"]
+    with pytest.raises(FleetError, match="cannot drain a"):
+        lost_report(hostvars, tmp_path)
+
+
+def test_a_lost_host_is_one_of_those_that_are_reported_on():
+    with pytest.raises(FleetError, match="report_lost has 'gpu12', which is none of the hosts of"):
+        asked({"gpu1": {}}, lost="gpu12")
