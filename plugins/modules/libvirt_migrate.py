@@ -80,7 +80,7 @@ options:
   downtime_max:
     description:
       - How long it may at most, in milliseconds, where the migration would not end otherwise.
-      - By default no longer than O(downtime).
+      - By default no longer than O(downtime), and never less than that.
     type: int
   stall:
     description:
@@ -220,6 +220,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.migration_l
     MigrationLimits,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._change.migration_options import (
+    MigrationOptionError,
     read_options,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._change.private_directory import (
@@ -298,6 +299,11 @@ def _start(module: AnsibleModule) -> _Result:
 
 
 def _order(given: t.Mapping[str, t.Any]) -> MigrationOrder:
+    first, most = given["downtime"], given["downtime_max"]
+    if most is not None and most < first:
+        raise MigrationOptionError(
+            f"downtime_max is {most}, and downtime {first}; expected no less than that"
+        )
     return MigrationOrder(
         uri=given["uri"],
         uuid=given["uuid"],
@@ -307,8 +313,8 @@ def _order(given: t.Mapping[str, t.Any]) -> MigrationOrder:
         persistent=given["persistent_xml"],
         options=read_options(given["options"]),
         limits=MigrationLimits(
-            downtime=given["downtime"],
-            longest_downtime=max(given["downtime"], given["downtime_max"] or 0),
+            downtime=first,
+            longest_downtime=first if most is None else most,
             timeout=given["timeout"],
             stall=given["stall"],
         ),

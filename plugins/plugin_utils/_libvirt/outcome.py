@@ -90,8 +90,8 @@ class Attempt:
 
     @property
     def goes_on(self) -> bool:
-        """Whether it may be on its way: its host has not said how it ended, and nobody else knows."""
-        if self.moved or self.report is None or self.report.outcome not in (LOST, STUCK):
+        """Whether it may be on its way: its host has not said how it ended, or that it has moved, and nobody else knows."""
+        if self.moved or self.report is None or self.report.outcome not in (LOST, STUCK, MOVED):
             return False
         if not self.devices:
             return self.now is not Whereabouts.SOURCE

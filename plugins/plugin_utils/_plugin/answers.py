@@ -14,8 +14,10 @@ let in but what the module documents.
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 
+from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.plugins.action.normal import ActionModule as NormalAction
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import (
@@ -126,9 +128,10 @@ class HostAction(ActionBase):
             return {"failed": True, "msg": f"its answer is no module's: {error}"}
 
     def remove_temporary(self) -> None:
-        """Remove what modules have left in the host's temporary directory."""
+        """Remove what modules have left in the host's temporary directory; a host that is gone keeps it, and costs no result."""
         remove: t.Any = self._remove_tmp_path
-        remove(self._connection._shell.tmpdir)
+        with contextlib.suppress(AnsibleConnectionFailure):
+            remove(self._connection._shell.tmpdir)
 
 
 class DocumentedAction(HostAction, NormalAction):

@@ -171,8 +171,6 @@ def _command(options: t.Mapping[str, t.Any]) -> _Run:
         read_options(further)
     except MigrationOptionError as error:
         raise FleetError(str(error)) from error
-    downtime = _downtime("downtime", options["downtime"])
-    longest = options.get("downtime_max")
     bandwidth = options.get("bandwidth")
     tls, transport = one_of("tls", str(options["tls"]), CHOICES), str(options["transport"])
     Encryption(tls, transport, further).check()
@@ -186,16 +184,25 @@ def _command(options: t.Mapping[str, t.Any]) -> _Run:
         "tls": tls,
         "multifd": multifd,
         "connections": connections,
-        "downtime": downtime,
-        "downtime_max": downtime if longest is None else _downtime("downtime_max", longest),
+        **_downtimes(options),
         "bandwidth": None if bandwidth is None else one_or_more("bandwidth", bandwidth),
         "stall": count("stall", options["stall"], "seconds"),
         "timeout": one_or_more("timeout", options["timeout"]),
         "priority": priorities("priority", options.get("priority")),
         "limits": _limits(options),
-        "uri": str(options["uri"]),
-        "transport": transport,
+        **{name: _of_each_host(name, options) for name in ("uri", "transport")},
     }
+
+
+def _of_each_host(name: str, options: t.Mapping[str, t.Any]) -> str:
+    """Return a URI of targets; raise ``FleetError`` where all of them would have the same one."""
+    uri = str(options[name])
+    if "{host}" not in uri and len(names("targets", options.get("targets")) or ()) != 1:
+        raise FleetError(
+            f"migrate_libvirt_{name} is {uri!r}, which is one host whatever target the plan chooses: put {{host}} in it, or name"
+            " that one with migrate_libvirt_targets"
+        )
+    return uri
 
 
 def _limits(options: t.Mapping[str, t.Any]) -> _Run:
@@ -208,6 +215,17 @@ def _limits(options: t.Mapping[str, t.Any]) -> _Run:
         "failures": None if failures is None else one_or_more("max_failures", failures),
         "not_after": None if not_after is None else moment("not_after", not_after),
     }
+
+
+def _downtimes(options: t.Mapping[str, t.Any]) -> _Run:
+    """Return how long a guest may stand still, at first and at most."""
+    first, longest = _downtime("downtime", options["downtime"]), options.get("downtime_max")
+    most = first if longest is None else _downtime("downtime_max", longest)
+    if most < first:
+        raise FleetError(
+            f"migrate_libvirt_downtime_max is {most}, and a guest may stand still for {first} at first: let migrate_libvirt_downtime be no more"
+        )
+    return {"downtime": first, "downtime_max": most}
 
 
 def _downtime(name: str, value: t.Any) -> int:

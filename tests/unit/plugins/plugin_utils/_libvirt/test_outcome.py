@@ -204,7 +204,8 @@ def lost(states=(), devices=True, outcome="lost", **known):
     return Attempt("vm-1", "a", said, states, report=report, devices=devices, **known)
 
 
-@pytest.mark.parametrize("outcome", ["lost", "stuck"])
+# The last one: its new host, which would have to say that it has come, is silent.
+@pytest.mark.parametrize("outcome", ["lost", "stuck", "moved"])
 @pytest.mark.parametrize(
     ("states", "at_work", "goes_on"),
     [

@@ -51,6 +51,18 @@ def test_a_text_is_a_list_split_at_commas(given):
             "the options have '--bandw",
         ),
         ({"guests": "vm-17", "downtime_max": 2_000_001}, "downtime_max is 2000001; expected"),
+        (
+            {"guests": "vm-17", "downtime": 2000, "downtime_max": 1000},
+            "migrate_libvirt_downtime_max is 1000, and a guest may stand still for 2000 at first",
+        ),
+        (
+            {"guests": "vm-17", "uri": "qemu+ssh://c/system"},
+            "migrate_libvirt_uri is 'qemu.ssh://c/system', which is one host",
+        ),
+        (
+            {"guests": "vm-17", "transport": "tcp://c", "targets": "a,b"},
+            "migrate_libvirt_transport is 'tcp://c', which is one host",
+        ),
         ({"guests": "vm-17", "stall": -1}, "stall is -1; expected"),
         ({"guests": "vm-17", "downtime": 0}, "downtime is 0; expected"),
         ({"guests": "vm-17", "timeout": "soon"}, "timeout is 'soon'; expected"),
@@ -79,6 +91,11 @@ def test_a_text_is_a_list_split_at_commas(given):
 def test_what_cannot_be_is_refused_before_any_host_is_asked(options, error):
     with pytest.raises(FleetError, match=error):
         begun(**options)
+
+
+def test_a_uri_may_be_of_the_one_target():
+    run = begun(guests="vm-17", targets="b", uri="qemu+tls://b-2/system", transport="tcp://b-2")
+    assert (run["uri"], run["transport"]) == ("qemu+tls://b-2/system", "tcp://b-2")
 
 
 def test_the_inventory_says_by_which_address_a_host_is_reached():
