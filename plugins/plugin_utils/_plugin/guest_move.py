@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 import typing as t
@@ -53,6 +54,9 @@ _RETRIES = 6
 _RETRY_SECONDS = 10.0
 # A host that did not say whether it has begun must say so often in a row that it has not: it may be about to.
 _LOOKS_FOR_BEGIN = 2
+# How much longer than its timeout a migration may take, in seconds: to be given up, and to find out what became of it.
+_GRACE_SECONDS = 900.0
+_TIMEOUT_SECONDS = 3600
 ENDED = "the run of Ansible has ended"
 # What the action has for the module's own options.
 _PASSED_ON = (
@@ -79,6 +83,7 @@ class GuestMove:
         show: t.Callable[[str], None],
         goes_on: t.Callable[[], bool],
         sleep: t.Callable[[float], None] = time.sleep,
+        clock: t.Callable[[], float] = time.monotonic,
     ) -> None:
         self._given = given
         self._host = given.get("source") or host
@@ -86,6 +91,8 @@ class GuestMove:
         self._show = show
         self._goes_on = goes_on
         self._sleep = sleep
+        self._clock = clock
+        self._end = math.inf
         # An option that is not given is for the module to have a default for.
         self._options = {key: given[key] for key in _PASSED_ON if given.get(key) is not None}
         # By this its host tells it from others of the guest: from what was before, and from a start that comes there twice.
@@ -124,6 +131,7 @@ class GuestMove:
         }
         if not self._goes_on():
             return MoveReport(REFUSED, errors=[ENDED])
+        self._end = self._clock() + self._timeout + _GRACE_SECONDS
         answer = self._asked({"step": "start", "wait": self._wait, **domains})
         if answer.get("failed") and answer.get("begun") is False:
             return MoveReport(REFUSED, errors=[_message(answer)])
@@ -160,6 +168,10 @@ class GuestMove:
         self._unclear = None
         if answer.get("runs") is not True:
             return read_report(answer.get("status"))
+        if self._clock() > self._end:
+            # Its host sees to the limits, or else would keep the run from ever ending.
+            words = f"its host says that it goes on, longer than its timeout of {self._timeout:g} s allows; see to it there (virsh domjobinfo)"
+            return MoveReport(LOST, errors=[words])
         if line := progress_line(self._label(), answer.get("status")):
             self._show(line)
         return None
@@ -171,6 +183,10 @@ class GuestMove:
             self._sleep(_RETRY_SECONDS)
             return None
         return MoveReport(REFUSED, errors=[self._unclear or ""])
+
+    @property
+    def _timeout(self) -> float:
+        return float(self._options.get("timeout", _TIMEOUT_SECONDS))
 
     def _label(self) -> str:
         return str(self._given.get("label") or self._given["uuid"])

@@ -56,6 +56,8 @@ class Host:
             *(given, "a", self.ask, self.shown.append),
             lambda: len(self.asked) < self.asked_when_the_run_ends,
             self.slept.append,
+            # A minute passes with each question.
+            lambda: 60.0 * len(self.asked),
         )
         return move.check() if check_mode else move.run()
 
@@ -220,3 +222,13 @@ def test_a_failure_is_told_with_all_that_its_host_says():
     assert (result["failed"], result["msg"]) == (True, "too long; aborted\\x1b")
     assert result["kernel_log"] == ["x"]
     assert XML not in str(result)
+
+
+@pytest.mark.parametrize(("options", "seconds"), [({"timeout": 600}, 600), ({}, 3600)])
+def test_a_host_that_never_ends_does_not_keep_the_run(options, seconds):
+    host = Host(READ, *[RUNS] * 1000)
+    report = host.move(**options)
+    assert report.outcome == "lost"
+    assert f"longer than its timeout of {seconds} s allows" in report.errors[0]
+    # Not before it should have been given up.
+    assert 60 * len(host.asked) > seconds + 360
