@@ -6,6 +6,9 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.vfio.migration.plugins.module_utils._change.background import (
+    BackgroundWork,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._host.libvirt_binding import (
     LibvirtError,
 )
@@ -109,10 +112,10 @@ def test_what_was_certainly_not_begun_is_said_so_and_what_may_have_been_is_not(
         raise OSError("it cannot be read")
 
     with monkeypatch.context() as patched:
-        patched.setattr(libvirt_migrate.BackgroundWork, "begin", refused)
+        patched.setattr(BackgroundWork, "begin", refused)
         result = run_module(libvirt_migrate.main, **START)
     assert (result["failed"], result["begun"], result["msg"]) == (True, False, "no space left")
-    monkeypatch.setattr(libvirt_migrate.BackgroundWork, "wait", unread)
+    monkeypatch.setattr(BackgroundWork, "wait", unread)
     result = run_module(libvirt_migrate.main, **START)
     assert (result["failed"], "begun" in result) == (True, False)
 

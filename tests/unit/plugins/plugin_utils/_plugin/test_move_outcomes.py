@@ -278,7 +278,7 @@ def test_a_task_that_ends_without_a_word_has_written_down_whom_it_had_begun(
     run, hostvars = ordered(two_hosts(), guests="vm-17")
     (going,) = run["migrations"]["going"]
     if line is not None:
-        written = {**begun_line(run["begun"], run["request"], going), "outcome": line}
+        written: t.Any = {**begun_line(run["begun"], run["request"], going), "outcome": line}
         (place / "migration-record.jsonl").write_text(as_lines([written]))
     run = looked(run, hostvars, {"moved": "moved"}.get(line, "migrating" if line else "prepared"))
     hostvars["a"]["migrate_libvirt_moved"] = result
