@@ -845,7 +845,8 @@ class MigrationRecord(t.TypedDict):
     outcome: t.Annotated[str, where(enum=("begun", "interrupted", "moved", "stayed", "not_tried"))]
     """Whether the guest holds its devices on the target, by the kernels' word; if not, whether its migration was begun.
 
-    Where nobody has seen the end yet, it is begun, and interrupted where a signal has ended the run meanwhile.
+    Where nobody has seen the end yet, it is begun, and interrupted where a signal has ended the run meanwhile, or its host has not
+    said by the end of the run how it ended.
     """
     errors: list[Sentence]
     """Why it stays, or what went wrong although it has moved."""
@@ -869,7 +870,7 @@ class LastRun(t.TypedDict):
     not_tried: Count
     """Of how many it was not begun."""
     unknown: Count
-    """Of how many nobody has seen the end, as the run goes on or was broken off."""
+    """Of how many nobody has seen the end, as the run goes on or was broken off, or their host does not say."""
 
 
 class PlacementState(t.TypedDict):
