@@ -26,14 +26,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.best_fit i
     Progress,
     best_fit_decreasing,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._packing.bottleneck import Shortage
-from ansible_collections.vfio.migration.plugins.plugin_utils._packing.branch_and_bound import (
-    branch_and_bound,
-)
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.effort import Effort
-from ansible_collections.vfio.migration.plugins.plugin_utils._packing.local_search import (
-    local_search,
-)
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.objective import (
     Cost,
     cost_of,
@@ -47,6 +40,12 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings i
     Packings,
     cost_in,
 )
+
+# Most plans need neither, and Ansible compiles in each run what is imported: what few searches need is imported where these do.
+if t.TYPE_CHECKING:  # pragma: no cover
+    from ansible_collections.vfio.migration.plugins.plugin_utils._packing.bottleneck import (
+        Shortage,
+    )
 
 # More items are more than branch and bound gets anywhere with.
 MAX_EXACT_ITEMS = 200
@@ -106,6 +105,10 @@ def search(
     assignment, rounds, steps = first.assignment, 0, 0
     shortage = None
     if first.unplaced:
+        from ansible_collections.vfio.migration.plugins.plugin_utils._packing.local_search import (
+            local_search,
+        )
+
         shortage = find_shortage()
         improved = local_search(
             problem,
@@ -125,6 +128,10 @@ def search(
     # Nothing is better that leaves no more devices out than must be, and costs nothing else.
     optimal = cost == bound or (shortage is not None and cost == Cost(shortage.missing))
     if not optimal and len(first.order) <= MAX_EXACT_ITEMS and not packings.exhausted:
+        from ansible_collections.vfio.migration.plugins.plugin_utils._packing.branch_and_bound import (
+            branch_and_bound,
+        )
+
         exact = branch_and_bound(
             problem, packings.takers, first.order, assignment, budget.steps, budget.shared
         )

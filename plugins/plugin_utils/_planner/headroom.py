@@ -62,6 +62,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem im
     Problem,
     pose,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.reason import (
+    MAX_COMPARISONS,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
     Conditions,
     Request,
@@ -73,9 +76,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution i
     Solution,
     prove,
     solve,
-)
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.unplaced import (
-    MAX_COMPARISONS,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.waves import AT_ONCE
 

@@ -63,6 +63,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner im
     make_plan,
     no_progress,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.reason import (
+    MAX_COMPARISONS,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
     Conditions,
     Guest,
@@ -72,9 +75,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
     staying,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution import Progress
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.unplaced import (
-    MAX_COMPARISONS,
-)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import objections
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_maintenance import (
     maintenance_objections,

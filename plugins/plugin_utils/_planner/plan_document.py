@@ -35,7 +35,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
     MdevType,
     Parent,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._packing.bottleneck import Shortage
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.effort import Effort
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.objective import Cost
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner import backing
@@ -51,7 +50,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.placing im
     placement_of,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import Problem
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.reason import Reason
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.reason import (
+    Reason,
+    unplaced_of,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
     Guest,
     Request,
@@ -62,13 +64,12 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution i
     Proof,
     Solution,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.unplaced import (
-    left_behind,
-    short_of,
-    shortages_in,
-    unplaced_of,
-)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.waves import MoveOrder
+
+if t.TYPE_CHECKING:  # pragma: no cover
+    from ansible_collections.vfio.migration.plugins.plugin_utils._packing.bottleneck import (
+        Shortage,
+    )
 
 
 def document(
@@ -101,19 +102,27 @@ def document(
         "direction": request.conditions.direction,
         "policy": request.conditions.policy,
         "placements": with_crowds(_with_trials(placements, problem.fleet)),
-        "unplaced": (
-            left_behind(problem, solution, proof, order, explaining)
-            if solution.cost.unplaced
-            else []
-        ),
+        "unplaced": [],
         "shortage": _shortage(problem, shortage) if shortage else None,
         "hosts": dict(sorted(hosts.items())),
         "map": mapping,
         "unknown": problem.fleet.unknown,
     }
-    parts = shortages_in(problem, shortage) if shortage else []
-    if len(parts) > 1:
-        plan["shortages"] = [_shortage(problem, each) for each in parts]
+    # What few plans need is imported for these: Ansible compiles it in each run.
+    if solution.cost.unplaced:
+        from ansible_collections.vfio.migration.plugins.plugin_utils._planner.unplaced import (
+            left_behind,
+        )
+
+        plan["unplaced"] = left_behind(problem, solution, proof, order, explaining)
+    if shortage:
+        from ansible_collections.vfio.migration.plugins.plugin_utils._planner.shortages import (
+            shortages_in,
+        )
+
+        parts = shortages_in(problem, shortage)
+        if len(parts) > 1:
+            plan["shortages"] = [_shortage(problem, each) for each in parts]
     if proof.by:
         plan["proof"] = [*proof.by]
     if proof.assumptions:
@@ -204,6 +213,10 @@ def _places_of(problem: Problem, shortage: Shortage) -> t.Iterator[contract.Shor
 
 
 def _shortage_in_numbers(problem: Problem, shortage: Shortage) -> contract.Shortage:
+    from ansible_collections.vfio.migration.plugins.plugin_utils._planner.shortages import (
+        short_of,
+    )
+
     return {
         "need": shortage.need,
         "reachable": shortage.reachable,

@@ -38,6 +38,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.previous_p
     still_holding,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import pose
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.reason import (
+    MAX_COMPARISONS,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
     Guest,
     Request,
@@ -50,9 +53,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution i
     solve_steadily,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.summary import first_of
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.unplaced import (
-    MAX_COMPARISONS,
-)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import objections
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_case import Objection
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.waves import AT_ONCE

@@ -20,6 +20,12 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording imp
     updated_version,
 )
 
+if t.TYPE_CHECKING:  # pragma: no cover
+    from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Device
+    from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Guest
+
+# So often is a set of patterns compared with what a host has; what takes more has no reasons in detail.
+MAX_COMPARISONS = 300_000
 # The rules of a verdict whose code is not simply that an attribute differs.
 _OF_RULES = {
     "configuration": "configuration",
@@ -76,3 +82,13 @@ def of_verdict(
     elif code == "major_version":
         detail = str(expected).partition(".")[0]
     return Reason(code, words, reason["attribute"], detail)
+
+
+def unplaced_of(
+    guest: Guest, device: Device, reasons: list[contract.UnplacedReason]
+) -> contract.Unplaced:
+    """Return what is said of one ``device`` of a guest that is left behind."""
+    found: contract.Unplaced = {"vm": guest.name, "source": device.label, "reasons": reasons}
+    if device.in_use is not None and device.in_use.uuid is not None:
+        found["vm_uuid"] = device.in_use.uuid
+    return found

@@ -23,7 +23,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.plan_docum
     without_proof,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import make_plan
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.reason import Reason
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.reason import (
+    Reason,
+    unplaced_of,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
     Conditions,
     Guest,
@@ -31,7 +34,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
     guests_of,
     staying,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.unplaced import unplaced_of
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     Attribute,
     Change,

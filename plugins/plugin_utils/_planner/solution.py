@@ -21,14 +21,6 @@ import typing as t
 from collections import Counter
 
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
-from ansible_collections.vfio.migration.plugins.plugin_utils._packing.bottleneck import (
-    Shortage,
-    find_shortage,
-)
-from ansible_collections.vfio.migration.plugins.plugin_utils._packing.mip_model import (
-    effort_for,
-    improve,
-)
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.objective import (
     Cost,
     cost_of,
@@ -46,9 +38,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.search imp
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible import (
     NO_EXCLUSIONS,
     Exclusions,
-)
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.assumptions import (
-    assumptions,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.backing import (
     Backing,
@@ -76,6 +65,12 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.waves impo
     moves_in_turn,
     order_moves,
 )
+
+# Ansible compiles in each run what is imported: what few plans need is imported where these do.
+if t.TYPE_CHECKING:  # pragma: no cover
+    from ansible_collections.vfio.migration.plugins.plugin_utils._packing.bottleneck import (
+        Shortage,
+    )
 
 Progress = t.Callable[[str], None]
 
@@ -253,6 +248,10 @@ def prove(problem: Problem, solution: Solution) -> Proof:
     if not solution.cost.unplaced:
         status = "optimal" if solution.cost == bound else "feasible"
     else:
+        from ansible_collections.vfio.migration.plugins.plugin_utils._planner.assumptions import (
+            assumptions,
+        )
+
         status = "infeasible" if bound and bound.unplaced else "unproven"
         assumed = assumptions(problem, {each.guest: each.host for each in solution.placed})
         if assumed.limits and bound is not None:
@@ -331,11 +330,15 @@ def _attempt(
     solution = _settled(attempt, found)
     if solution.cost == solution.least or not budget.solver:
         return solution
-    return _sharpened(attempt, found, effort_for(solution.cost, solution.least)) or solution
+    return _sharpened(attempt, found, solution) or solution
 
 
 def _shortage_of(problem: Problem) -> Shortage | None:
     """Return the proof that some devices find no place whatever is done, if there is one."""
+    from ansible_collections.vfio.migration.plugins.plugin_utils._packing.bottleneck import (
+        find_shortage,
+    )
+
     demands = Counter(itertools.chain.from_iterable(each.demands for each in problem.items))
     resources = Counter(itertools.chain.from_iterable(each.state for each in problem.bins))
     return find_shortage(problem.resources, demands, resources)
@@ -405,8 +408,14 @@ def _alone(attempt: _Attempt) -> Alone:
     return Alone(stay, nowhere)
 
 
-def _sharpened(attempt: _Attempt, found: SearchResult, effort: float) -> Solution | None:
+def _sharpened(attempt: _Attempt, found: SearchResult, settled: Solution) -> Solution | None:
     """Return what the optional solver makes of what was ``found``, if it makes anything of it."""
+    from ansible_collections.vfio.migration.plugins.plugin_utils._packing.mip_model import (
+        effort_for,
+        improve,
+    )
+
+    effort = effort_for(settled.cost, settled.least)
     improved = improve(attempt.packing, found.assignment, found.unplaced, effort)
     if improved is None:
         return None

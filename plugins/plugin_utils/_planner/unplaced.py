@@ -34,10 +34,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
     obstacle_code,
     obstacle_in_guest,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._packing.bottleneck import (
-    Shortage,
-    independent,
-)
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.effort import Effort
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible import (
     IN_THE_WAY,
@@ -51,7 +47,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.ap_queues 
     Matrix,
     matrices_on,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.backing import Placement
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.cards import (
     is_card_parent,
     type_given,
@@ -67,19 +62,30 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem im
     pose_afresh,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.reason import (
+    MAX_COMPARISONS,
     Reason,
     of_verdict,
+    unplaced_of,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Guest
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution import (
-    Proof,
-    Solution,
-)
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.waves import MoveOrder
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     Unplaced,
     UnplacedReason,
 )
+
+# A report says what is in the way of devices of which there is no plan: nothing of plans is loaded for it.
+if t.TYPE_CHECKING:  # pragma: no cover
+    from ansible_collections.vfio.migration.plugins.plugin_utils._packing.bottleneck import (
+        Shortage,
+    )
+    from ansible_collections.vfio.migration.plugins.plugin_utils._planner.backing import (
+        Placement,
+    )
+    from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution import (
+        Proof,
+        Solution,
+    )
+    from ansible_collections.vfio.migration.plugins.plugin_utils._planner.waves import MoveOrder
 
 # Of more hosts than these, each reason is told once, with the number of hosts of which it is true as well.
 MAX_HOSTS = 20
@@ -88,8 +94,6 @@ MAX_HOSTS = 20
 MAX_REASONS = 20
 # So many different reasons are told of more hosts than that.
 _MAX_RULES = 40
-# So often is a set of patterns compared with what a host has; what takes more has no reasons in detail.
-MAX_COMPARISONS = 300_000
 # So many comparisons take as long as saying why a type of a parent would not do.
 _TO_PUT_TOGETHER = 8
 # And so many choices of values for the variables of a set, each with the texts that it gives.
@@ -132,34 +136,14 @@ def left_behind(
     ]
 
 
-def unplaced_of(guest: Guest, device: Device, reasons: list[UnplacedReason]) -> Unplaced:
-    """Return what is said of one ``device`` of a guest that is left behind."""
-    found: Unplaced = {"vm": guest.name, "source": device.label, "reasons": reasons}
-    if device.in_use is not None and device.in_use.uuid is not None:
-        found["vm_uuid"] = device.in_use.uuid
-    return found
-
-
-def short_of(problem: Problem, shortage: Shortage) -> list[Device]:
-    """Return the devices that ``shortage`` is about."""
-    return [
-        device
-        for needed in problem.demands
-        for demand, device in needed
-        if demand in shortage.demands
-    ]
-
-
-def shortages_in(problem: Problem, shortage: Shortage) -> list[Shortage]:
-    """Return the shortages that ``shortage`` is made of, of which no two are about the same places."""
-    demands = Counter(demand for needed in problem.demands for demand, _device in needed)
-    there = Counter(resource for each in problem.bins for resource in each.state)
-    return independent(problem.resources, demands, there, shortage)
-
-
 def _short_reasons(
     problem: Problem, shortage: Shortage
 ) -> dict[tuple[str, str], list[UnplacedReason]]:
+    from ansible_collections.vfio.migration.plugins.plugin_utils._planner.shortages import (
+        short_of,
+        shortages_in,
+    )
+
     reasons: dict[tuple[str, str], list[UnplacedReason]] = {}
     for each in shortages_in(problem, shortage):
         devices = short_of(problem, each)
@@ -809,8 +793,9 @@ def nearest_misses(
             if made is not None and not made.compatible:
                 where = f"a new {mdev_type.id} under {parent.id} on {host.name}"
                 misses.append((where, nearest(made.reasons)))
-    least = min((_distance(reasons) for where, reasons in misses), default=(False, 0))
-    return [miss for miss in misses if _distance(miss[1]) == least]
+    distances = [_distance(reasons) for where, reasons in misses]
+    least = min(distances, default=(False, 0))
+    return [miss for miss, distance in zip(misses, distances, strict=True) if distance == least]
 
 
 def _distance(reasons: list[dict[str, t.Any]]) -> tuple[bool, int]:

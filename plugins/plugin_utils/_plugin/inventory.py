@@ -20,6 +20,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values impor
 # What is between patterns, and what a pattern begins with that takes hosts out or keeps only those.
 _SEPARATORS = " ,:"
 _OPERATORS = ("!", "&")
+# What a name may have in it to be more than a name, or to match hosts beside the group of that name.
+_SPECIAL = frozenset(" ,:!&~.?*[")
 # What Ansible takes for a pattern of no host, or of every one: of a variable that is empty.
 _EMPTY = ("", "~")
 
@@ -36,6 +38,9 @@ def matching(
     found = [each for each in names(option, patterns) or () if each.strip(_SEPARATORS)]
     if not found:
         return []
+    if len(found) == 1 and found[0] in groups and _SPECIAL.isdisjoint(found[0]):
+        # A group, as most often: no inventory need be made for that.
+        return [*dict.fromkeys(groups[found[0]])]
     inventory: t.Any = InventoryManager(loader, parse=False)
     for group, hosts in groups.items():
         inventory.add_group(group)

@@ -71,6 +71,7 @@ def plan_for(
     left_out: t.Any = None,
     fresh: t.Collection[str] = (),
     made: t.Callable[[str | None], None] | None = None,
+    read: Fleet | None = None,
     **options: t.Any,
 ) -> Plan:
     """Return a verified plan for ``fleet``, ``hostvars`` or facts by host; raise ``FleetError``.
@@ -78,6 +79,7 @@ def plan_for(
     ``options`` are named as in ``ARGUMENTS``. ``progress`` is told from time to time, in words, how far it is.
     Hosts ``left_out``, each with the reason, are unknown. The facts of hosts that are ``fresh`` are of this run, whatever time
     their clocks say, and count as those of lost hosts do, which nobody will gather again. ``made`` is told what names the plan and its facts.
+    ``read`` is what ``fleet`` comes to with these options, where somebody has read it already.
     """
     _check_known(options, ARGUMENTS)
     lost = names("lost", options.get("lost")) or []
@@ -92,12 +94,13 @@ def plan_for(
     _check_spare(conditions)
     progress("reading the facts")
     chosen = names("hosts", options.get("hosts"))
-    read = read_fleet(
-        hold(fleet, chosen),
-        limit=age_limit(options.get("max_age")),
-        left_out=reasons("left_out", left_out),
-        any_age={*lost, *fresh},
-    )
+    if read is None:
+        read = read_fleet(
+            hold(fleet, chosen),
+            limit=age_limit(options.get("max_age")),
+            left_out=reasons("left_out", left_out),
+            any_age={*lost, *fresh},
+        )
     _tell_of_nobody(given, read, fleet)
     sources = sources_of(options)
     known = {name: each.facts for name, each in read.hosts.items()}

@@ -12,6 +12,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import (
     hold,
     read_fleet,
@@ -28,6 +29,25 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._report.document im
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.hardware_names import pci_ids
 
 
+def fleet_of(
+    fleet: t.Any,
+    hosts: t.Any,
+    max_age: t.Any,
+    left_out: t.Any,
+    any_age: t.Collection[str] = frozenset(),
+) -> Fleet:
+    """Return what ``fleet``, ``hostvars`` or facts by host, comes to with these options of a report; raise ``FleetError``.
+
+    Facts of the hosts ``any_age`` may be older than ``max_age``.
+    """
+    return read_fleet(
+        hold(fleet, names("hosts", hosts)),
+        limit=age_limit(max_age),
+        left_out=reasons("left_out", left_out),
+        any_age=any_age,
+    )
+
+
 def report_for(
     fleet: t.Any,
     hosts: t.Any = None,
@@ -40,20 +60,18 @@ def report_for(
     is_own: t.Callable[..., bool] | None = None,
     headroom: t.Any = None,
     record: t.Any = None,
+    read: Fleet | None = None,
 ) -> contract.Report:
     """Return the report on a fleet, ``made`` at that time, on a plan for it, its ``headroom`` and a ``record``, if these are given.
 
     ``record`` is the text of a file that the playbook ``migrate_libvirt`` writes, empty where that is not there yet.
 
+    ``read`` is what ``fleet`` comes to with these options, where somebody has read it already.
     ``direction`` is by default that of the plan. A plan of which ``is_own`` says that this run has made it of
     these facts is verified, and not computed once more. Raise ``FleetError`` where an argument is wrong.
     """
-    read = read_fleet(
-        hold(fleet, names("hosts", hosts)),
-        limit=age_limit(max_age),
-        left_out=reasons("left_out", left_out),
-        any_age=lost_hosts(plan),
-    )
+    if read is None:
+        read = fleet_of(fleet, hosts, max_age, left_out, lost_hosts(plan))
     changed: list[str] = []
     # Ansible compiles in each run what is imported: what only some reports need is imported for these.
     if plan is not None:

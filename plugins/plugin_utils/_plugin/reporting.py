@@ -24,6 +24,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_file
     write_forms,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_options import (
+    fleet_of,
     lost_hosts,
     report_for,
 )
@@ -90,7 +91,7 @@ def write(run: _Run, hostvars: t.Any) -> _Run:
         check_lost(hostvars, run["lost"], GATHERED)
     options = _with_lost(run, run["lost"])
     shown = dict(run["shown"])
-    record, difference = shown.pop("record"), None
+    record, difference, read = shown.pop("record"), None, None
     if run["plans"]:
         # Ansible compiles in each run what is imported: what is about plans is imported where there is one.
         from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.reported_plan import (
@@ -98,7 +99,10 @@ def write(run: _Run, hostvars: t.Any) -> _Run:
         )
 
         path = f"{run['dest']}/plan.json"
-        shown["plan"], difference = made(path, facts, hostvars, {**options, **run["planned"]})
+        # The facts of lost hosts count whatever their age.
+        read = fleet_of(facts, **options, any_age=run["lost"])
+        given = {**options, **run["planned"], "read": read}
+        shown["plan"], difference = made(path, facts, hostvars, given)
     elif shown["plan"] is not None or shown["plan_file"] is not None:
         from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_file import (
             plan_or_file,
@@ -113,6 +117,7 @@ def write(run: _Run, hostvars: t.Any) -> _Run:
         facts,
         **options,
         **shown,
+        read=read,
         record=(content_of(record) or "") if record else None,
         made=time_of_report(),
         # It was made of these very facts.

@@ -19,12 +19,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording imp
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import Descriptor
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.reason import code_of
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.causes import Cause
-from ansible_collections.vfio.migration.plugins.plugin_utils._report.plan_section import (
-    first_reasons,
-)
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.reachability import (
     Reachability,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._report.wording import first_reasons
 
 MAX_TARGETS = 5
 

@@ -38,9 +38,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._report.host_groups
     HostGroup,
     card,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._report.plan_section import (
-    plan_section,
-)
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.reachability import (
     Reachability,
 )
@@ -68,7 +65,14 @@ def make_report(
     reachability = Reachability(fleet, direction)
     classes = ClassSection(reachability, direction, len(fleet.hosts))
     names = HardwareNames(fleet, models or {})
-    planned = None if plan is None else plan_section(plan, changed, fleet, names)
+    planned = None
+    if plan is not None:
+        # Ansible compiles in each run what is imported: what is about plans is imported where there is one.
+        from ansible_collections.vfio.migration.plugins.plugin_utils._report.plan_section import (
+            plan_section,
+        )
+
+        planned = plan_section(plan, changed, fleet, names)
     hosts = [_host(host, reachability, classes.numbers) for host in fleet.hosts.values()]
     totals = _totals(fleet, hosts)
     listed = totals["devices"] <= MAX_DEVICES

@@ -29,14 +29,14 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._report.guest_rows 
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.hardware_names import (
     HardwareNames,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._report.wording import first_reasons
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.writes import host_writes
 
 # So many moves, and so many devices that are left behind, have an entry of their own.
 MAX_MOVES = 20_000
 MAX_LEFT_BEHIND = 500
-# Of so many hosts the section has what stands in the way there, and so many reasons of each.
+# Of so many hosts the section has what stands in the way there.
 MAX_HOSTS = 20
-MAX_REASONS = 3
 
 _MEANINGS = {
     "optimal": "Everything has a place, and it is proven that no plan is better.",
@@ -65,11 +65,6 @@ def plan_section(
         raise FleetError(
             f"'plan' is no plan of vfio.migration.migration_plan: {error!r} is wrong in it"
         ) from error
-
-
-def first_reasons(reasons: t.Sequence[str]) -> contract.FirstReasons:
-    """Return the first of several reasons, and how many more there are."""
-    return {"reasons": [*reasons[:MAX_REASONS]], "not_shown": max(0, len(reasons) - MAX_REASONS)}
 
 
 def _meaning(plan: contract.Plan) -> str:

@@ -30,16 +30,20 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.effort import Effort
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import pose
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.reason import (
+    MAX_COMPARISONS,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
     Conditions,
     Guest,
     Request,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.unplaced import (
-    MAX_COMPARISONS,
-    Reasons,
-)
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.host_groups import group_hosts
+
+if t.TYPE_CHECKING:  # pragma: no cover
+    from ansible_collections.vfio.migration.plugins.plugin_utils._planner.unplaced import (
+        Reasons,
+    )
 
 # Up to so many pairs of a class and a group of hosts, the report has what stands between them.
 MAX_EXPLAINED = 2000
@@ -217,6 +221,10 @@ class _Obstacles:
     def between(self, device: Device, host: str) -> list[str]:
         """Return why ``device`` has no place on ``host``, in sentences."""
         if host not in self._reasons:
+            from ansible_collections.vfio.migration.plugins.plugin_utils._planner.unplaced import (
+                Reasons,
+            )
+
             # Nothing is to be moved: every device that is there counts as it is.
             request = Request([], [host], Conditions(self._direction))
             problem = pose(self._fleet, request, self._candidates)

@@ -15,6 +15,8 @@ import typing as t
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import counted
 
+# So many reasons of a host are told.
+MAX_REASONS = 3
 # So many names of what was asked for are told.
 _MAX_ASKED = 3
 
@@ -64,3 +66,8 @@ def _some(names: t.Sequence[str]) -> str:
 
 def _value(value: t.Any) -> str:
     return "" if value is True else json.dumps(value)
+
+
+def first_reasons(reasons: t.Sequence[str]) -> contract.FirstReasons:
+    """Return the first of several reasons, and how many more there are."""
+    return {"reasons": [*reasons[:MAX_REASONS]], "not_shown": max(0, len(reasons) - MAX_REASONS)}
