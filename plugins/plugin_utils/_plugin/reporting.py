@@ -11,7 +11,10 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import ReadOnce
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import (
+    ReadOnce,
+    uncollected,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import flag, names
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import chosen_hosts
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
@@ -79,6 +82,7 @@ def look(run: _Run, hostvars: t.Any) -> _Run:
     return run | {"known": answered, "silent": words}
 
 
+@uncollected()
 def write(run: _Run, hostvars: t.Any) -> _Run:
     """Return ``run`` with what its report says in short, and the files that it is written to, after a plan if one is asked for.
 
