@@ -95,6 +95,10 @@ class Fleet:
         holders = [each["in_use"] for each in self.read(name)["devices"]]
         return sorted((each and each["name"] for each in holders), key=str)
 
+    def put(self, name: str, facts: t.Mapping[str, t.Any]) -> None:
+        """Let a host have these facts."""
+        self._write(name, facts)
+
     def keep(self, name: str, device: str) -> None:
         """Let nobody remove this device of a host."""
         self._write(f"{name}.stuck", device)
