@@ -131,7 +131,7 @@ options:
 """
 
     # What guests take beside devices, of hosts of which nothing but one plan's guests changes that.
-    ROOM = r"""
+    CAPACITY = r"""
 options:
   capacity:
     description:

@@ -116,8 +116,8 @@ _value:
     creatable:
       description:
         - For each source class the mdevs and vDPA devices that hosts could make for it, each with C(type), C(attributes), C(set), C(bindings),
-          C(certainty), C(warnings), and C(room), how many of them a host has room for, by the first of the hosts that are C(alike). Ways under one
-          parent share that room.
+          C(certainty), C(warnings), and C(room), how many of them a host has capacity for, by the first of the hosts that are C(alike). Ways under one
+          parent share that capacity.
       type: dict
     alike:
       description: The hosts that could make the same devices, all names by the first of them.

@@ -21,7 +21,7 @@ author:
 description:
   - Plans in which steps hosts are emptied one after another, or a few at a time, where each comes back before the next step.
   - Guests preferably go to hosts that are not emptied after that, those that are not listed and those that have come back. So each guest moves once,
-    unless there is no room for that.
+    unless the capacity does not allow it.
   - No guest moves away from a host that has come back. So an upgrade on the way, after which a driver takes guests of older ones but not the other way
     round, strands nobody.
   - Each step is a plan as of a drain with O(vfio.migration.migration_plan#filter:free_devices) V(none), checked by the verifier of plans with the facts
@@ -36,7 +36,7 @@ extends_documentation_fragment:
   - vfio.migration._fleet.max_age
   - vfio.migration._fleet.left_out
   - vfio.migration._plan.conditions
-  - vfio.migration._plan.room
+  - vfio.migration._plan.capacity
   - vfio.migration._plan.search
 options:
   emptied:
@@ -56,7 +56,7 @@ options:
   use_returned:
     description:
       - Whether hosts that have come back may receive, as if what they take were what they take now. By default V(true).
-      - With V(false) a plan holds whether or not they do, but needs room for all guests on hosts that are not listed.
+      - With V(false) a plan holds whether or not they do, but needs capacity for all guests on hosts that are not listed.
     type: bool
   policy:
     description: Which of several targets to take in each step, as in O(vfio.migration.migration_plan#filter:policy). By default V(pack).

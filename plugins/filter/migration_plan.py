@@ -29,7 +29,7 @@ extends_documentation_fragment:
   - vfio.migration._fleet.max_age
   - vfio.migration._plan
   - vfio.migration._plan.conditions
-  - vfio.migration._plan.room
+  - vfio.migration._plan.capacity
 positional: _input, drain, sources, hosts, targets, direction, policy, avoid
 seealso:
   - module: vfio.migration.migration_plan

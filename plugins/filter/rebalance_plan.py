@@ -22,19 +22,19 @@ description:
   - Plans which guests move, O(max_moves) at most, so that hosts have loads as even as can be, or as few cards as can be are in use.
   - The load of a host is the number of its devices that somebody holds. How uneven loads are is the sum of their squares.
   - A card is the parent of mediated or vDPA devices, or the physical function of virtual ones. It is in use where somebody holds a device of it.
-    A card that is empty has room for the largest types.
+    A card that is empty can hold the largest types.
   - Each move lets this sum or number fall together with the others, or the guest stays.
   - The result has an ordinary plan, which the playbooks C(vfio.migration.prepare) and C(vfio.migration.migrate_libvirt) carry out. The verifier of plans
     has checked it, and another one has counted the loads again.
   - Moves take only places that are free now, none that another guest leaves. A guest moves once at most.
   - The measure says which hosts receive, so there are no hosts to prefer; with O(targets) no others receive at all.
-  - Hosts without usable facts are not counted, and receive nothing. As they may have room, nothing is proven where there are any.
+  - Hosts without usable facts are not counted, and receive nothing. As they may have capacity, nothing is proven where there are any.
 extends_documentation_fragment:
   - vfio.migration._fleet.fleet
   - vfio.migration._fleet.max_age
   - vfio.migration._fleet.left_out
   - vfio.migration._plan.conditions
-  - vfio.migration._plan.room
+  - vfio.migration._plan.capacity
   - vfio.migration._plan.search
 options:
   max_moves:

@@ -22,7 +22,7 @@ extends_documentation_fragment:
   - vfio.migration._fleet.left_out
   - vfio.migration._fleet.max_age
   - vfio.migration._plan.conditions
-  - vfio.migration._plan.room
+  - vfio.migration._plan.capacity
   - vfio.migration._plan.search
 attributes:
   check_mode:

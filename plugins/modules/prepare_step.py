@@ -20,7 +20,7 @@ extends_documentation_fragment:
   - vfio.migration._attributes.step
   - vfio.migration._plan
   - vfio.migration._plan.conditions
-  - vfio.migration._plan.room
+  - vfio.migration._plan.capacity
 attributes:
   check_mode:
     support: full

@@ -17,7 +17,7 @@ description:
 author:
   - vfio.migration contributors (@vfio-migration)
 notes:
-  - NVIDIA documents that the answer does not say whether the GPU has room.
+  - NVIDIA documents that the answer does not say whether the GPU has capacity left.
 extends_documentation_fragment:
   - vfio.migration._attributes
   - vfio.migration._attributes.actiongroup_vfio

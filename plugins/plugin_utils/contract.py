@@ -1479,7 +1479,7 @@ class CreatableDevice(Match):
     attributes: list[Attribute]
     """What it is to be given."""
     room: dict[str, Positive]
-    """How many of them a host has room for, by the first of the hosts that are ``alike``."""
+    """How many of them a host has capacity for, by the first of the hosts that are ``alike``."""
 
 
 class ExcludedDevice(DeviceLabel):

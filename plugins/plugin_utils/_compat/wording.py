@@ -15,6 +15,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
 
 # So many names are told in a sentence.
 MAX_NAMES = 10
+# What several sentences say at their end; it shows who holds the devices of a host.
+AS_ROOT = "gather the facts as root"
 
 
 def sentence(

@@ -235,7 +235,7 @@ class Fleet:
 def why_unknown(fleet: Fleet, host: str) -> str:
     """Return why ``host`` is not among the fleet's hosts."""
     problems = [each["problem"] for each in fleet.problems if each["host"] == host]
-    return problems[0] if problems else f"there are no facts of it; {GATHER}"
+    return problems[0] if problems else "no facts are known; run vfio_migration_facts there"
 
 
 def obstacle_in_guest(device: Device, guest: t.Sequence[Device]) -> str | None:

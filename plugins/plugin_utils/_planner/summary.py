@@ -13,7 +13,12 @@ import typing as t
 from collections import defaultdict
 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import printable
-from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import counted, plural
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import (
+    AS_ROOT,
+    counted,
+    listed,
+    plural,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.network import given_to
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import NOT_HELD
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
@@ -75,7 +80,10 @@ def summarize(plan: Plan, left_out: t.Mapping[str, str]) -> Summary:
                 "guest was planned anew",
                 "guests were planned anew",
             ),
-            *first_of([_stays(each) for each in unplaced], "device stays", "devices stay"),
+            *_once(
+                first_of([_stays(each) for each in unplaced], "device stays", "devices stay"),
+                unplaced,
+            ),
             *first_of([*_staying(plan.get("staying", ()))], "reason for devices to stay"),
         ],
         obstacles=_obstacles(plan) if unplaced else None,
@@ -146,7 +154,23 @@ def _obstacles(plan: Plan) -> str:
             lines.append(f"  and {counted(more, 'more reason')}")
     if (more := len(unplaced) - shown) > 0:
         lines.append(f"No place for {counted(more, 'more device')}, for these or other reasons.")
-    return "\n".join(printable(each, MAX_LINE) for each in lines)
+    return "\n".join(_once([printable(each, MAX_LINE) for each in lines], unplaced))
+
+
+def _once(lines: list[str], unplaced: t.Iterable[Unplaced]) -> list[str]:
+    """Return ``lines`` with what several of them say to do about holders that nobody knows said once, for the hosts."""
+    hint = f"; {AS_ROOT}"
+    if sum(line.count(hint) for line in lines) < 2:
+        return lines
+    hosts = {
+        reason["host"]
+        for each in unplaced
+        for reason in each["reasons"]
+        if reason["code"] == "holder_unknown" and reason["host"] is not None
+    }
+    facts = f"the facts of {listed(sorted(hosts))}" if hosts else "the facts"
+    last = f"Gather {facts} as root, which shows what processes hold."
+    return [*(line.replace(hint, "") for line in lines), printable(last, MAX_LINE)]
 
 
 def _reason(reason: UnplacedReason) -> str:

@@ -142,7 +142,7 @@ def _append(handle: int, content: bytes) -> None:
         content = b"\n" + content
     try:
         if os.write(handle, content) != len(content):
-            raise OSError("only a part of it found room")
+            raise OSError("only a part of it was written")
         os.fsync(handle)
     except OSError:
         os.ftruncate(handle, size)

@@ -19,6 +19,8 @@ AVOIDED = {
     "bec[ao]mes? of": "the result of, the outcome for, or the state of",
     "what it comes to": "the conclusion",
     "by other means": "with another tool",
+    # Neither the key of pairs and reports, nor a room in a building.
+    r"(?<!or a )(?<![`(\"._])room(?![`)\":])": "capacity",
 }
 TEXTS = sorted(
     path

@@ -563,7 +563,7 @@ def test_guests_that_were_made_devices_on_the_way_move_on_with_these():
 @pytest.mark.parametrize(
     ("hosts", "at_once", "message"),
     [
-        (["x"], 1, "cannot empty x: there are no facts of it"),
+        (["x"], 1, "cannot empty x: no facts are known"),
         (["a", "a"], 1, "hosts to be emptied are listed twice: a"),
         (["a"], 0, "at_once is 0; expected 1 or more"),
     ],

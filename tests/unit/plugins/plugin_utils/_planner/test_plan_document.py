@@ -434,7 +434,7 @@ def test_two_guests_of_one_name_on_a_host_are_two():
     [
         (None, None, "exactly one"),
         (["a"], ["vm-1"], "exactly one"),
-        (["z"], None, "cannot drain z: there are no facts of it"),
+        (["z"], None, "cannot drain z: no facts are known"),
         (None, ["vm-9"], "no guest or device in the fleet's facts is 'vm-9'"),
         (None, [{"host": "a", "id": "x"}], "is x on a"),
     ],

@@ -105,7 +105,7 @@ def test_another_guest_of_the_same_name_has_not_moved(before, now, state):
 
 def test_without_facts_nothing_is_clear():
     (found,) = placement_states({"a": there(OWN)}, plan(VM))
-    assert found["reason"] == "b: there are no facts of it; run vfio_migration_facts on it"
+    assert found["reason"] == "b: no facts are known; run vfio_migration_facts there"
 
 
 @pytest.mark.parametrize(

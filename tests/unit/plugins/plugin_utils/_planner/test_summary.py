@@ -81,6 +81,22 @@ old on a has no place:
     }
 
 
+@pytest.mark.parametrize("hosts", [["b"], ["b", "c"]])
+def test_to_gather_as_root_is_said_once_for_the_hosts(hosts):
+    hint = "gather the facts as root"
+    devices = [device(UUIDS[0], vm="vm-17")]
+    unseen = {"pid": None, "name": None}
+    free = {name: {**device(UUIDS[at]), "in_use": unseen} for at, name in enumerate(hosts, 1)}
+    fleet = {"a": host(devices), **{name: host([each]) for name, each in free.items()}}
+    said = summarize(migration_plan(fleet, drain="a"), {})
+    for text in (said["obstacles"], "\n".join(said["sentences"])):
+        if len(hosts) == 1:
+            assert text.count(hint) == 1
+        else:
+            assert hint not in text
+            assert text.endswith("Gather the facts of b, c as root, which shows what processes hold.")
+
+
 def test_real_plans_can_be_told():
     fleet = {"a": host([device(UUIDS[0], vm="vm-17")]), "b": host(parents=[parent()])}
     (said,) = summarize(migration_plan(fleet, drain=["a"]), {})["sentences"]

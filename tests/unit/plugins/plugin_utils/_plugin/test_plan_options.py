@@ -58,7 +58,7 @@ def specified(options: dict) -> dict:
 def test_the_documentation_has_every_argument():
     shared = options_in(_plan.ModuleDocFragment.DOCUMENTATION)
     shared |= options_in(_plan.ModuleDocFragment.CONDITIONS)
-    shared |= options_in(_plan.ModuleDocFragment.ROOM)
+    shared |= options_in(_plan.ModuleDocFragment.CAPACITY)
     of_filter = options_in(_fleet.ModuleDocFragment.FLEET)
     of_module = options_in(module.DOCUMENTATION)
     shared |= options_in(_fleet.ModuleDocFragment.MAX_AGE)

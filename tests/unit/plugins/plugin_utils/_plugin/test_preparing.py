@@ -246,7 +246,7 @@ def test_what_a_lost_host_had_is_made_elsewhere_by_its_last_facts(begin):
     [
         (True, {}, "it is not known that a is lost"),
         (True, {"failed": True, "msg": "no Python"}, "it is not known that a is lost"),
-        (False, {"unreachable": True, "msg": "no route"}, "cannot drain a: there are no facts"),
+        (False, {"unreachable": True, "msg": "no route"}, "cannot drain a: no facts are known"),
     ],
 )
 def test_no_guess_is_made_of_a_lost_host(begin, facts, answer, words):
