@@ -94,7 +94,9 @@ def test_to_gather_as_root_is_said_once_for_the_hosts(hosts):
             assert text.count(hint) == 1
         else:
             assert hint not in text
-            assert text.endswith("Gather the facts of b, c as root, which shows what processes hold.")
+            assert text.endswith(
+                "Gather the facts of b, c as root, which shows what processes hold."
+            )
 
 
 def test_real_plans_can_be_told():
