@@ -26,6 +26,9 @@ def chosen(patterns, groups=None):
     ("patterns", "hosts"),
     [
         ("all", ["gpu1", "gpu2", "gpu12"]),
+        ("pool", ["gpu1", "gpu2"]),
+        ("spares", []),
+        (["pool", "ungrouped"], ["gpu1", "gpu2", "gpu12"]),
         ("gpu1", ["gpu1"]),
         ("pool:!gpu1", ["gpu2"]),
         (["pool,gpu12", "&pool"], ["gpu1", "gpu2"]),
