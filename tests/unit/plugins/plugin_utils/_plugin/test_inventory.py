@@ -27,7 +27,6 @@ def chosen(patterns, groups=None):
     [
         ("all", ["gpu1", "gpu2", "gpu12"]),
         ("pool", ["gpu1", "gpu2"]),
-        ("spares", []),
         (["pool", "ungrouped"], ["gpu1", "gpu2", "gpu12"]),
         ("gpu1", ["gpu1"]),
         ("pool:!gpu1", ["gpu2"]),
