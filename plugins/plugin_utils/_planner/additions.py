@@ -48,6 +48,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution i
     Solution,
     solve,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.survey import Survey
 
 # A further host, of which the fleet has none of this name: it is no name that a host can have.
 _FURTHER = "a further host"
@@ -210,7 +211,14 @@ def _with(problem: Problem, parts: t.Sequence[_Part]) -> Problem:
         supplies[number] = supplies[number]._replace(pools=pools)
         bins[number] = dataclasses.replace(bins[number], state=tuple(sorted(state)))
     fleet = dataclasses.replace(problem.fleet, hosts=hosts)
-    return dataclasses.replace(problem, fleet=fleet, names=names, supplies=supplies, bins=bins)
+    return dataclasses.replace(
+        problem,
+        fleet=fleet,
+        names=names,
+        supplies=supplies,
+        bins=bins,
+        survey=Survey(fleet, names),
+    )
 
 
 def _limits_of_further(problem: Problem) -> tuple[int, ...]:

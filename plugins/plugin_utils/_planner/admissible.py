@@ -178,6 +178,16 @@ class Admission:
             *([self.of_another_uuid] if self._uuids else ()),
         ]
 
+        # Whether what is to be had on a host, and what its devices are like, depends on nothing that moves.
+        self.is_plain = not (
+            self._conditions.reuse
+            or self.kept_sources
+            or self._of_others
+            or self.addresses
+            or self._uuids
+            or any(each.in_use is None for guest in request.guests for each in guest.devices)
+        )
+
     def _note_addresses(self, request: Request) -> None:
         """Note the MAC addresses that two guests might have on one card: the card would give each the other's frames."""
         going = [

@@ -17,7 +17,6 @@ import itertools
 import typing as t
 from collections import Counter, defaultdict
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates import offer
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import listed
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
     Device,
@@ -29,16 +28,16 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.bottleneck
     Shortage,
     find_shortage,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible import (
-    NewDevice,
-    Target,
-)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.network import address_of
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import Problem
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import (
+    Problem,
+    resources_in,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
     perhaps_staying,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.resources import Resources
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.survey import likeness
 
 # Of more places that one thing excludes, only the first are named.
 _MAX_NAMES = 3
@@ -177,18 +176,26 @@ def _hosts_without_facts(problem: Problem) -> t.Iterator[str]:
 
 def _hosts_with_problems(problem: Problem) -> t.Iterator[str]:
     """Yield the hosts of which not all could be read that may have been a place."""
-    names = [name for name in problem.names if problem.fleet.hosts[name].facts["problems"]]
+    names = _of_part(problem, problem.survey.partly_read)
     if names:
         yield f"not all of {_first(names)} could be read, where there may be a place: see the problems in the facts"
+
+
+def _of_part(problem: Problem, hosts: t.Sequence[str]) -> list[str]:
+    """Return those of these hosts that ``problem`` has, which may be a part."""
+    if not hosts:
+        return []
+    names = {*problem.names}
+    return [name for name in hosts if name in names]
 
 
 def _unknown_holders(problem: Problem, sources: t.Sequence[Device]) -> t.Iterator[str]:
     """Yield the devices that would do, and of which it is not known whether a process holds them."""
     fits: dict[t.Hashable, bool] = {}
     found = []
-    for name in problem.names:
+    for name in _of_part(problem, problem.survey.with_perhaps_held):
         for device in problem.fleet.hosts[name].perhaps_held:
-            key = _likeness(device)
+            key = likeness(device)
             if key not in fits:
                 fits[key] = any(
                     problem.admission.refusal(source, device) is None for source in sources
@@ -199,17 +206,13 @@ def _unknown_holders(problem: Problem, sources: t.Sequence[Device]) -> t.Iterato
         yield f"it is not known whether a process holds {_first(found)}, which would do"
 
 
-def _likeness(device: Device) -> t.Hashable:
-    """Return what is equal of devices that receive alike."""
-    return device.kind, device.type, device.descriptor, device.choices, device.p2p
-
-
 def _doubts(problem: Problem, sources: t.Sequence[Device]) -> t.Iterator[str]:
     """Yield the places that only the care excludes with which descriptors are derived."""
     doubts = problem.admission.doubts
     found: dict[str, list[str]] = {}
     compared = 0
-    for place, names in _places(problem):
+    for places in problem.survey.places(problem.admission, problem.names):
+        place = places[0].target
         for source in sources:
             if not _is_derived(source) and not (isinstance(place, Device) and _is_derived(place)):
                 continue
@@ -219,6 +222,7 @@ def _doubts(problem: Problem, sources: t.Sequence[Device]) -> t.Iterator[str]:
                 return
             attributes = doubts(source, place)
             if attributes:
+                names = [f"{each.id} on {each.host}" for each in places]
                 found.setdefault(listed(attributes), []).extend(names)
                 break
     for differing, names in found.items():
@@ -265,35 +269,14 @@ def _is_derived(device: Device) -> bool:
     return device.descriptor is not None and bool(device.descriptor.derived)
 
 
-def _places(problem: Problem) -> t.Iterable[tuple[Target, list[str]]]:
-    """Return the devices and types of parents that are to be had, of those that are alike one, and what all are called."""
-    candidates = problem.admission.candidates
-    alike: dict[t.Hashable, tuple[Target, list[str]]] = {}
-    for name in problem.names:
-        host = problem.fleet.hosts[name]
-        for device in problem.admission.to_be_had(host):
-            apart = problem.admission.card_of(device), problem.admission.uuid_of(device)
-            key = (_likeness(device), apart)
-            _place, names = alike.setdefault(key, (device, []))
-            names.append(f"{device.id} on {name}")
-        for parent in host.parents:
-            for each in parent.types:
-                if each.available_instances > 0:
-                    offered = offer(candidates.versions_on(name), parent, each)
-                    new = NewDevice(parent.kind, each.id, parent, each)
-                    _place, names = alike.setdefault((parent.kind, offered), (new, []))
-                    names.append(f"{parent.id} on {name}")
-    return alike.values()
-
-
 def _limits(
     problem: Problem, reached: t.AbstractSet[int], placed: t.Mapping[int, str]
 ) -> t.Iterator[str]:
     """Yield the hosts that would take in a guest with demands that are ``reached`` but for the limits that were asked for."""
     conditions, resources = problem.request.conditions, problem.resources
-    left = {name: each.limits for name, each in zip(problem.names, problem.bins, strict=True)}
-    if not any(left.values()):
+    if not any([each.limits for each in problem.bins]):
         return
+    left = {name: each.limits for name, each in zip(problem.names, problem.bins, strict=True)}
     for number, host in placed.items():
         left[host] = less(left[host], problem.items[number].weights)
     needs = {
@@ -320,7 +303,7 @@ def _limits(
 
 def _takers(problem: Problem) -> dict[int, set[int]]:
     """Return for each demand the resources that could take it in, whatever the planner's own rules are."""
-    there = {resource for each in problem.bins for resource in each.state}
+    there = resources_in(problem.bins)
     return {
         demand: {each for each in there if problem.resources.could_take(each, demand)}
         for demand in {demand for needed in problem.demands for demand, _device in needed}
@@ -338,7 +321,7 @@ def _own_rules(
     Where there is none even so, return what proves it.
     """
     resources = problem.resources
-    there = Counter(resource for each in problem.bins for resource in each.state)
+    there = resources_in(problem.bins)
     demands = [[demand for demand, _device in needed] for needed in problem.demands]
     rules = {
         resource: found

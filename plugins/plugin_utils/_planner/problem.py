@@ -50,6 +50,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.resources 
     Pool,
     Resources,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.survey import Survey
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     Placement,
     Target,
@@ -83,7 +84,7 @@ class Problem:
 
     ``domain_loads`` are how many devices stay in each failure domain, where devices are to be spread over these.
     ``supplies`` has what each bin's resources are, ``demands`` for each item its devices with the number of what each
-    needs, the scarcest first.
+    needs, the scarcest first. ``survey`` is of these hosts, or of more.
     """
 
     fleet: Fleet
@@ -96,6 +97,7 @@ class Problem:
     bins: t.Sequence[Bin]
     items: t.Sequence[Item]
     demands: t.Sequence[list[tuple[int, Device]]]
+    survey: Survey
     domain_loads: t.Mapping[int, int] | None = None
 
 
@@ -169,8 +171,18 @@ def pose(
     return Problem(
         *(fleet, request, exclusions, admission, resources),
         *(request.targets, supplies, bins, items, demands),
+        Survey(fleet, request.targets),
         domains.loads(fleet, admission, kept) if conditions.spreads_over_domains else None,
     )
+
+
+def resources_in(bins: t.Sequence[Bin]) -> Counter[int]:
+    """Return how many of each resource there are in bins, of which most are in equal states."""
+    found: Counter[int] = Counter()
+    for state, count in Counter([each.state for each in bins]).items():
+        for resource in state:
+            found[resource] += count
+    return found
 
 
 def pose_afresh(problem: Problem, exclusions: Exclusions = NO_EXCLUSIONS) -> Problem:

@@ -16,7 +16,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.bottleneck
     Shortage,
     independent,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import Problem
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import (
+    Problem,
+    resources_in,
+)
 
 
 def short_of(problem: Problem, shortage: Shortage) -> list[Device]:
@@ -32,5 +35,5 @@ def short_of(problem: Problem, shortage: Shortage) -> list[Device]:
 def shortages_in(problem: Problem, shortage: Shortage) -> list[Shortage]:
     """Return the shortages that ``shortage`` is made of, of which no two are about the same places."""
     demands = Counter(demand for needed in problem.demands for demand, _device in needed)
-    there = Counter(resource for each in problem.bins for resource in each.state)
+    there = resources_in(problem.bins)
     return independent(problem.resources, demands, there, shortage)

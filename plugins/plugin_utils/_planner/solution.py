@@ -59,6 +59,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem im
     Problem,
     pose,
     pose_afresh,
+    resources_in,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.waves import (
     MoveOrder,
@@ -340,8 +341,7 @@ def _shortage_of(problem: Problem) -> Shortage | None:
     )
 
     demands = Counter(itertools.chain.from_iterable(each.demands for each in problem.items))
-    resources = Counter(itertools.chain.from_iterable(each.state for each in problem.bins))
-    return find_shortage(problem.resources, demands, resources)
+    return find_shortage(problem.resources, demands, resources_in(problem.bins))
 
 
 def _settled(attempt: _Attempt, found: SearchResult) -> Solution:

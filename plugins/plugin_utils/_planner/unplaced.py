@@ -307,12 +307,12 @@ class Reasons:
         return [*told.values(), *([more_reasons.on(None)] if untold else ())]
 
     def _hosts_alike(self) -> list[tuple[str, int]]:
-        names = self._problem.names
+        names, survey = self._problem.names, self._problem.survey
         alike: dict[t.Hashable, list[str]] = defaultdict(list)
         for name, target in zip(names, self._problem.bins, strict=True):
             taken = tuple(sorted(self._taken[name].items())) if self._taken else ()
             refused = self._conditions.refused_on(name)
-            there = self._there(self._fleet.hosts[name])
+            there = survey.contents(self._admission, self._fleet.hosts[name], self._there)
             alike[target.state, refused, target.limits, taken, there].append(name)
         return [(found[0], len(found) - 1) for found in alike.values()]
 
