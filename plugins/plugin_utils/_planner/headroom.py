@@ -14,7 +14,6 @@ them, the host can be emptied. Only the others are planned as a drain is, of so 
 
 from __future__ import annotations
 
-import bisect
 import dataclasses
 import functools
 import itertools
@@ -388,25 +387,28 @@ class _Whole:
         key = self._problem.items[guest].demands or self._obstacles(guest)
         if key not in self._proofs:
             subject = _Subject("", (self._problem.request.guests[guest].host,), False)
-            solution = self._solved(subject, [guest], self._budget)
+            solution = solve(self._taking(subject, [guest]), self._budget, no_progress)
             self._proofs[key] = prove(self._part(subject, [guest]), solution)
         return self._proofs[key]
 
     def look_into(self, subject: _Subject, detailed: bool) -> _Outcome | None:
         """Plan as if the subject's hosts were drained, and return what is in the way; ``None`` where all have a place."""
         guests = self._guests(subject)
-        solution = self._solved(subject, guests, self._budget)
+        taking = self._taking(subject, guests)
+        solution = solve(taking, self._budget, no_progress)
         if solution.cost.unplaced > solution.least.unplaced:
-            solution = self._solved(
-                subject, guests, dataclasses.replace(self._budget, steps=_STEPS)
-            )
+            solution = solve(taking, dataclasses.replace(self._budget, steps=_STEPS), no_progress)
         if not solution.cost.unplaced:
             return None
         problem = self._part(subject, guests)
         proof = prove(problem, solution)
         placed = {each.guest for each in solution.placed}
         left = tuple([place for place in range(len(guests)) if place not in placed])
-        return _Outcome(left, self._explained(problem, solution, proof, left, detailed))
+        cause = self._explained(problem, solution, proof, left)
+        if detailed:
+            self._add_details(cause, problem, solution, proof)
+            cause["addition"] = smallest_addition(taking, solution, left, self._budget)
+        return _Outcome(left, cause)
 
     def _explained(
         self,
@@ -414,9 +416,8 @@ class _Whole:
         solution: Solution,
         proof: Proof,
         left: t.Sequence[int],
-        detailed: bool,
     ) -> contract.HeadroomCause:
-        """Return why guests have no place, and what would give them one."""
+        """Return that guests have no place, and what is proven of it."""
         guests = problem.request.guests
         many = _have_no_place(len(left), len(guests))
         sentences = {
@@ -431,32 +432,29 @@ class _Whole:
         cause["at_least"] = at_least
         if proof.assumptions:
             cause["assumptions"] = [*proof.assumptions]
-        if not detailed:
-            return cause
+        return cause
+
+    def _add_details(
+        self,
+        cause: contract.HeadroomCause,
+        problem: Problem,
+        solution: Solution,
+        proof: Proof,
+    ) -> None:
+        """Add to a cause why guests have no place."""
         plan = document(problem, solution, proof, AT_ONCE, self._explaining)
         cause["unplaced"] = plan["unplaced"]
         whole = [plan["shortage"]] if plan["shortage"] is not None else []
         cause["shortages"] = [without_places(each) for each in plan.get("shortages") or whole]
-        addition = smallest_addition(problem, solution, left, self._budget)
-        if addition is not None:
-            cause["addition"] = addition
-        return cause
 
-    def _solved(self, subject: _Subject, guests: t.Sequence[int], budget: Budget) -> Solution:
-        """Return the solution of the subject's part, which is looked for on those hosts alone that take in any device of its.
+    def _taking(self, subject: _Subject, guests: t.Sequence[int]) -> Problem:
+        """Return the subject's part with those hosts alone that take in any device of its: a solution of it is one of the whole part.
 
         What the others have changes nothing, and in a full fleet they are nearly all.
         """
-        gone = sorted(self._gone(subject))
         demands = {demand for number in guests for demand in self._problem.items[number].demands}
-        there = sorted(self._first_fit.taking(demands).difference(gone))
-        solution = solve(self._part(subject, guests, there), budget, no_progress)
-        # By the numbers that the hosts have in the whole part.
-        left = {
-            there[number] - bisect.bisect(gone, there[number]): backing
-            for number, backing in solution.left.items()
-        }
-        return dataclasses.replace(solution, left=left)
+        there = sorted(self._first_fit.taking(demands) - self._gone(subject))
+        return self._part(subject, guests, there)
 
     def _part(
         self, subject: _Subject, guests: t.Sequence[int], there: t.Sequence[int] | None = None
@@ -533,6 +531,7 @@ class _FirstFit:
             range(len(packing.bins)),
             key=lambda number: (self._packings.free_slots(packing.bins[number].state), number),
         )
+        self._types = [self._packings.type_numbers[each.state] for each in packing.bins]
         self._found: dict[Demands, list[int]] = defaultdict(list)
         self._ahead: dict[Demands, t.Iterator[int]] = {}
 
@@ -629,10 +628,13 @@ class _FirstFit:
         found = self._found[demands]
         ahead = self._ahead.get(demands)
         if ahead is None:
+            # A host that takes them in as it is was of a type that does.
+            types = {*self._packings.bin_types_for(demands)}
             ahead = self._ahead[demands] = (
                 number
                 for number in self._order
-                if self._packings.best(self._bins[number].state, demands) is not None
+                if self._types[number] in types
+                and self._packings.best(self._bins[number].state, demands) is not None
             )
         for place in itertools.count():
             if place == len(found):
