@@ -59,6 +59,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.plan_docum
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import no_progress
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import (
     Problem,
+    Supply,
     pose,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.reason import (
@@ -88,7 +89,7 @@ _SHOWN = 20
 _ROUNDS = 200
 _STEPS = 5_000
 # So many hosts are taken over into a part of the problem in the time of one transition.
-_HOSTS = 8
+_HOSTS = 32
 
 
 class _Subject(t.NamedTuple):
@@ -456,31 +457,48 @@ class _Whole:
         there = sorted(self._first_fit.taking(demands) - self._gone(subject))
         return self._part(subject, guests, there)
 
+    def _hosts(self, there: t.Sequence[int]) -> tuple[list[str], list[Supply], list[Bin]]:
+        """Return these hosts' names, and what they have."""
+        whole = self._problem
+        return (
+            [whole.names[number] for number in there],
+            [whole.supplies[number] for number in there],
+            [whole.bins[number] for number in there],
+        )
+
+    def _hosts_but(self, subject: _Subject) -> tuple[list[str], list[Supply], list[Bin]]:
+        """Return the names of all hosts but a subject's, and what they have."""
+        whole = self._problem
+        names, supplies, bins = [*whole.names], [*whole.supplies], [*whole.bins]
+        for number in sorted(self._gone(subject), reverse=True):
+            del names[number], supplies[number], bins[number]
+        return names, supplies, bins
+
     def _part(
         self, subject: _Subject, guests: t.Sequence[int], there: t.Sequence[int] | None = None
     ) -> Problem:
         """Return the part of the whole problem that the subject's is, with the hosts ``there``: all that remain, unless they are given."""
         whole = self._problem
-        if there is None:
-            gone = self._gone(subject)
-            there = [number for number in range(len(whole.names)) if number not in gone]
-        self._effort.spend(len(there) // _HOSTS)
+        names, supplies, bins = self._hosts_but(subject) if there is None else self._hosts(there)
+        self._effort.spend(1 + len(names) // _HOSTS)
         conditions = dataclasses.replace(self._conditions, drain=subject.hosts)
-        names = [whole.names[number] for number in there]
         groups = self._groups_left(subject)
+        numbers = self._numbers
+        if groups:
+            bins = [
+                dataclasses.replace(there, anti_affinity=groups[numbers[name]])
+                if numbers[name] in groups
+                else there
+                for name, there in zip(names, bins, strict=True)
+            ]
         request = Request([whole.request.guests[number] for number in guests], names, conditions)
         return dataclasses.replace(
             whole,
             request=request,
             admission=Admission(request, whole.admission.candidates, NO_EXCLUSIONS),
             names=names,
-            supplies=[whole.supplies[number] for number in there],
-            bins=[
-                dataclasses.replace(whole.bins[number], anti_affinity=groups[number])
-                if number in groups
-                else whole.bins[number]
-                for number in there
-            ],
+            supplies=supplies,
+            bins=bins,
             items=[dataclasses.replace(whole.items[number], home=None) for number in guests],
             demands=[whole.demands[number] for number in guests],
         )
