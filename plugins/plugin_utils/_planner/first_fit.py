@@ -80,7 +80,7 @@ class _FirstFit:
     def __init__(self, problem: Problem, placed: t.Sequence[Placement]) -> None:
         self.placed = [*placed]
         self._problem = problem
-        self._packings = Packings(PackingProblem(problem.resources, problem.items, problem.bins))
+        self._packings = _packings_of(problem)
         self._taken = {(each.host, each.device.id) for each in placed if each.device}
         self._limits = [each.limits for each in problem.bins]
         self._numbers = {name: number for number, name in enumerate(problem.names)}
@@ -140,6 +140,17 @@ class _FirstFit:
             state = tuple(sorted([each for each, found in backing.items() for _one in found]))
             self._states[number] = state
         return state
+
+
+def _packings_of(problem: Problem) -> Packings:
+    """Return the packings of a problem, which others that come to the same numbers may have worked out."""
+    known = problem.known
+    found = known.of_first_fit if known is not None else None
+    if found is None:
+        found = Packings(PackingProblem(problem.resources, problem.items, problem.bins))
+        if known is not None:
+            known.of_first_fit = found
+    return found
 
 
 def _in_order(

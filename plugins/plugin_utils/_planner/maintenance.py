@@ -55,6 +55,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.free_capac
     once_moved,
     part_of,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.known_numbers import (
+    KnownNumbers,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.plan_document import (
     without_places,
 )
@@ -224,7 +227,7 @@ class _Planning:
         # Why guests have no place is asked of none but the last, of one host.
         self._effort, self._explaining = efforts
         self._budget = Budget(shared=self._effort)
-        self._judge = Judge(conditions.direction)
+        self._judge, self._known = Judge(conditions.direction), KnownNumbers()
 
     def result(self) -> MaintenancePlan:
         """Take all steps that can be taken, and return them with what is proven of all other plans."""
@@ -421,7 +424,14 @@ class _Planning:
             ).hosts
         part = Fleet(hosts, self._first.unknown, self._first.problems)
         request = _request(part, conditions)
-        plan = make_plan(part, request, self._budget, explaining=Effort(0), judge=self._judge)
+        plan = make_plan(
+            part,
+            request,
+            self._budget,
+            explaining=Effort(0),
+            judge=self._judge,
+            known=self._known,
+        )
         stated: t.Any = {**plan, "conditions": conditions.stated()}
         facts = {name: each.facts for name, each in hosts.items()}
         left = {(each["source"]["host"], each["source"]["id"]) for each in plan["unplaced"]}

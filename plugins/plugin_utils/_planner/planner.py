@@ -21,6 +21,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader impor
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.effort import Effort
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import EFFORT
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.search import Budget
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.known_numbers import (
+    KnownNumbers,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.plan_document import (
     document,
     sources_of,
@@ -84,17 +87,20 @@ def make_plan(
     progress: Progress = no_progress,
     explaining: Effort | None = None,
     judge: Judge | None = None,
+    known: KnownNumbers | None = None,
 ) -> PlanBody:
     """Return the plan of the public contract, not verified yet.
 
     Of what has a higher rank as little as possible is left behind, before anything of a lower one has a place. ``progress`` is
-    told from time to time, in words, how far it is. ``explaining`` is what reasons may take. ``judge`` knows what was asked for
-    other plans.
+    told from time to time, in words, how far it is. ``explaining`` is what reasons may take. ``judge`` and
+    ``known`` have what was asked and found for other plans.
     """
     candidates = Candidates(fleet, request.conditions.direction, judge)
 
     def plan_of(request: Request) -> PlanBody:
         problem = pose(fleet, request, candidates)
+        if known is not None:
+            problem = dataclasses.replace(problem, known=known.of(problem))
         order = AT_ONCE
         if request.conditions.reuse or request.conditions.apart:
             solution, order = solve_in_order(problem, budget, progress)

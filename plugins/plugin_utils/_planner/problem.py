@@ -24,7 +24,12 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
     obstacle_in_guest,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import less
-from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import Bin, Item
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
+    Bin,
+    Item,
+    Packings,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.search import SearchResult
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible import (
     NO_EXCLUSIONS,
     Admission,
@@ -78,13 +83,27 @@ class Supply(t.NamedTuple):
     cards: t.Mapping[str, CardSupply] = MappingProxyType({})
 
 
+@dataclass(slots=True, eq=False)
+class Known:
+    """What is known of one problem in numbers: its ``resources``, packings into its bins, and what a search ``found``, once it has.
+
+    ``of_first_fit`` are packings into what of the bins is there already.
+    """
+
+    resources: Resources
+    packings: Packings | None = None
+    found: SearchResult | None = None
+    of_first_fit: Packings | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """A request in numbers: ``items`` are its guests and ``bins`` its target hosts, of which these are the ``names``.
 
     ``domain_loads`` are how many devices stay in each failure domain, where devices are to be spread over these.
     ``supplies`` has what each bin's resources are, ``demands`` for each item its devices with the number of what each
-    needs, the scarcest first. ``survey`` is of these hosts, or of more.
+    needs, the scarcest first. ``survey`` is of these hosts, or of more. ``known`` is what was found of others that come to the
+    same numbers, if it is looked for.
     """
 
     fleet: Fleet
@@ -99,6 +118,7 @@ class Problem:
     demands: t.Sequence[list[tuple[int, Device]]]
     survey: Survey
     domain_loads: t.Mapping[int, int] | None = None
+    known: Known | None = None
 
 
 def pose(

@@ -182,6 +182,21 @@ class Resources:
 
     # --- numbers ---
 
+    def identity(self) -> t.Hashable:
+        """Return what these have in common with others in which the same numbers stand for what is equal."""
+        return (
+            tuple(self._group_numbers),
+            tuple(self._kind_numbers),
+            tuple(self._demand_numbers),
+            tuple(self._states),
+        )
+
+    def adopt(self, other: Resources) -> None:
+        """Take over what is known of ``other``, which had the same identity before it was asked for transitions."""
+        self._states, self._numbers = other._states, other._numbers
+        self._transitions, self._free_slots = other._transitions, other._free_slots
+        self._makeable, self._offered = other._makeable, other._offered
+
     def number(self, state: _State) -> int:
         """Return the number of the resources in ``state``."""
         number = self._numbers.setdefault(state, len(self._states))

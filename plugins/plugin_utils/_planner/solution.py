@@ -317,16 +317,22 @@ def _attempt(
     there, of_all = len(problem.items) - len(items), len(problem.items)
     spread = problem.request.conditions.policy == "spread"
     packing = PackingProblem(problem.resources, items, bins, spread, in_domains)
-    packings = Packings(packing, effort=budget.shared)
-    found = search(
-        packing,
-        packings,
-        budget,
-        lambda: _shortage_of(problem),
-        lambda stage, placed: progress(
-            f"{stage}, {there + placed} of {of_all} guests have a place"
-        ),
-    )
+    known = None if pins else problem.known
+    if known is not None and known.found is not None and known.packings is not None:
+        packings, found = known.packings, known.found
+    else:
+        packings = Packings(packing, effort=budget.shared)
+        found = search(
+            packing,
+            packings,
+            budget,
+            lambda: _shortage_of(problem),
+            lambda stage, placed: progress(
+                f"{stage}, {there + placed} of {of_all} guests have a place"
+            ),
+        )
+        if known is not None and not found.unplaced and not packings.exhausted:
+            known.packings, known.found = packings, found
     attempt = _Attempt(problem, targets, pins, guests, packing, pins.packings if pins else packings)
     solution = _settled(attempt, found)
     if solution.cost == solution.least or not budget.solver:
