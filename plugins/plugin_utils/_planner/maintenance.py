@@ -20,6 +20,7 @@ What guests take beside devices, ``capacity`` states as it is before the first s
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import typing as t
 from collections import Counter
 
@@ -79,6 +80,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution import Progress
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import objections
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_case import Readings
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_maintenance import (
     maintenance_objections,
 )
@@ -228,6 +230,7 @@ class _Planning:
         self._effort, self._explaining = efforts
         self._budget = Budget(shared=self._effort)
         self._judge, self._known = Judge(conditions.direction), KnownNumbers()
+        self._readings = Readings()
 
     def result(self) -> MaintenancePlan:
         """Take all steps that can be taken, and return them with what is proven of all other plans."""
@@ -272,7 +275,14 @@ class _Planning:
         """Return the next batch with places for its guests, if there is one, and why it is the next."""
         attempts: dict[t.Hashable, _Attempt] = {}
         singles: list[tuple[_Batch, _Attempt]] = []
-        for batch in self._batches():
+        batches = self._batches()
+        # Mostly the first one will do, and nothing has to be like it.
+        first = next(batches)
+        attempt = self._to_lasting(first)
+        if not attempt.left:
+            return attempt, self._why(attempt)
+        attempts[self._likeness(first)] = attempt
+        for batch in itertools.chain([first], batches):
             key = self._likeness(batch)
             if key not in attempts:
                 if len(attempts) == _TRIES:
@@ -435,7 +445,7 @@ class _Planning:
         stated: t.Any = {**plan, "conditions": conditions.stated()}
         facts = {name: each.facts for name, each in hosts.items()}
         left = {(each["source"]["host"], each["source"]["id"]) for each in plan["unplaced"]}
-        if objections(stated, facts, conditions, part.unknown):
+        if objections(stated, facts, conditions, part.unknown, self._readings):
             # Nothing of it can be relied on.
             return _Attempt(batch, [], (*request.guests,), 0)
         unplaced = tuple([guest for guest in request.guests if guest.devices[0].key in left])
@@ -497,7 +507,7 @@ class _Planning:
         self._returned += found.batch
         if self._asked.use_returned:
             self._lasting += [name for name in found.batch if name in self._may_receive]
-        for name in (changed.keys() & self._guests.keys()) - gone:
+        for name in changed.keys() & {*self._pending}:
             self._guests[name] = _guests_on(self._now.hosts[name])
         for name in gone:
             self._guests[name] = []

@@ -32,6 +32,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_cas
     Entry,
     Facts,
     Objection,
+    Readings,
 )
 
 _NO_CONDITIONS = Conditions()
@@ -65,12 +66,14 @@ def objections(
     facts: Facts,
     conditions: Conditions = _NO_CONDITIONS,
     unknown: t.Collection[str] | None = None,
+    readings: Readings | None = None,
 ) -> list[Objection]:
     """Return the rules that ``plan`` breaks as ``violations`` does, each with the sources that it is about.
 
     ``unknown`` are the hosts without usable facts, where that is known better than by what the plan says.
+    ``readings`` are what was read for other plans.
     """
-    case = Case(plan, facts, conditions, unknown)
+    case = Case(plan, facts, conditions, unknown, readings)
     return [
         Objection(sources, f"{rule.__name__.replace('_', ' ')}: {sentence}")
         for subject, rule in RULES

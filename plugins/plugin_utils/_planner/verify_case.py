@@ -77,11 +77,24 @@ class Move(t.NamedTuple):
         return f"{name_of(self.key)} to {name_of(self.target_key)}"
 
 
+class Readings:
+    """What descriptors say, by their text, and which of them list what: as it depends on nothing else, several cases may share it."""
+
+    def __init__(self) -> None:
+        self.descriptors: dict[str, NaiveDescriptor | None] = {}
+        self.answers: dict[tuple[t.Any, ...], bool] = {}
+
+
 class Case:
     """A plan, the facts of the hosts that take part in it, and what was asked."""
 
     def __init__(
-        self, plan: Entry, facts: Facts, asked: Conditions, unknown: t.Collection[str] | None
+        self,
+        plan: Entry,
+        facts: Facts,
+        asked: Conditions,
+        unknown: t.Collection[str] | None,
+        readings: Readings | None = None,
     ) -> None:
         self.plan, self.facts, self.asked, self.unknown = plan, facts, asked, unknown
         self.placed, self.unplaced = (
@@ -114,8 +127,8 @@ class Case:
             for each in parent["types"]
         }
         self._descriptors: dict[Key, NaiveDescriptor | None] = {}
-        self._read: dict[str, NaiveDescriptor | None] = {}
-        self._answers: dict[tuple[t.Any, ...], bool] = {}
+        readings = readings or Readings()
+        self._read, self._answers = readings.descriptors, readings.answers
         self._versions: dict[tuple[str, str, bool], list[str]] = {}
         self._kinds: dict[t.Any, int] = {}
         self._places: dict[tuple[str, str, str], int] = {}
