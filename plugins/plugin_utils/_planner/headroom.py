@@ -481,7 +481,10 @@ class _Whole:
         whole = self._problem
         names, supplies, bins = self._hosts_but(subject) if there is None else self._hosts(there)
         self._effort.spend(1 + len(names) // _HOSTS)
-        conditions = dataclasses.replace(self._conditions, drain=subject.hosts)
+        # What nobody holds, as far as is known, would stay.
+        conditions = dataclasses.replace(
+            self._conditions, drain=subject.hosts, free_devices="none"
+        )
         groups = self._groups_left(subject)
         numbers = self._numbers
         if groups:

@@ -18,7 +18,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader impor
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner import (
     headroom as headroom_module,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.headroom import headroom
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.headroom import (
+    _Whole,
+    headroom,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import make_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
     Conditions,
@@ -26,6 +29,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
     requested,
     staying,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.survey import Survey
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import violations
 from ansible_collections.vfio.migration.tests import sample_fleet
 from ansible_collections.vfio.migration.tests.unit.drawn_fleets import drawn
@@ -75,7 +79,8 @@ def drained(facts: Facts, hosts: t.Sequence[str], conditions: Conditions) -> t.A
     guests = requested(fleet, hosts, None, "none")
     stays = staying(fleet, conditions)
     plan = make_plan(fleet, Request(guests, conditions.hosts(fleet), conditions, staying=stays))
-    assert violations(plan, facts, conditions) == []
+    known = {name: each.facts for name, each in fleet.hosts.items()}
+    assert violations(plan, known, conditions) == []
     return plan
 
 
@@ -133,6 +138,44 @@ def test_a_host_can_be_emptied_where_a_plan_drains_it(seed):
     assert sum(found["hosts"].values()) == len(facts)
     for status, count in found["hosts"].items():
         assert count == list(told.values()).count(status)
+
+
+@given(st.integers(0, 100_000))
+def test_what_is_proven_and_assumed_of_a_host_is_what_a_plan_that_drains_it_says(seed):
+    facts, request = drawn(random.Random(seed), unknown=True)
+    for each in facts.values():
+        if each and seed % 3 == 0:
+            each["problems"] = [{"path": "/sys/devices", "problem": "gone"}]
+    conditions = some_conditions(request)
+    for cause in asked(facts, conditions)["causes"]:
+        subject = cause["subjects"][0]
+        if subject["failure_domain"] or subject["name"] not in read_fleet(facts).hosts:
+            continue
+        plan = drained(facts, [subject["name"]], conditions)
+        assert cause["status"] == plan["status"]
+        assert cause["at_least"] == (plan["bound"] and plan["bound"]["unplaced"])
+        # Guests are named in another order.
+        assert len(cause["assumptions"]) == len(plan.get("assumptions", []))
+
+
+@given(st.integers(0, 100_000))
+def test_what_is_on_hosts_is_found_once_and_is_the_same_for_each(seed):
+    facts, request = drawn(random.Random(seed), unknown=True)
+    for each in facts.values():
+        if each and seed % 3 == 0:
+            each["problems"] = [{"path": "/sys/devices", "problem": "gone"}]
+    conditions = some_conditions(request)
+    domains = {"rack": [*read_fleet(facts).hosts][:2]}
+    found = asked(facts, conditions, domains)
+    part_of = _Whole._part
+
+    def afresh(*args: t.Any) -> t.Any:
+        part = part_of(*args)
+        return dataclasses.replace(part, survey=Survey(part.fleet, part.names))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_Whole, "_part", afresh)
+        assert asked(facts, conditions, domains) == found
 
 
 @given(st.integers(0, 100_000))

@@ -15,8 +15,15 @@ import typing as t
 import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.search import search
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner import (
     maintenance as maintenance_module,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner import (
+    solution as solution_module,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.known_numbers import (
+    KnownNumbers,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.maintenance import (
     Maintenance,
@@ -295,6 +302,55 @@ def test_steps_are_sound_whatever_devices_and_conditions_there_are(seed):
     event(plan["status"])
     assert maintenance_objections(plan, facts, hosts, conditions) == []
     assert planned(facts, hosts, conditions, at_once=at_once) == plan
+
+
+@given(st.integers(0, 1_000_000))
+def test_what_steps_before_have_found_changes_no_step(seed):
+    chance = random.Random(seed)
+    if chance.random() < 0.5:
+        facts, hosts, conditions = some_alike(chance), ["a", "b", "c", "d"], NOTHING
+    else:
+        facts, request = drawn(chance)
+        conditions = dataclasses.replace(request.conditions, reuse=False, drain=None)
+        hosts = chance.sample(sorted(facts), chance.randint(1, len(facts)))
+    plan = planned(facts, hosts, conditions)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(KnownNumbers, "of", lambda known, problem: None)
+        assert planned(facts, hosts, conditions) == plan
+
+
+def some_alike(chance: random.Random) -> Facts:
+    """Return four hosts of at most two kinds, each with guests of its own, and an empty one."""
+    kinds = [
+        [
+            (number, kind, vm)
+            for number, kind in enumerate(chance.choices("vwx", k=4))
+            for vm in [chance.randrange(3)]
+        ]
+        for _kind in range(2)
+    ]
+    facts = {
+        name: host([function(n, kind, f"{name}-{vm}", vm + 1) for n, kind, vm in chance.choice(kinds)])
+        for name in "abcd"
+    }
+    facts["spare"] = host([function(n, kind) for n, kind in enumerate(chance.choices("vwx", k=8))])
+    return facts
+
+
+def test_steps_that_are_alike_are_searched_once():
+    names = [f"h{number}" for number in range(8)]
+    facts = {name: full(name, 4) for name in names} | {"spare": full("spare", 0, 4)}
+    searched = []
+
+    def noted(*args, **kwargs):
+        searched.append(args)
+        return search(*args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(solution_module, "search", noted)
+        plan = planned(facts, names)
+    assert (plan["status"], plan["moves"]) == ("optimal", 32)
+    assert len(searched) == 1
 
 
 @pytest.mark.parametrize("hosts", [["one", "two"], ["two", "one"]])
