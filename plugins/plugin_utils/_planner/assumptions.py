@@ -274,7 +274,7 @@ def _limits(
 ) -> t.Iterator[str]:
     """Yield the hosts that would take in a guest with demands that are ``reached`` but for the limits that were asked for."""
     conditions, resources = problem.request.conditions, problem.resources
-    if not any([each.limits for each in problem.bins]):
+    if not any(each.limits for each in problem.bins):
         return
     left = {name: each.limits for name, each in zip(problem.names, problem.bins, strict=True)}
     for number, host in placed.items():

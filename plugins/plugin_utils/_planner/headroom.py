@@ -482,9 +482,7 @@ class _Whole:
         names, supplies, bins = self._hosts_but(subject) if there is None else self._hosts(there)
         self._effort.spend(1 + len(names) // _HOSTS)
         # What nobody holds, as far as is known, would stay.
-        conditions = dataclasses.replace(
-            self._conditions, drain=subject.hosts, free_devices="none"
-        )
+        conditions = dataclasses.replace(self._conditions, drain=subject.hosts, free_devices="none")
         groups = self._groups_left(subject)
         numbers = self._numbers
         if groups:

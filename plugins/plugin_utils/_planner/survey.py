@@ -63,9 +63,7 @@ class Survey:
         """The hosts with devices of which it is unknown whether a process holds them."""
         return [name for name in self._names if self._fleet.hosts[name].perhaps_held]
 
-    def places(
-        self, admission: Admission, names: t.Sequence[str]
-    ) -> t.Iterable[t.Sequence[Found]]:
+    def places(self, admission: Admission, names: t.Sequence[str]) -> t.Iterable[t.Sequence[Found]]:
         """Return what is to be had on the hosts of a part, those that are alike together, in the order of the hosts."""
         if not admission.is_plain:
             return self._alike(admission, names).values()
@@ -79,9 +77,7 @@ class Survey:
         ]
         return sorted(found, key=operator.itemgetter(0))
 
-    def _alike(
-        self, admission: Admission, names: t.Iterable[str]
-    ) -> dict[t.Hashable, list[Found]]:
+    def _alike(self, admission: Admission, names: t.Iterable[str]) -> dict[t.Hashable, list[Found]]:
         candidates = admission.candidates
         alike: dict[t.Hashable, list[Found]] = {}
         numbers = itertools.count()

@@ -330,7 +330,9 @@ def some_alike(chance: random.Random) -> Facts:
         for _kind in range(2)
     ]
     facts = {
-        name: host([function(n, kind, f"{name}-{vm}", vm + 1) for n, kind, vm in chance.choice(kinds)])
+        name: host(
+            [function(n, kind, f"{name}-{vm}", vm + 1) for n, kind, vm in chance.choice(kinds)]
+        )
         for name in "abcd"
     }
     facts["spare"] = host([function(n, kind) for n, kind in enumerate(chance.choices("vwx", k=8))])
