@@ -31,7 +31,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible
 )
 
 
-class Found(t.NamedTuple):
+class _Found(t.NamedTuple):
     """What is to be had on a host: a device, or one that a parent could make; ``id`` is that of the device or of the parent.
 
     ``number`` is higher than that of what was found before.
@@ -49,7 +49,7 @@ class Survey:
     def __init__(self, fleet: Fleet, names: t.Sequence[str]) -> None:
         self._fleet = fleet
         self._names = names
-        self._places: dict[t.Hashable, list[Found]] | None = None
+        self._places: dict[t.Hashable, list[_Found]] | None = None
         self._contents: dict[str, int] = {}
         self._numbers: dict[t.Hashable, int] = {}
 
@@ -63,7 +63,9 @@ class Survey:
         """The hosts with devices of which it is unknown whether a process holds them."""
         return [name for name in self._names if self._fleet.hosts[name].perhaps_held]
 
-    def places(self, admission: Admission, names: t.Sequence[str]) -> t.Iterable[t.Sequence[Found]]:
+    def places(
+        self, admission: Admission, names: t.Sequence[str]
+    ) -> t.Iterable[t.Sequence[_Found]]:
         """Return what is to be had on the hosts of a part, those that are alike together, in the order of the hosts."""
         if not admission.is_plain:
             return self._alike(admission, names).values()
@@ -77,22 +79,24 @@ class Survey:
         ]
         return sorted(found, key=operator.itemgetter(0))
 
-    def _alike(self, admission: Admission, names: t.Iterable[str]) -> dict[t.Hashable, list[Found]]:
+    def _alike(
+        self, admission: Admission, names: t.Iterable[str]
+    ) -> dict[t.Hashable, list[_Found]]:
         candidates = admission.candidates
-        alike: dict[t.Hashable, list[Found]] = {}
+        alike: dict[t.Hashable, list[_Found]] = {}
         numbers = itertools.count()
         for name in names:
             host = self._fleet.hosts[name]
             for device in admission.to_be_had(host):
                 apart = admission.card_of(device), admission.uuid_of(device)
-                found = Found(next(numbers), name, device.id, device)
+                found = _Found(next(numbers), name, device.id, device)
                 alike.setdefault((likeness(device), apart), []).append(found)
             for parent in host.parents:
                 for each in parent.types:
                     if each.available_instances > 0:
                         offered = offer(candidates.versions_on(name), parent, each)
                         new = NewDevice(parent.kind, each.id, parent, each)
-                        found = Found(next(numbers), name, parent.id, new)
+                        found = _Found(next(numbers), name, parent.id, new)
                         alike.setdefault((parent.kind, offered), []).append(found)
         return alike
 
