@@ -29,7 +29,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings i
     Item,
     Packings,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._packing.search import SearchResult
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible import (
     NO_EXCLUSIONS,
     Admission,
@@ -60,6 +59,12 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     Placement,
     Target,
 )
+
+# A report poses a problem without a search, and Ansible compiles in each run what is imported.
+if t.TYPE_CHECKING:  # pragma: no cover
+    from ansible_collections.vfio.migration.plugins.plugin_utils._packing.search import (
+        SearchResult,
+    )
 
 _id = operator.attrgetter("id")
 
