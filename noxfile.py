@@ -97,7 +97,6 @@ nox.options.sessions = [
     "playbooks",
     "bench-smoke",
     "docs-check",
-    "build-import-check",
     "release",
     "galaxy",
     "execution-environment",
