@@ -13,7 +13,10 @@ description:
   - Gathers the running guests of a host that have VFIO or vDPA devices, with what decides where they can migrate to,
     and what the host has for guests of other hosts.
   - Asks libvirt through its own Python binding. QEMU itself is asked only with O(blocked_reasons).
-  - What goes wrong with one guest is listed under RV(problems), with its name, and costs no other.
+  - What goes wrong with one guest is listed under RV(problems), with its name, and costs no other. A guest that cannot be read runs all the same, and is
+    among RV(others).
+  - What the host has is asked before its guests. Where a guest hangs, libvirt may be silent on what it does with it, and QEMU on what blocks it. Then no
+    other guest is asked about for the former, and each has two seconds for the latter.
 author:
   - vfio.migration contributors (@vfio-migration)
 requirements:
@@ -284,7 +287,7 @@ guests:
       description:
         - What libvirt refuses to migrate it with. C(kind) is V(snapshots), V(hostdev), V(shmem), V(transient_disk), V(block_job) or
           V(job). C(name) is their number, the type of the C(<hostdev>), the name of the device, or what libvirt does with the guest already, such as
-          V(migration out).
+          V(migration out), or V(migration in) for one that is not here yet.
         - A block job shows where it copies or commits a disk.
       type: list
       elements: dict
@@ -294,7 +297,7 @@ guests:
           name: "2"
 others:
   description: Names and UUIDs of the other guests that run. Of those with such devices they are what O(guests) leaves out, of those without what O(guests),
-    O(without_devices) and O(named) leave out.
+    O(without_devices) and O(named) leave out. One that cannot be read is here as well, and among RV(problems).
   returned: success
   type: list
   elements: dict
@@ -439,6 +442,7 @@ problems:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import printable
+from ansible_collections.vfio.migration.plugins.module_utils._host.arriving import arriving_guests
 from ansible_collections.vfio.migration.plugins.module_utils._host.libvirt_binding import (
     DEFAULT_URI,
     LibvirtError,
@@ -446,7 +450,6 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.libvirt_bindi
 from ansible_collections.vfio.migration.plugins.module_utils._host.libvirt_guests import (
     MOST_PEERS,
     Asking,
-    arriving_guests,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import why_not_live
 
@@ -480,7 +483,15 @@ def main() -> None:
                 f"peers: {MOST_PEERS} URIs at most, and there are {len(options['peers'])}"
             )
         asking = Asking(options["uri"], options["timeout"])
+        # A guest that hangs takes no time from what is asked of the host.
+        running = asking.running()
+        about = {
+            "defined": asking.defined(),
+            "versions": asking.versions(),
+            "host": asking.host(),
+        }
         guests, others = asking.guests(
+            running,
             options["guests"],
             options["blocked_reasons"],
             options["without_devices"],
@@ -491,13 +502,11 @@ def main() -> None:
             changed=False,
             guests=guests,
             others=others,
-            defined=asking.defined(),
             peers=asking.peers(options["peers"]),
-            versions=asking.versions(),
-            host=asking.host(),
-            # What others have named to look for takes no time from what is asked of the host.
+            # Nor does what others have named to look for.
             arriving=asking.arriving(arriving),
             problems=asking.problems,
+            **about,
         )
     except LibvirtError as error:
         module.fail_json(msg=str(error))

@@ -14,6 +14,8 @@ import typing as t
 
 VIR_ERR_NO_SUPPORT = 3
 VIR_ERR_NO_DOMAIN = 42
+VIR_ERR_OPERATION_TIMEOUT = 68
+VIR_ERR_OPERATION_UNSUPPORTED = 84
 
 
 class libvirtError(Exception):  # noqa: N801 - the binding's name
@@ -106,6 +108,7 @@ def install(monkeypatch, connection, constants=None, peers=None):
 _CONSTANTS = {
     "VIR_ERR_NO_SUPPORT": VIR_ERR_NO_SUPPORT,
     "VIR_ERR_NO_DOMAIN": VIR_ERR_NO_DOMAIN,
+    "VIR_ERR_OPERATION_UNSUPPORTED": VIR_ERR_OPERATION_UNSUPPORTED,
     "VIR_CONNECT_LIST_DOMAINS_ACTIVE": 1,
     "VIR_DOMAIN_XML_INACTIVE": 2,
     "VIR_CONNECT_LIST_DOMAINS_INACTIVE": 2,

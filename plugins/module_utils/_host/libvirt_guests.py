@@ -20,6 +20,7 @@ import threading
 import time
 import typing as t
 
+from ansible_collections.vfio.migration.plugins.module_utils._host.arriving import Arriving
 from ansible_collections.vfio.migration.plugins.module_utils._host.certificates import (
     certificate_facts,
 )
@@ -32,8 +33,6 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.libvirt_bindi
     name_of,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.libvirt_xml import (
-    LONGEST,
-    MOST,
     Facts,
     capability_facts,
     cpu_xml,
@@ -46,17 +45,16 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.paths import 
 
 # No host runs more guests, and no guest is blocked for more reasons.
 MOST_GUESTS = 4096
-MOST_ARRIVING = MOST_GUESTS
 MOST_PEERS = 64
+# Of a guest that nothing holds, libvirt and QEMU say at once what they do. Else libvirt waits 30 seconds, and each such call is one of
+# the five of a connection that it has in hand at a time.
+_HELD_SECONDS = 2.0
 # To log in to another host takes longer than to be answered.
 _PEER_SECONDS = 30.0
 _MOST_REASONS = 32
 _MOST_ANSWER = 1 << 20
 
 _QUERY = json.dumps({"execute": "query-migrate"})
-# What is read of a CPU, and the types of disks that are files of a host.
-_CPU = ("mode", "match", "check", "model", "vendor")
-_FILES = ("file", "block", "dir")
 # A host with all functions of some network cards has a device for each, and one more for each that represents one.
 MOST_NAMES = 8192
 _OPERATION = "VIR_DOMAIN_JOB_OPERATION_"
@@ -64,6 +62,7 @@ _OPERATIONS = (
     *("START", "SAVE", "RESTORE", "MIGRATION_IN", "MIGRATION_OUT", "SNAPSHOT", "SNAPSHOT_REVERT"),
     *("DUMP", "BACKUP", "SNAPSHOT_DELETE"),
 )
+_MIGRATION_IN = "migration in"
 _COMPARED = ("INCOMPATIBLE", "IDENTICAL", "SUPERSET")
 
 
@@ -75,6 +74,7 @@ class Asking:
         self._seconds = seconds
         self.problems: list[Facts] = []
         self._paths = Paths()
+        self._any_held = False
         self.libvirt = Libvirt(uri, self._left())
 
     def _left(self, most: float = CALL_SECONDS) -> float:
@@ -93,14 +93,18 @@ class Asking:
         return self.libvirt.ask(what, call, left)
 
     def supported(
-        self, what: str, call: t.Callable[[], t.Any], most: float = CALL_SECONDS
+        self,
+        what: str,
+        call: t.Callable[[], t.Any],
+        most: float = CALL_SECONDS,
+        guest: str | None = None,
     ) -> t.Any:
-        """Return what libvirt answers, ``None`` where it has nothing of that kind."""
+        """Return what libvirt answers, ``None`` where it has nothing of that kind, or refuses, which is a problem of ``guest``."""
         try:
             return self.ask(what, call, most)
         except LibvirtError as error:
             if error.code != self.libvirt.binding.VIR_ERR_NO_SUPPORT:
-                self.note(None, error)
+                self.note(guest, error)
             return None
 
     def note(self, guest: str | None, error: Exception) -> None:
@@ -110,20 +114,8 @@ class Asking:
 
     # --- guests ---
 
-    def guests(
-        self,
-        wanted: t.Collection[str] | None,
-        blocked_reasons: bool,
-        without_devices: bool = False,
-        named: t.Collection[str] = (),
-        definitions: bool = False,
-    ) -> tuple[list[Facts], list[Facts]]:
-        """Return the guests that run and have assigned devices, and names and UUIDs of those that have none, or are not wanted.
-
-        ``wanted`` are names or UUIDs, ``None`` for all. With ``blocked_reasons`` QEMU is asked, which taints the guest. With
-        ``without_devices`` the latter are gathered like the former, without it those of them that are ``named``. With
-        ``definitions`` their XML is added.
-        """
+    def running(self) -> list[RunningDomain]:
+        """Return the guests that run, by name; raise ``LibvirtError`` where libvirt does not say."""
         binding, connection = self.libvirt.binding, self.libvirt.connection
         domains = self.ask(
             "the guests cannot be listed",
@@ -131,18 +123,39 @@ class Asking:
         )
         if len(domains) > MOST_GUESTS:
             raise LibvirtError(f"libvirt has {len(domains)} guests; expected {MOST_GUESTS} at most")
-        domains = [(short(domain.name()), domain.UUIDString(), domain) for domain in domains]
+        found = [RunningDomain(short(each.name()), each.UUIDString(), each) for each in domains]
+        return sorted(found, key=lambda each: each[:2])
+
+    def guests(
+        self,
+        running: t.Iterable[RunningDomain],
+        wanted: t.Collection[str] | None,
+        blocked_reasons: bool,
+        without_devices: bool = False,
+        named: t.Collection[str] = (),
+        definitions: bool = False,
+    ) -> tuple[list[Facts], list[Facts]]:
+        """Return the guests of ``running`` that have assigned devices, and names and UUIDs of the others.
+
+        The others have none, are not wanted, or cannot be read, which is a problem. ``wanted`` are names or UUIDs, ``None`` for all. With
+        ``blocked_reasons`` QEMU is asked, which taints the guest. With ``without_devices`` guests that have none are gathered like those
+        that have some, without it those of them that are ``named``. With ``definitions`` their XML is added.
+        """
         found, others = [], []
-        for name, uuid, domain in sorted(domains, key=lambda each: each[:2]):
-            if wanted is None or name in wanted or uuid in wanted:
-                whole = without_devices or name in named or uuid in named
-                guest = self._guest(name, uuid, domain, blocked_reasons, whole, definitions)
-                if guest is not None and (guest["devices"] or whole):
-                    found.append(guest)
-                elif guest is not None:
-                    others.append({"name": name, "uuid": uuid})
+        for each in running:
+            guest = None
+            if wanted is None or each.is_among(wanted):
+                whole = without_devices or each.is_among(named)
+                try:
+                    guest = self._guest(each, blocked_reasons, whole, definitions)
+                except LibvirtError as error:
+                    if error.code == self.libvirt.binding.VIR_ERR_NO_DOMAIN:
+                        continue
+                    self.note(each.name, error)
+            if guest is None:
+                others.append({"name": each.name, "uuid": each.uuid})
             else:
-                others.append({"name": name, "uuid": uuid})
+                found.append(guest)
         return found, others
 
     def defined(self) -> list[Facts] | None:
@@ -160,37 +173,27 @@ class Asking:
         return [{"name": name, "uuid": uuid} for name, uuid in found]
 
     def _guest(
-        self,
-        name: str,
-        uuid: str,
-        domain: t.Any,
-        blocked_reasons: bool,
-        without_devices: bool,
-        definitions: bool,
+        self, guest: RunningDomain, blocked_reasons: bool, without_devices: bool, definitions: bool
     ) -> Facts | None:
-        """Return what is known of a guest; ``None`` where it has ended meanwhile, or cannot be read, which is a problem."""
-        try:
-            xml = self.ask("its domain cannot be read", lambda: domain.XMLDesc(0))
-            found = guest_facts(xml)
-            state, persistent, autostart = self.ask(
-                "its state cannot be read",
-                lambda: (
-                    domain.state()[0],
-                    domain.isPersistent(),
-                    domain.isPersistent() and domain.autostart(),
-                ),
-            )
-            inactive = self._inactive(domain) if definitions and persistent else None
-        except LibvirtError as error:
-            if error.code != self.libvirt.binding.VIR_ERR_NO_DOMAIN:
-                self.note(name, error)
+        """Return what is known of a guest, ``None`` where it has no devices and that is not wanted.
+
+        Raise ``LibvirtError`` where it cannot be read, or has ended meanwhile.
+        """
+        name, uuid, domain = guest
+        xml = self.ask("its domain cannot be read", lambda: domain.XMLDesc(0))
+        found = guest_facts(xml)
+        if not found["devices"] and not without_devices:
             return None
-        snapshots = self.supported("its snapshots cannot be counted", lambda: domain.snapshotNum(0))
-        if snapshots:
-            found["obstacles"].append({"kind": "snapshots", "name": str(snapshots)})
-        job = self._job(domain)
-        if job is not None:
-            found["obstacles"].append({"kind": "job", "name": job})
+        state, persistent, autostart = self.ask(
+            "its state cannot be read",
+            lambda: (
+                domain.state()[0],
+                domain.isPersistent(),
+                domain.isPersistent() and domain.autostart(),
+            ),
+        )
+        inactive = self._inactive(domain) if definitions and persistent else None
+        found["obstacles"] += self._at_work(guest)
         for disk in found["disks"]:
             disk["shared"] = self._is_shared(disk)
         known = {
@@ -203,20 +206,58 @@ class Asking:
             "blocked_reasons": None,
             "definitions": {"active": xml, "persistent": inactive} if definitions else None,
         }
-        if blocked_reasons and (found["devices"] or without_devices):
+        if blocked_reasons:
             try:
                 known["blocked_reasons"] = self._blocked_reasons(domain)
             except LibvirtError as error:
                 self.note(name, error)
         return {**known, **found}
 
-    def _job(self, domain: t.Any) -> str | None:
-        """Return what libvirt does with a guest in the background, such as a migration; ``None`` where it does nothing."""
-        found = self.supported("its job is not known", domain.jobStats)
+    def _at_work(self, guest: RunningDomain) -> list[Facts]:
+        """Return what is in the way of a guest that its domain does not show."""
+        found = []
+        snapshots = self.supported(
+            "its snapshots cannot be counted",
+            lambda: guest.domain.snapshotNum(0),
+            guest=guest.name,
+        )
+        if snapshots:
+            found.append({"kind": "snapshots", "name": str(snapshots)})
+        job = None if self._any_held else self._job(guest)
+        if job is not None:
+            found.append({"kind": "job", "name": job})
+        return found
+
+    def _job(self, guest: RunningDomain) -> str | None:
+        """Return what libvirt does with a guest in the background, such as a migration; ``None`` where it does nothing.
+
+        It is not asked where something holds another guest: each call that libvirt leaves open is in the way of others.
+        """
+        binding = self.libvirt.binding
+        try:
+            found = self._ask_promptly(
+                lambda most: self.ask("its job is not known", guest.domain.jobStats, most),
+                _HELD_SECONDS,
+            )
+        except LibvirtError as error:
+            if error.code == binding.VIR_ERR_OPERATION_UNSUPPORTED:
+                # Libvirt has the figures of a migration on its source alone, and says so on the target.
+                return _MIGRATION_IN
+            if error.code not in (binding.VIR_ERR_NO_SUPPORT, binding.VIR_ERR_NO_DOMAIN):
+                self.note(guest.name, error)
+            return None
         if not isinstance(found, dict) or not found.get("type"):
             return None
         name = self._name_of(_OPERATION, _OPERATIONS, found.get("operation", -1))
         return name.replace("_", " ")
+
+    def _ask_promptly(self, call: t.Callable[[float], t.Any], most: float) -> t.Any:
+        """Return what a guest that nothing holds would say at once; ``call`` has the seconds for it, few where one has not said it."""
+        try:
+            return call(self._left(_HELD_SECONDS if self._any_held else most))
+        except LibvirtError as error:
+            self._any_held = self._any_held or error.code is None
+            raise
 
     def _inactive(self, domain: t.Any) -> t.Any:
         """Return the XML of what a guest starts from, without passwords."""
@@ -226,7 +267,9 @@ class Asking:
     def _blocked_reasons(self, domain: t.Any) -> list[str]:
         """Return why QEMU would not migrate a guest; raise ``LibvirtError`` where it does not say."""
         what = "QEMU does not say whether it can migrate"
-        answer = self.libvirt.monitor_command(domain, _QUERY, what, self._left())
+        answer = self._ask_promptly(
+            lambda most: self.libvirt.monitor_command(domain, _QUERY, what, most), CALL_SECONDS
+        )
         try:
             if len(answer) > _MOST_ANSWER:
                 raise ValueError(f"{len(answer)} characters; expected {_MOST_ANSWER} at most")
@@ -408,64 +451,16 @@ class Asking:
         return self._name_of("VIR_CPU_COMPARE_", _COMPARED, found)
 
 
-class Arriving(t.NamedTuple):
-    """A guest of another host; ``paths`` are the files that it needs."""
+class RunningDomain(t.NamedTuple):
+    """A guest that runs, as libvirt lists it."""
 
+    name: str
     uuid: str
-    arch: str | None
-    machine: str | None
-    virt_type: str | None
-    emulator: str | None
-    cpu: t.Mapping[str, t.Any]
-    paths: t.Sequence[str]
+    domain: t.Any
 
-
-def arriving_guests(entries: t.Sequence[t.Any]) -> list[Arriving]:
-    """Return the guests in ``entries``, each as ``guests`` returns one elsewhere; raise ``LibvirtError`` where one is none."""
-    if len(entries) > MOST_ARRIVING:
-        raise LibvirtError(
-            f"arriving: {MOST_ARRIVING} guests at most, and there are {len(entries)}"
-        )
-    return [_arriving(f"arriving[{index}]", entry) for index, entry in enumerate(entries)]
-
-
-def _arriving(place: str, entry: t.Any) -> Arriving:
-    fields = _texts(place, entry, ("uuid", "arch", "machine", "virt_type", "emulator"))
-    loader = _texts(place, entry, ("loader",))["loader"]
-    if fields["uuid"] is None:
-        raise LibvirtError(f"{place} has no uuid")
-    cpu: Facts = dict(_texts(f"{place}.cpu", entry.get("cpu") or {}, _CPU))
-    features = _list(f"{place}.cpu.features", (entry.get("cpu") or {}).get("features"))
-    cpu["features"] = [
-        {key: value or "" for key, value in _texts(name, each, ("name", "policy")).items()}
-        for name, each in features
-    ]
-    disks = [
-        _texts(name, each, ("type", "source"))
-        for name, each in _list(f"{place}.disks", entry.get("disks"))
-    ]
-    paths = [each["source"] for each in disks if each["type"] in _FILES]
-    return Arriving(
-        **fields, cpu=cpu, paths=[path for path in [fields["emulator"], loader, *paths] if path]
-    )
-
-
-def _texts(place: str, entry: t.Any, names: t.Iterable[str]) -> dict[str, t.Any]:
-    """Return the texts of these names in a mapping, ``None`` for one that is not there; raise ``LibvirtError``."""
-    if not isinstance(entry, t.Mapping):
-        raise LibvirtError(f"{place} is no mapping")
-    found = {name: entry.get(name) for name in names}
-    for name, value in found.items():
-        if value is not None and (not isinstance(value, str) or len(value) > LONGEST):
-            raise LibvirtError(f"{place}.{name}: expected a text of {LONGEST} characters at most")
-    return found
-
-
-def _list(place: str, value: t.Any) -> list[tuple[str, t.Any]]:
-    """Return the entries of a list, each after its place; raise ``LibvirtError``."""
-    if not isinstance(value or [], list) or len(value or ()) > MOST:
-        raise LibvirtError(f"{place}: expected a list of {MOST} at most")
-    return [(f"{place}[{index}]", each) for index, each in enumerate(value or ())]
+    def is_among(self, names: t.Collection[str]) -> bool:
+        """Return whether these have the name or the UUID of the guest."""
+        return self.name in names or self.uuid in names
 
 
 def _version(number: t.Any) -> str | None:

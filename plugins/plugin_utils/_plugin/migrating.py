@@ -22,9 +22,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printab
     MAX_LABEL,
     printable,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._host.libvirt_guests import (
-    MOST_ARRIVING,
-)
+from ansible_collections.vfio.migration.plugins.module_utils._host.arriving import MOST_ARRIVING
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet

@@ -8,10 +8,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible_collections.vfio.migration.plugins.module_utils._host.libvirt_guests import (
-    Asking,
-    arriving_guests,
-)
+from ansible_collections.vfio.migration.plugins.module_utils._host.arriving import arriving_guests
+from ansible_collections.vfio.migration.plugins.module_utils._host.libvirt_guests import Asking
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.info import as_arriving
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.libvirt_answers import (
     said_by_libvirt,
@@ -51,7 +49,7 @@ def asking(monkeypatch):
 
 
 def test_what_the_module_returns_is_read(asking):
-    guests, others = asking.guests(None, True)
+    guests, others = asking.guests(asking.running(), None, True)
     arriving = arriving_guests([as_arriving(guest) for guest in guests])
     answer = {
         "guests": guests,
@@ -67,7 +65,7 @@ def test_what_the_module_returns_is_read(asking):
     assert found.error is None
     assert found.versions == {"libvirt": "11.3.0"}
     assert found.running["vm-17"].info == guests[0]
-    assert found.running["vm-18"].info is None
+    assert {found.running[name].info for name in ("vm-18", "vm-19")} == {None}
     assert found.arriving[0]["cpu"] == "superset"
     assert found.arriving[0]["missing"] == ["/x.img"]
     assert {"vm-19", ""} <= set(found.problems)
