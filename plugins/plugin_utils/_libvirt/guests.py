@@ -45,7 +45,8 @@ _Held = t.Mapping[Holder, t.Sequence[Device]]
 class RunningGuest:
     """A guest that runs; ``persistent`` where libvirt has a definition of it.
 
-    ``info`` is all that is known of it, ``None`` where by its domain it has no assigned device, and that was not asked for.
+    ``info`` is all that is known of it, ``None`` where it could not be read, or has by its domain no assigned device, and that was not
+    asked for.
     """
 
     uuid: str
@@ -226,14 +227,15 @@ def guests_without_devices(
         if host in hosts and host in fleet.hosts:
             holders = {each.in_use.name for each in _devices(fleet, host) if each.in_use}
             found += [
-                _without_device(fleet, host, name, running)
-                for name, running in sorted(hosts[host].running.items())
+                _without_device(fleet, host, name, hosts[host])
+                for name in sorted(hosts[host].running)
                 if name not in holders
             ]
     return found
 
 
-def _without_device(fleet: Fleet, host: str, name: str, running: RunningGuest) -> Guest:
+def _without_device(fleet: Fleet, host: str, name: str, libvirt: LibvirtHost) -> Guest:
+    running = libvirt.running[name]
     unknown = held_by_unknown(fleet, host)
     assigned = running.info["devices"] if running.info else []
     reason = None
@@ -247,7 +249,17 @@ def _without_device(fleet: Fleet, host: str, name: str, running: RunningGuest) -
     elif assigned:
         named = listed([f"{each['kind']} {each['id']}" for each in assigned])
         reason = f"its domain has {named}, which no process of this name holds; see to that first"
+    else:
+        reason = _unread(host, name, libvirt)
     return _found(name, host, running, reason)
+
+
+def _unread(host: str, name: str, libvirt: LibvirtHost) -> str | None:
+    """Return why a guest that runs could not be read, ``None`` where it could, or was not to be."""
+    running, problems = libvirt.running.get(name), libvirt.problems.get(name)
+    if running is None or running.info is not None or not problems:
+        return None
+    return f"libvirt on {host} runs it, and does not say more of it: {'; '.join(problems)}; see to that there, and run this again"
 
 
 def _which(guest: Guest) -> str:
@@ -279,12 +291,12 @@ def _guests_on(
         if device.in_use and device.in_use.name:
             held[device.in_use.name][device.in_use].append(device)
     for name in sorted(held):
-        guest = _guest(name, host, libvirt.running.get(name), held[name])
+        guest = _guest(name, host, libvirt, held[name])
         if asked is None or any(_is_asked(asked, guest, each) for each in (name, guest["uuid"])):
             yield guest
     for name, running in sorted(libvirt.running.items()) if asked is not None else ():
         if name not in held and asked and {name, running.uuid} & asked.keys():
-            guest = _without_device(fleet, host, name, running)
+            guest = _without_device(fleet, host, name, libvirt)
             if any(_is_asked(asked, guest, each) for each in (name, running.uuid)):
                 yield guest
 
@@ -314,9 +326,11 @@ def _why_not(host: str, running: RunningGuest | None, held: _Held) -> str | None
     return f"{why}: {', '.join(holders)}"
 
 
-def _guest(name: str, host: str, running: RunningGuest | None, held: _Held) -> Guest:
+def _guest(name: str, host: str, libvirt: LibvirtHost, held: _Held) -> Guest:
+    running = libvirt.running.get(name)
     devices = [device for each in held.values() for device in each]
-    return _found(name, host, running, _why_not(host, running, held), devices)
+    reason = _why_not(host, running, held) or _unread(host, name, libvirt)
+    return _found(name, host, running, reason, devices)
 
 
 def _found(

@@ -49,23 +49,18 @@ def sent_by_earlier_runs(run: _Run) -> list[MigrationRecord]:
 
 
 def has_arrived(libvirt: t.Mapping[str, LibvirtHost], guest: MigrationRecord) -> bool:
-    """Return whether the guest of a record is on its target alone.
-
-    Unless the record has it so, libvirt on its source has to say that it is not there any more.
-    """
-    return (
-        _knows(libvirt, guest)
-        and not _is_on(libvirt, guest["source"], guest)
-        and _is_on(libvirt, guest["target"], guest)
-    )
+    """Return whether the guest of a record is on its target alone."""
+    return whereabouts(libvirt, guest) is Whereabouts.TARGET
 
 
 def whereabouts(libvirt: t.Mapping[str, LibvirtHost], guest: MigrationRecord) -> Whereabouts:
-    """Return where the guest of a record is, as far as libvirt of both hosts says."""
-    ends = guest["source"], guest["target"]
-    if not all(_says(libvirt, host) for host in ends):
+    """Return where the guest of a record is, as far as libvirt of both hosts says.
+
+    Unless the record has it that it has moved, libvirt on its source has to say that it is not there any more.
+    """
+    if not (_knows(libvirt, guest) and _says(libvirt, guest["target"])):
         return Whereabouts.UNKNOWN
-    on = [_is_on(libvirt, host, guest) for host in ends]
+    on = [_is_on(libvirt, guest[end], guest) for end in ("source", "target")]
     places = {(True, False): Whereabouts.SOURCE, (False, True): Whereabouts.TARGET}
     return places.get((on[0], on[1]), Whereabouts.UNKNOWN)
 

@@ -11,6 +11,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests imp
     LibvirtHost,
     RunningGuest,
     find_guests,
+    guests_without_devices,
     hosts_to_ask,
     read_host,
 )
@@ -237,3 +238,25 @@ def test_whether_a_named_guest_has_a_device_must_be_known():
     assert "it is unknown whether it has" in guests["plain"]["reason"]
     (guest,) = find_guests(read_fleet({}), hosts, asked={"plain": None})
     assert "it is unknown whether it has a VFIO device" in guest["reason"]
+
+
+@pytest.mark.parametrize("uuid", [UUID, None])
+def test_a_guest_that_cannot_be_read_is_named_with_the_reason_and_stays(uuid):
+    problem = {"guest": "vm-1", "problem": "its state cannot be read: denied"}
+    there = {
+        "a": read_host(libvirt_info(others=[{"name": "vm-1", "uuid": UUID}], problems=[problem]))
+    }
+    devices = {"a": [of_guest(1, "vm-1", UUID)] if uuid else []}
+    guest = found(devices, there, asked={"vm-1": None})["vm-1"]
+    assert (guest["host"], guest["uuid"]) == ("a", UUID)
+    assert guest["reason"] == (
+        "libvirt on a runs it, and does not say more of it: its state cannot be read: denied; see to that there, and run this again"
+    )
+
+
+def test_a_guest_without_devices_of_a_drained_host_that_cannot_be_read_stays():
+    problem = {"guest": "vm-1", "problem": "its domain cannot be read: denied"}
+    others = [{"name": "vm-1", "uuid": UUID}]
+    hosts = {"a": read_host(libvirt_info(others=others, problems=[problem]))}
+    (guest,) = guests_without_devices(read_fleet({"a": host([])}), hosts, ["a"])
+    assert "its domain cannot be read: denied" in guest["reason"]
