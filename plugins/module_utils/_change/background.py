@@ -83,29 +83,32 @@ class BackgroundWork:
         Where this attempt was begun before, nothing is. Raise ``AtWork`` where another one goes on, ``OSError`` and ``HostReadError``
         as ``PrivateDirectory`` does.
         """
-        if self._is_begun():
-            return
         descriptor = self._locked()
         if descriptor is None:
-            if self._is_begun(_TORN_READS):
+            if self._is_begun():
                 return
             raise AtWork("it goes on already: another run has begun it; wait until that has ended")
         try:
+            if self._attempt is not None and _told(descriptor).get(_ATTEMPT) == self._attempt:
+                # It has ended by now.
+                return
             self._tell(descriptor, {})
             child = os.fork()
             if child == 0:
                 _detach_and_work(
                     descriptor, lambda: work(lambda told: self._tell(descriptor, told)), self._tell
                 )
-            os.waitpid(child, 0)
+            # Where SIGCHLD is ignored, as by who began this process, the kernel has taken the child away.
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(child, 0)
         finally:
             os.close(descriptor)
 
-    def _is_begun(self, looks: int = 1) -> bool:
-        """Return whether this attempt was begun; who is just about to write that down is looked at so often."""
+    def _is_begun(self) -> bool:
+        """Return whether it is this attempt that goes on: who has the lock may be just about to write that down."""
         if self._attempt is None:
             return False
-        for look in range(looks):
+        for look in range(_TORN_READS):
             if look:
                 time.sleep(_TORN_SECONDS)
             if self.look().begun:

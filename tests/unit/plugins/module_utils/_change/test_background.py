@@ -132,6 +132,37 @@ def test_who_has_the_lock_and_has_not_written_yet_is_waited_for(place, tmp_path)
     assert (found.begun, found.runs, found.status) == (True, False, {})
 
 
+def test_an_attempt_that_begins_and_ends_while_another_start_of_it_comes_is_begun_once(
+    place, tmp_path, monkeypatch
+):
+    (tmp_path / "go").touch()
+    late, locked = tried(place, "first"), BackgroundWork._locked
+
+    def after_another(self, make=True):
+        monkeypatch.undo()
+        first = tried(place, "first")
+        first.begin(held(tmp_path, number=1))
+        end = time.monotonic() + SECONDS
+        while first.look().runs and time.monotonic() < end:
+            time.sleep(0.01)
+        return locked(self, make)
+
+    monkeypatch.setattr(BackgroundWork, "_locked", after_another)
+    late.begin(held(tmp_path, number=2))
+    assert late.wait(SECONDS).status["number"] == 1
+
+
+def test_where_the_end_of_children_is_ignored_it_begins_all_the_same(work, tmp_path):
+    """As by who began this process: a program that is executed has that from the one before."""
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        work.begin(held(tmp_path))
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    (tmp_path / "go").touch()
+    assert work.wait(SECONDS).status == {"outcome": "done"}
+
+
 def test_work_whose_process_was_killed_has_ended_without_a_result(work, tmp_path):
     work.begin(held(tmp_path))
     until(tmp_path / "begun")
