@@ -34,6 +34,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_opti
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.run_variables import (
     check_lost,
     gathered,
+    is_unreachable,
     stale,
 )
 
@@ -113,9 +114,10 @@ def write(run: _Run, hostvars: t.Any) -> _Run:
         )
 
         shown["plan"] = plan_or_file(shown, "plan", "plan_file")
-        # Those that answer again are hosts as others are.
+        # Those that answer again, if without facts, are hosts as others are.
         lost = lost_hosts(shown["plan"])
-        options = _with_lost(run, [host for host in run["silent"] if host in lost])
+        silent = [host for host in run["silent"] if is_unreachable(hostvars, host, GATHERED)]
+        options = _with_lost(run, [host for host in silent if host in lost])
     del shown["plan_file"]
     report = report_for(
         facts,

@@ -67,10 +67,15 @@ def check_lost(hostvars: t.Any, lost: t.Iterable[str], name: str) -> None:
     One that cannot say what it has, and answers, may still run its guests.
     """
     for host in lost:
-        if not result_of(hostvars, host, name).get("unreachable"):
+        if not is_unreachable(hostvars, host, name):
             raise FleetError(
                 f"it is not known that {host} is lost: it answers, or was not asked in this run; drain it, or shut it down first"
             )
+
+
+def is_unreachable(hostvars: t.Any, host: str, name: str) -> bool:
+    """Return whether a host was asked by the task registered as ``name``, and did not answer at all."""
+    return bool(result_of(hostvars, host, name).get("unreachable"))
 
 
 def ids_of(result: t.Mapping[str, t.Any]) -> set[str] | None:

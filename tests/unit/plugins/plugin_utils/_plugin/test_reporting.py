@@ -176,6 +176,17 @@ def test_a_host_that_answers_is_not_lost(tmp_path, answer):
         lost_report(without_a(a=answer, b=None), tmp_path)
 
 
+@pytest.mark.parametrize("answer", [{"failed": True, "msg": "no Python"}, {"changed": False}])
+def test_a_lost_host_of_a_given_plan_that_answers_without_facts_is_not_lost(tmp_path, answer):
+    _written, plan, _report = lost_report(without_a(a=SILENT, b=None), tmp_path)
+    hostvars = without_a(a=answer, b=None)
+    write(asked(hostvars, hosts=["a", "b"], dest=str(tmp_path), plan=plan), hostvars)
+    report = json.loads((tmp_path / "report.json").read_text())
+    (unknown,) = report["unknown"]
+    assert unknown["names"] == ["a"]
+    assert unknown["text"].startswith("it did not answer")
+
+
 def test_of_a_lost_host_without_facts_nothing_is_planned(tmp_path):
     hostvars = without_a(a=SILENT, b=None)
     del hostvars["a"]["ansible_facts"]
