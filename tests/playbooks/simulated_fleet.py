@@ -9,6 +9,8 @@ simulated_host.py.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import re
@@ -110,6 +112,15 @@ class Fleet:
     def interrupted(self, name: str) -> bool:
         """Return whether a host has the journal of a call that was killed."""
         return (self._state / f"{name}.journals").exists()
+
+    @contextlib.contextmanager
+    def sending(self, name: str, uuid: str) -> t.Iterator[Path]:
+        """Let a process of a host send a guest meanwhile; the file with the state of its migration is then as of one that has ended."""
+        path = self._state / f"{name}.run/migrate/{uuid}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield path
 
     def lie(
         self,

@@ -144,10 +144,13 @@ def _capture(options: State) -> State:
 
 
 def _command(options: State) -> State:
-    """Run a program as ansible.builtin.command does."""
+    """Run a program as ansible.builtin.command does; what the collection has in /run is the host's own."""
+    if options["_ansible_check_mode"]:
+        return {"changed": False, "skipped": True, "rc": 0, "stdout": "", "stderr": ""}
     stdin = options.get("stdin")
+    own = f"{STATE}/{HOST}.run"
     ended = subprocess.run(
-        options["argv"],
+        [each.replace("/run/vfio.migration", own) for each in options["argv"]],
         input=None if stdin is None else f"{stdin}\n",
         stdin=subprocess.DEVNULL if stdin is None else None,
         capture_output=True,
@@ -225,8 +228,8 @@ def _libvirt_migrate(options: State) -> State:
     if guests[name].get("told"):
         return {"changed": False, "begun": True, "status": {}, **guests[name]["told"]}
     left = read(place)["end"] - time.time()
-    time.sleep(max(0.0, min(left, options["wait"])))
-    if step == "watch" and left <= options["wait"]:
+    time.sleep(max(0.0, min(left, options.get("wait", 0))))
+    if step == "watch" and left <= options.get("wait", 0):
         if "status" not in read(place):
             _send(name, place, options)
         return {"changed": False, "runs": False, "status": read(place)["status"]}

@@ -68,6 +68,37 @@ def test_check_mode_shows_what_would_be_created_and_creates_nothing(fleet):
     assert [*fleet.work.glob("*.json")] == []
 
 
+def test_what_is_for_a_guest_that_is_being_sent_stays_and_check_mode_of_cleanup_says_so(fleet):
+    facts = fleet.read("a")
+    for each in facts["devices"]:
+        each["in_use"]["uuid"] = GUESTS[each["in_use"]["name"]]["uuid"]
+    fleet.put("a", facts)
+    assert fleet.play("vfio.migration.prepare", {"prepare_drain": "a"}).returncode == 0
+    before, written = devices(fleet), progress(fleet)
+    with fleet.sending("a", UUIDS[6]) as other:
+        pass  # It ends before.
+    with fleet.sending("a", UUIDS[5]) as own:
+        said = []
+        for arguments in (("--check",), ()):
+            ended = fleet.play("vfio.migration.cleanup", arguments=arguments)
+            assert ended.returncode == 0, ended.stdout + ended.stderr
+            said.append(shown(ended.stdout, "Show the state of each move"))
+            if arguments:
+                assert (devices(fleet), progress(fleet)) == (before, written)
+                assert (own.exists(), other.exists()) == (True, True)
+    (of_one, of_other) = said[0]
+    assert of_one.endswith("; its guest may be on its way"), said
+    assert "on its way" not in of_other
+    assert said[1] == said[0]
+    assert (own.exists(), other.exists()) == (True, False)
+    (left,) = progress(fleet)
+    assert devices(fleet) == {**before, "b": [left]}
+    # It has ended.
+    ended = fleet.play("vfio.migration.cleanup")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert (devices(fleet), own.exists()) == ({"a": before["a"]}, False)
+
+
 def test_a_plan_of_a_report_is_carried_out_alone_from_wherever_it_is(fleet):
     asked = {"report_drain": "a", "report_targets": "c"}
     ended = fleet.play("vfio.migration.report", asked)

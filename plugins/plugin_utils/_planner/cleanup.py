@@ -50,7 +50,7 @@ def superfluous(
     undefined: t.Collection[tuple[str, str]] = (),
     kept: t.Collection[tuple[str, str | None]] = (),
     addresses: t.Collection[tuple[str, str]] = (),
-    moving: t.Collection[tuple[str, str | None]] = (),
+    at_work: t.Collection[tuple[str, str | None]] = (),
 ) -> Superfluous:
     """Return what is to be removed of the placements in ``states``.
 
@@ -60,10 +60,10 @@ def superfluous(
 
     ``remove`` is which of ``REMOVABLE``. ``hosts`` are those that answer. ``undefined`` are the targets, by host and id, that
     could not be defined in mdevctl where their sources are: these stay, as a definition must be on one host at least.
-    ``addresses`` are the physical devices, by host and id, that ``keeping_addresses`` tells: they are given back. ``moving`` are guests
-    that are on their way, or about to be: what they have and what they get stays.
+    ``addresses`` are the physical devices, by host and id, that ``keeping_addresses`` tells: they are given back. With the guests
+    ``at_work`` a process on their hosts is, which sends them or is about to, or may be: what they have and what they get stays.
     """
-    still = [each for each in states if guest_of(each) not in moving]
+    still = [each for each in states if guest_of(each) not in at_work]
     prepared = [each for each in still if PREPARED in remove and _was_made(each)]
     vacated = [
         each
@@ -78,7 +78,7 @@ def superfluous(
     ]
     sentences = [
         _sentence(each, target_goes=each in prepared, source_goes=each in vacated)
-        + ("; its guest is on its way" if guest_of(each) in moving else "")
+        + ("; its guest may be on its way" if guest_of(each) in at_work else "")
         for each in states
     ]
     return Superfluous(

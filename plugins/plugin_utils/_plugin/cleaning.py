@@ -87,7 +87,7 @@ REMOVED = ("cleanup_result", "cleanup_pci_result", "cleanup_vdpa_result")
 # The same for each device by itself, where a call for all of them has failed.
 _EACH_REMOVED = ("cleanup_each_result", "cleanup_each_pci_result", "cleanup_each_vdpa_result")
 JOURNALS = "cleanup_journals"
-FILES = "cleanup_files"
+AT_WORK = "cleanup_at_work"
 
 # What needs no plan: what calls of modules that were killed have left half done, by the journals on the hosts.
 INTERRUPTED = "interrupted"
@@ -209,10 +209,20 @@ def find_superfluous(run: _Run, hostvars: t.Any) -> _Run:
 
 
 def _at_work(run: _Run, hostvars: t.Any) -> t.Iterator[tuple[str, str]]:
-    """Yield the guests, by host and UUID, that a process there is sending: it has the lock on the file of their migration."""
+    """Yield the guests, by host and UUID, that a process there is sending: it has the lock on the file of their migration.
+
+    Any guest may be one of them where its host does not say which are.
+    """
     for host, uuids in run["leaving"].items():
-        said = str(result_of(hostvars, host, FILES).get("stdout") or "").split()
-        yield from ((host, uuid) for uuid in uuids if uuid in said)
+        result = result_of(hostvars, host, AT_WORK)
+        lines = str(result.get("stdout") or "").splitlines()
+        silent = _is_unclear(result)
+        yield from ((host, uuid) for uuid in uuids if silent or f"at_work {uuid}" in lines)
+
+
+def _is_unclear(result: t.Mapping[str, t.Any]) -> bool:
+    """Return whether a host has not said which of the guests that are to leave it a process there is sending."""
+    return has_failed(result) or result.get("rc") != 0
 
 
 def _sentences(run: _Run, hostvars: t.Any, found: Superfluous) -> list[str]:
@@ -232,9 +242,16 @@ def _sentences(run: _Run, hostvars: t.Any, found: Superfluous) -> list[str]:
 
 
 def _of_silent(run: _Run, hostvars: t.Any) -> list[str]:
-    """Return that sources stay that guests are said to have left, where libvirt there does not say which guests it knows."""
+    """Return what stays as a host that answers does not say which guests are on their way, or its libvirt not which it knows."""
     moved = {each["source"]["host"] for each in run["states"] if each["state"] == MOVED}
     found = []
+    for host in run["answered"]:
+        result = result_of(hostvars, host, AT_WORK)
+        if host in run["leaving"] and _is_unclear(result):
+            why = result.get("stderr") or result.get("msg") or "it was not asked"
+            found.append(
+                f"{host}: nothing is removed for the guests that are to leave it, as it does not say whether they are on their way: {why}"
+            )
     for host in run["answered"] if VACATED in run["remove"] else ():
         result = result_of(hostvars, host, LIBVIRT)
         if host in moved and _is_silent(result):
@@ -275,14 +292,14 @@ def _superfluous(
         # A name may have what Python takes for the end of a line as well.
         kept.update((host, vm) for vm in str(result.get("stdout") or "").split("\n"))
     addresses = {(host, address) for host, address, _mac in run["addresses"]}
-    moving = _moving(run)
+    at_work = _guests_at_work(run)
     return superfluous(
-        run["states"], run["remove"], run["answered"], undefined, kept, addresses, moving
+        run["states"], run["remove"], run["answered"], undefined, kept, addresses, at_work
     )
 
 
-def _moving(run: _Run) -> set[tuple[str, str | None]]:
-    """Return the guests, by host and name, that a process there is sending."""
+def _guests_at_work(run: _Run) -> set[tuple[str, str | None]]:
+    """Return the guests, by host and name, that a process there is sending, or may be."""
     at_work = {tuple(each) for each in run["at_work"]}
     return {
         guest_of(each)
@@ -338,14 +355,16 @@ def settle(run: _Run, hostvars: t.Any) -> _Run:
 
 
 def _to_remove(run: _Run, hostvars: t.Any, found: Superfluous) -> _Run:
-    began, moving = {tuple(each) for each in run["began"]}, _moving(run)
+    began, at_work = {tuple(each) for each in run["began"]}, _guests_at_work(run)
     devices: list[t.Any] = list(found["devices"])
     if PREPARED in run["remove"]:
         # Whoever was to make these may still be at it; the module waits for that.
         devices += [
             each["target"]
             for each in run["states"]
-            if each["state"] == PLANNED and place_of(each) in began and guest_of(each) not in moving
+            if each["state"] == PLANNED
+            and place_of(each) in began
+            and guest_of(each) not in at_work
         ]
     made: dict[str, ByModule] = {}
     # One move's source can be the target of another one, which has gone back there.
