@@ -20,8 +20,8 @@ description:
     O(stall), is aborted. The guest then runs on here.
   - Domains may have passwords in them. They are on no disk of either host or of the control node, where C(pipelining) is on, and in no result.
   - A process of its own on this host does the work, so a migration goes on and its limits hold when Ansible is killed or loses its
-    connection. A second migration of the guest is refused meanwhile. The result is in C(/run/vfio.migration/migrate) until the playbook
-    C(vfio.migration.cleanup) or the next migration of the guest takes it away.
+    connection. A second migration of the guest is refused meanwhile. The result is in C(/run/vfio.migration/migrate) until the next
+    migration of the guest or a reboot takes it away, or the playbook C(vfio.migration.cleanup), by a plan that has the guest's devices.
   - Where this host does not say whether the migration has begun, as the connection or the module has ended meanwhile, it is asked for that.
     Only what has certainly not begun is V(refused).
   - The playbook C(vfio.migration.migrate_libvirt) moves guests by this module. It also checks them, makes the targets and cleans up.
@@ -144,7 +144,8 @@ EXAMPLES = r"""
 RETURN = r"""
 outcome:
   description:
-    - V(moved), the guest runs on its target. V(failed), libvirt or QEMU have refused it. V(aborted), a limit was exceeded.
+    - V(moved), the guest runs on its target. V(failed), libvirt or QEMU have refused it, or the call has failed. V(aborted), a limit was
+      exceeded. After both, the guest may be on its way unless RV(state) has it on this host.
     - V(stuck), it neither ends nor can be aborted. V(lost), the process that did the work is gone without a result, or the host does
       not answer any more, so the guest may be on its way. V(refused), nothing was begun.
   returned: after V(step=all)
@@ -158,7 +159,7 @@ errors:
 state:
   description: The guest's state on this host in the end, as C(virsh domstate --reason) has it; V(null) where it is not here, V(unknown) where
     libvirt does not say, even a minute later.
-  returned: if libvirt says
+  returned: if libvirt was asked to send it
   type: str
   sample: running (unpaused)
 began:

@@ -13,6 +13,7 @@ import os
 import re
 import signal
 import time
+import typing as t
 from pathlib import Path
 
 import pytest
@@ -268,20 +269,26 @@ def test_a_migration_whose_start_never_answered_is_watched_to_its_end(tmp_path, 
     assert {name: fleet.holders(name) for name in "ab"} == {"a": [], "b": ["vm-1", "vm-2"]}
 
 
-def test_a_guest_without_devices_whose_end_nobody_saw_has_moved_by_libvirt_of_both_hosts(
+def test_a_guest_without_devices_whose_end_nobody_saw_is_where_libvirt_of_both_hosts_says(
     tmp_path,
 ):
     """Its host never says how it ended; whether it was killed or its answers are lost is the same."""
+    unseen: dict[str, t.Any] = {"host": "a", "device": None, "told": {"runs": False}}
     guests = {
         "vm-1": {"host": "a", "uuid": UUIDS[5], "device": UUIDS[1]},
-        "plain": {"host": "a", "uuid": UUIDS[6], "device": None, "told": {"runs": False}},
+        "plain": {"uuid": UUIDS[6], **unseen},
+        # Nobody sends it any more.
+        "back": {"uuid": UUIDS[7], "seconds": 600, **unseen},
     }
     fleet = Fleet(tmp_path, "ab", guests)
     options = {"migrate_libvirt_drain": "a", "migrate_libvirt_other_guests": "move"}
+    options |= {f"migrate_libvirt_parallel{end}": 3 for end in ("", "_source", "_target")}
     ended = fleet.play("vfio.migration.migrate_libvirt", options)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert fleet.guests() == {"vm-1": "b", "plain": "b"}
-    assert "plain has moved from a to b" in shown(ended.stdout, "Show the outcome")
+    assert ended.returncode == 2, ended.stdout + ended.stderr
+    assert fleet.guests() == {"vm-1": "b", "plain": "b", "back": "a"}
+    said = shown(ended.stdout, "Show the outcome")
+    assert "plain has moved from a to b" in said
+    assert "back stays on a:" in said, said
     (record,) = fleet.work.glob("**/migration-record.jsonl")
     (back,) = migration_way_back(record.read_text())
     assert back["migrate_libvirt_guests"] == [UUIDS[5], UUIDS[6]]

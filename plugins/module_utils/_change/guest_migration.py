@@ -326,7 +326,7 @@ class GuestMigration:
             try:
                 libvirt = self._connect(self._order.uri)
                 return self._state_by(libvirt)
-            except LibvirtError as error:
+            except VfioMigrationError as error:
                 if time.monotonic() >= until:
                     self._errors.append(f"it is not known whether the guest is here: {error}")
                     return UNKNOWN

@@ -53,12 +53,16 @@ class HostLog:
     lines: t.Sequence[str] | None
 
 
-def what_hosts_say(host: str, state: str | None, logs: t.Iterable[HostLog]) -> list[str]:
-    """Return what the hosts say of a migration from ``host`` that failed; ``state`` is the guest's there, if it is there."""
+def state_on(host: str, state: str | None) -> str:
+    """Return in words the state of a guest on ``host``, ``None`` where it is not there."""
     if state == UNKNOWN:
-        said = [f"it is not known whether the guest is on {host}"]
-    else:
-        said = [f"the guest on {host} is {'not there' if state is None else state}"]
+        return f"it is not known whether the guest is on {host}"
+    return f"the guest on {host} is {'not there' if state is None else state}"
+
+
+def what_hosts_say(state: str | None, logs: t.Iterable[HostLog]) -> list[str]:
+    """Return what the hosts say of a migration that failed; ``state`` is the guest's in words, if its host has said that."""
+    said = [] if state is None else [state]
     for log in logs:
         if log.lines is None:
             said.append(f"{log.host} does not answer")
@@ -92,7 +96,7 @@ def failure(
         read_log(item["host"], item["who"], log, before.get(item["host"], ""), lines)
         for item, log in logs
     ]
-    return said + what_hosts_say(host, state.stdout or state.stderr, found)
+    return said + what_hosts_say(state_on(host, state.stdout or state.stderr), found)
 
 
 def read_log(host: str, who: str, log: Answer, before: str, lines: int) -> HostLog:

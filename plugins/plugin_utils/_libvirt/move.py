@@ -26,13 +26,15 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.domain_xml
     assigns_device,
     read_domain,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.logs import UNKNOWN
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.retarget import retarget
 
 MOVED = "moved"
 # Nothing was begun; nobody knows what came of it.
 REFUSED, LOST = "refused", "lost"
 STUCK = "stuck"
-OUTCOMES = frozenset((MOVED, "failed", "aborted", STUCK, REFUSED, LOST))
+FAILED, ABORTED = "failed", "aborted"
+OUTCOMES = frozenset((MOVED, FAILED, ABORTED, STUCK, REFUSED, LOST))
 # What is read of the lists that a host gives.
 _MOST_LINES = 100
 _LONGEST_LINE = 1000
@@ -51,11 +53,16 @@ class DomainDefinitions:
 
 @dataclass(frozen=True, slots=True)
 class MoveReport:
-    """How a guest's migration ended, as its host says; times in seconds and milliseconds, as the module returns them."""
+    """How a guest's migration ended, as its host says; times in seconds and milliseconds, as the module returns them.
+
+    ``state`` is the guest's on its source, ``None`` where it is not there. With ``looked`` its host has looked for that at the end:
+    it does for each guest for which it has called libvirt.
+    """
 
     outcome: str
     errors: t.Sequence[str] = ()
     state: str | None = None
+    looked: bool = False
     qemu_log: t.Sequence[str] = ()
     kernel_log: t.Sequence[str] = ()
     numbers: t.Mapping[str, int | float] = field(default_factory=dict)
@@ -64,6 +71,13 @@ class MoveReport:
     def tried(self) -> bool:
         """Whether it was begun at all."""
         return self.outcome != REFUSED
+
+    @property
+    def end_is_known(self) -> bool:
+        """Whether its host knows how it ended: a call that has failed may have done so on a guest that goes on, or has gone."""
+        if self.outcome in (FAILED, ABORTED):
+            return not self.looked or self.state not in (None, UNKNOWN)
+        return self.outcome not in (LOST, STUCK)
 
 
 NUMBERS = (
@@ -155,6 +169,7 @@ def read_report(status: t.Any) -> MoveReport:
         outcome=outcome,
         errors=_lines(status.get("errors")),
         state=printable(state, MAX_MESSAGE) if isinstance(state, str) else None,
+        looked="state" in status,
         qemu_log=_lines(status.get("qemu_log")),
         kernel_log=_lines(status.get("kernel_log")),
         numbers={

@@ -19,9 +19,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.checks imp
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests import Guest
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.logs import lost_states
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.move import (
-    LOST,
     MOVED,
-    STUCK,
     MoveReport,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.order import (
@@ -58,7 +56,7 @@ class Attempt:
 
     ``log`` is QEMU's on the target, empty where the migration failed. ``report`` is what its host said of the migration. Of a guest
     without ``devices`` only libvirt knows more: where it is ``now``, if its host has not said how it ended. With ``at_work`` the process
-    that sends it is.
+    that sends it is, or its host does not say that it is not.
     """
 
     vm: str
@@ -89,12 +87,14 @@ class Attempt:
         return bool(self.own_states) and not still_to_move(self.own_states)
 
     @property
-    def goes_on(self) -> bool:
-        """Whether it may be on its way: its host has not said how it ended, or that it has moved, and nobody else knows."""
-        if self.moved or self.report is None or self.report.outcome not in (LOST, STUCK, MOVED):
+    def may_be_migrating(self) -> bool:
+        """Whether it may be: its host has not said how it ended, or that it has moved, and nobody else knows."""
+        if self.moved or self.report is None:
+            return False
+        if self.report.end_is_known and self.report.outcome != MOVED:
             return False
         if not self.devices:
-            return self.now is not Whereabouts.SOURCE
+            return self.at_work or self.now is not Whereabouts.SOURCE
         left = still_to_move(self.own_states)
         return (
             self.at_work or not left or any(each["state"] in (MIGRATING, UNCLEAR) for each in left)
@@ -196,7 +196,7 @@ def _not_moved(
         if attempt is None:
             yield _stay(vm, host, [f"{host} does not answer any more"])
         elif not attempt.moved:
-            target = guest["target"] if attempt.goes_on else None
+            target = guest["target"] if attempt.may_be_migrating else None
             yield _stay(vm, host, _why(attempt), target)
 
 

@@ -66,16 +66,16 @@ def record(
     moved: bool,
     said: t.Sequence[str],
     request: str | None = None,
-    goes_on: bool = False,
+    may_be_migrating: bool = False,
 ) -> MigrationRecord:
     """Return the record of a guest in the run that began at ``run``, which goes on.
 
     ``report`` is its host's, if that was to try. ``said`` is why it stays, or what has gone wrong after all. ``request`` is as
-    ``request_key`` returns it. With ``goes_on`` it may be on its way.
+    ``request_key`` returns it. One that ``may_be_migrating`` is ``interrupted``.
     """
     numbers = {} if report is None else report.numbers
     outcome = STAYED if report is not None and report.tried else NOT_TRIED
-    if moved or goes_on:
+    if moved or may_be_migrating:
         outcome = MOVED if moved else INTERRUPTED
     return _record(run, request, migration, outcome, said, numbers)
 

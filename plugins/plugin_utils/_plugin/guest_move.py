@@ -221,7 +221,7 @@ def as_result(report: MoveReport | None) -> Result:
         "changed": report.tried,
         "outcome": report.outcome,
         "errors": [*report.errors],
-        "state": report.state,
+        **({"state": report.state} if report.looked else {}),
         "qemu_log": [*report.qemu_log],
         "kernel_log": [*report.kernel_log],
         **report.numbers,

@@ -13,10 +13,8 @@ import time
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.move import (
-    LOST,
     MOVED,
     REFUSED,
-    STUCK,
     MoveReport,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.guest_move import (
@@ -99,9 +97,9 @@ class HostMoves:
         if report is not None:
             self._moving.remove(number)
             self._reports[number] = report
-            # What can neither end nor be given up goes on, as what is lost may.
-            goes_on = report.outcome in (LOST, STUCK)
-            self._turns.end(number, report.outcome == MOVED, lost=goes_on)
+            # What nobody has seen the end of may go on.
+            lost = not report.end_is_known
+            self._turns.end(number, report.outcome == MOVED, lost=lost)
             self._ended(number, report)
 
     def _longest(self) -> float:

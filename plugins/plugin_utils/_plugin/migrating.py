@@ -411,6 +411,7 @@ def order(run: _Run, hostvars: t.Any) -> _Run:
         "at_work": [],
         "unknown": [],
         "tracing_hosts": [],
+        "tracing_guests": {},
         # Of any other guest the kernels say whether it has moved.
         "tracing": any(not each["placements"] for each in going),
     }

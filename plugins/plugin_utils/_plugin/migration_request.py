@@ -72,7 +72,9 @@ ASKED = "migrate_libvirt_asked"
 BEFORE = "migrate_libvirt_before"
 MOVES = "migrate_libvirt_moved"
 LOGS = "migrate_libvirt_logs"
+SENDING = "migrate_libvirt_sending"
 TRACED = "migrate_libvirt_traced"
+_REGISTERED = (LIBVIRT, ASKED, BEFORE, MOVES, LOGS, SENDING, TRACED)
 
 # The record's file beside the plan.
 RECORD_FILE = "migration-record.jsonl"
@@ -121,7 +123,7 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
         "begun": now(),
         "check_mode": check_mode,
         # What these answered is of an earlier playbook in this run.
-        "stale": stale(hostvars, hosts, GATHERED, LIBVIRT, ASKED, BEFORE, MOVES, LOGS, TRACED),
+        "stale": stale(hostvars, hosts, GATHERED, *_REGISTERED),
     }
 
 

@@ -25,13 +25,15 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.logs impor
     HostLog,
     qemu_lines,
     read_log,
+    state_on,
     what_hosts_say,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.move import (
+    ABORTED,
+    FAILED,
     LOST,
     MOVED,
     REFUSED,
-    STUCK,
     MoveReport,
     read_report,
 )
@@ -75,6 +77,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.migration_r
     BEFORE,
     LOGS,
     MOVES,
+    SENDING,
     TRACED,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import printed
@@ -99,18 +102,24 @@ _Run = dict[str, t.Any]
 def trace(run: _Run, hostvars: t.Any) -> _Run:
     """Return ``run`` with whom libvirt is to be asked about: guests without devices whose hosts have not said how their migration ended.
 
-    Of others the kernels say where they are. ``tracing_hosts`` are those that they may be on.
+    Of others the kernels say where they are, and the clean-up whether they are still being sent. ``tracing_hosts`` are those that they may be
+    on, ``tracing_guests`` their UUIDs by the hosts that send them.
     """
     noted = _noted(run)
     unknown = [
         begun(run["begun"], run["request"], each)
         for number, each in enumerate(run["migrations"]["going"])
         if not each["placements"]
-        and _report(result_of(hostvars, each["host"], MOVES), number, noted.get(_key(each))).outcome
-        in (LOST, STUCK)
+        and not _report(
+            result_of(hostvars, each["host"], MOVES), number, noted.get(_key(each))
+        ).end_is_known
     ]
     hosts = {each[end] for each in unknown for end in ("source", "target")}
-    return run | {"unknown": unknown, "tracing_hosts": sorted(hosts)}
+    guests: dict[str, list[str]] = {}
+    for each in unknown:
+        if each["vm_uuid"]:
+            guests.setdefault(each["source"], []).append(each["vm_uuid"])
+    return run | {"unknown": unknown, "tracing_hosts": sorted(hosts), "tracing_guests": guests}
 
 
 def _noted(run: _Run) -> dict[tuple[str, str], MigrationRecord]:
@@ -136,6 +145,16 @@ def _now(run: _Run, hostvars: t.Any) -> dict[tuple[str, str], Whereabouts]:
         host: said_by_libvirt(result_of(hostvars, host, TRACED)) for host in run["tracing_hosts"]
     }
     return {(each["source"], each["vm"]): whereabouts(libvirt, each) for each in run["unknown"]}
+
+
+def _sending(run: _Run, hostvars: t.Any) -> t.Iterator[tuple[str, str]]:
+    """Yield those of the unknown guests, by host and UUID, that a process there is sending, or of which it does not say whether one is."""
+    for host, uuids in run["tracing_guests"].items():
+        answers = _listed(result_of(hostvars, host, SENDING), "results")
+        for number, uuid in enumerate(uuids):
+            answer = answers[number] if number < len(answers) else None
+            if not isinstance(answer, t.Mapping) or answer.get("runs") is not False:
+                yield host, uuid
 
 
 def look(run: _Run, hostvars: t.Any) -> _Run:
@@ -198,8 +217,8 @@ def _records(
         moved = attempt is not None and attempt.moved
         said = [*remains(attempt, going)] if attempt is not None and moved else stay.get(key, [])
         report = None if attempt is None else attempt.report
-        goes_on = attempt is not None and attempt.goes_on
-        found = record(run["begun"], each, report, moved, said, run["request"], goes_on)
+        may_be = attempt is not None and attempt.may_be_migrating
+        found = record(run["begun"], each, report, moved, said, run["request"], may_be)
         yield printed(found, MigrationRecord)
 
 
@@ -216,7 +235,7 @@ def _remains(cleaned: t.Mapping[str, t.Any], hostvars: t.Any) -> t.Iterator[str]
 def _attempts(run: _Run, hostvars: t.Any) -> t.Iterator[Attempt]:
     """Yield what became of each migration that its host was to try."""
     noted, now = _noted(run), _now(run, hostvars)
-    at_work = {tuple(each) for each in run["at_work"]}
+    at_work = {*map(tuple, run["at_work"]), *_sending(run, hostvars)}
     arrived = dict.fromkeys(run["logs"], 0)
     for number, each in enumerate(run["migrations"]["going"]):
         target = each["target"]
@@ -235,7 +254,9 @@ def _attempts(run: _Run, hostvars: t.Any) -> t.Iterator[Attempt]:
         yield Attempt(
             vm=each["vm"],
             host=each["host"],
-            said=[*_told(each, report, there, before)] if failed else report.errors,
+            said=[*_told(each, report, there, before, now.get(_key(each)))]
+            if failed
+            else report.errors,
             states=run["states"],
             log="" if failed else there[QEMU].stdout,
             report=report,
@@ -263,11 +284,15 @@ def _report(
 
 
 def _told(
-    migration: Migration, report: MoveReport, there: t.Mapping[str, Answer], before: str
+    migration: Migration,
+    report: MoveReport,
+    there: t.Mapping[str, Answer],
+    before: str,
+    now: Whereabouts | None,
 ) -> t.Iterator[str]:
-    """Yield why a guest has not moved, with what both hosts have logged if it was tried."""
+    """Yield why a guest has not moved, with what both hosts have logged if it was tried; its state, unless it is known where it is ``now``."""
     host, target = migration["host"], migration["target"]
-    libvirt = report.outcome in ("failed", "aborted")
+    libvirt = report.outcome in (FAILED, ABORTED)
     for number, error in enumerate(report.errors):
         yield f"libvirt: {error}" if libvirt and number == len(report.errors) - 1 else error
     if report.outcome in (REFUSED, LOST):
@@ -277,7 +302,8 @@ def _told(
         HostLog(host, KERNEL, report.kernel_log[-_LINES:]),
         *(read_log(target, who, there[who], before, _LINES) for who in (QEMU, KERNEL)),
     ]
-    yield from what_hosts_say(host, report.state, logs)
+    is_last = report.looked and now is not Whereabouts.SOURCE
+    yield from what_hosts_say(state_on(host, report.state) if is_last else None, logs)
 
 
 def _log(hostvars: t.Any, target: str, index: int) -> Answer:

@@ -25,6 +25,9 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.migration_o
     MigrationOptionError,
     MigrationOptions,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors import (
+    VfioMigrationError,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._host.libvirt_binding import (
     LibvirtError,
 )
@@ -404,6 +407,22 @@ def test_a_libvirt_that_does_not_come_back_leaves_the_guest_unknown():
     result = GuestMigration(order(), lambda status: None, connect).run()
     assert (result["outcome"], result["state"]) == ("failed", "unknown")
     assert "it is not known whether the guest is here" in result["errors"][-1]
+
+
+def test_whatever_keeps_libvirt_from_being_asked_in_the_end_leaves_the_guest_unknown():
+    """Only what was never sent has no state in its result."""
+    domain = Domain(error="End of file while reading data")
+
+    def connect(uri):
+        if ("migrate", "qemu+ssh://root@b/system") in [each[:2] for each in domain.calls]:
+            raise VfioMigrationError("the binding is gone")
+        return Libvirt(domain)
+
+    result = GuestMigration(order(), lambda status: None, t.cast(t.Any, connect)).run()
+    assert (result["outcome"], result["state"]) == ("failed", "unknown")
+    domain.is_there = False
+    never, _told = run(domain)
+    assert (never["outcome"], "state" in never) == ("failed", False)
 
 
 @pytest.mark.parametrize(

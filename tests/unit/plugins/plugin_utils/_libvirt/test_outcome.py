@@ -207,7 +207,7 @@ def lost(states=(), devices=True, outcome="lost", **known):
 # The last one: its new host, which would have to say that it has come, is silent.
 @pytest.mark.parametrize("outcome", ["lost", "stuck", "moved"])
 @pytest.mark.parametrize(
-    ("states", "at_work", "goes_on"),
+    ("states", "at_work", "on_its_way"),
     [
         (["migrating"], False, True),
         (["unclear"], False, True),
@@ -220,31 +220,54 @@ def lost(states=(), devices=True, outcome="lost", **known):
     ],
 )
 def test_a_guest_whose_end_nobody_has_seen_is_on_its_way_unless_the_kernels_know_better(
-    outcome, states, at_work, goes_on
+    outcome, states, at_work, on_its_way
 ):
     attempt = lost([state("vm-1", each) for each in states], at_work=at_work, outcome=outcome)
-    assert attempt.goes_on == goes_on
+    assert attempt.may_be_migrating == on_its_way
     found = told(migration("vm-1"), attempts=[attempt])
-    on_its_way = "vm-1 may be on its way from a to b:" in found["sentences"]
-    assert on_its_way == goes_on
-    assert ("may be on their way" in (found["failure"] or "")) == goes_on
-    assert ("vm-1 stays on a:" in found["sentences"]) == (not goes_on and not attempt.moved)
+    assert ("vm-1 may be on its way from a to b:" in found["sentences"]) == on_its_way
+    assert ("may be on their way" in (found["failure"] or "")) == on_its_way
+    assert ("vm-1 stays on a:" in found["sentences"]) == (not on_its_way and not attempt.moved)
 
 
 @pytest.mark.parametrize("outcome", ["failed", "aborted", "refused"])
 def test_a_guest_whose_host_has_seen_the_end_is_not_on_its_way(outcome):
-    assert not lost([state("vm-1", "unclear")], at_work=True, outcome=outcome).goes_on
+    assert not lost([state("vm-1", "unclear")], at_work=True, outcome=outcome).may_be_migrating
+
+
+@pytest.mark.parametrize("outcome", ["failed", "aborted"])
+@pytest.mark.parametrize(
+    ("state_there", "known"), [("running (unpaused)", True), ("unknown", False), (None, False)]
+)
+def test_the_end_of_a_call_that_failed_is_known_where_the_guest_is_seen_on_its_source(
+    outcome, state_there, known
+):
+    """Libvirt there may have restarted meanwhile: the guest is gone, or it does not say."""
+    report = MoveReport(outcome, state=state_there, looked=True)
+    assert report.end_is_known == known
+    on_its_way = [state("vm-1", "migrating")]
+    attempt = Attempt("vm-1", "a", [], on_its_way, report=report)
+    assert attempt.may_be_migrating == (not known)
+    back = dataclasses.replace(attempt, states=[state("vm-1", "prepared")])
+    assert not back.may_be_migrating
+    # It failed before libvirt was asked to send anything.
+    assert MoveReport(outcome).end_is_known
 
 
 @pytest.mark.parametrize(
-    ("now", "moved", "goes_on"),
+    ("now", "at_work", "moved", "on_its_way"),
     [
-        (Whereabouts.SOURCE, False, False),
-        (Whereabouts.TARGET, True, False),
-        (Whereabouts.UNKNOWN, False, True),
-        (None, False, True),
+        (Whereabouts.SOURCE, False, False, False),
+        # What sends it has not come to its new host yet.
+        (Whereabouts.SOURCE, True, False, True),
+        (Whereabouts.TARGET, False, True, False),
+        (Whereabouts.TARGET, True, True, False),
+        (Whereabouts.UNKNOWN, False, False, True),
+        (None, False, False, True),
     ],
 )
-def test_of_a_guest_without_devices_libvirt_of_both_hosts_says_where_it_is(now, moved, goes_on):
-    attempt = lost(devices=False, now=now)
-    assert (attempt.moved, attempt.goes_on) == (moved, goes_on)
+def test_of_a_guest_without_devices_libvirt_of_both_hosts_says_where_it_is(
+    now, at_work, moved, on_its_way
+):
+    attempt = lost(devices=False, now=now, at_work=at_work)
+    assert (attempt.moved, attempt.may_be_migrating) == (moved, on_its_way)

@@ -205,8 +205,10 @@ def test_who_was_on_its_way_when_a_drain_ended_is_taken_up_and_nobody_else(outco
     assert sent_before(lines, NAMED, only_broken_off=True) == []
 
 
-def test_who_may_be_on_its_way_has_neither_moved_nor_stayed():
-    found = record(FIRST, MIGRATION, MoveReport("lost"), False, ["no answer"], goes_on=True)
+def test_who_may_be_migrating_has_neither_moved_nor_stayed():
+    found = record(
+        FIRST, MIGRATION, MoveReport("lost"), False, ["no answer"], may_be_migrating=True
+    )
     assert (found["outcome"], found["errors"]) == ("interrupted", ["no answer"])
 
 

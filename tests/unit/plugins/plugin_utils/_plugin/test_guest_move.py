@@ -222,6 +222,10 @@ def test_a_failure_is_told_with_all_that_its_host_says():
     assert (result["failed"], result["msg"]) == (True, "too long; aborted\\x1b")
     assert result["kernel_log"] == ["x"]
     assert XML not in str(result)
+    # Where its host has not looked for the guest in the end, it was not sent.
+    assert "state" not in result
+    looked = as_result(Host(READ, {"runs": False, "status": status | {"state": None}}).move())
+    assert looked["state"] is None
 
 
 @pytest.mark.parametrize(("options", "seconds"), [({"timeout": 600}, 600), ({}, 3600)])

@@ -33,7 +33,8 @@ class Move:
         if self.looks:
             return None
         self.log.append(f"{self.name} ends")
-        return MoveReport(self.outcome)
+        gone = self.outcome == "gone"
+        return MoveReport("failed", looked=True) if gone else MoveReport(self.outcome)
 
 
 @pytest.fixture
@@ -88,6 +89,11 @@ def test_one_that_is_lost_keeps_its_place_as_it_may_still_migrate(run):
     assert outcomes == {0: "lost", 1: "refused"}
     assert "vm-1 begins" not in log
     assert "migrate_libvirt_parallel_target" in reports[1].errors[0]
+
+
+def test_a_call_that_failed_without_its_guest_on_the_source_keeps_its_place_as_well(run):
+    outcomes, _log, _reports = run(("gone", 1), ("moved", 1), target=1)
+    assert outcomes == {0: "failed", 1: "refused"}
 
 
 def test_others_go_on_where_there_is_a_place_beside_one_that_is_lost(run):

@@ -229,10 +229,17 @@ def test_a_guest_without_devices_that_fits_nowhere_stays_with_what_is_short():
 LOST = {"outcome": "lost", "errors": ["a does not answer any more"]}
 
 
-def traced(here, there, number=1):
-    """Return how a run ended in which nobody has seen the end of a guest without devices, and whom libvirt on each host has then."""
+NOT_SENT = {"results": [{"begun": True, "runs": False, "status": {}}]}
+
+
+def traced(here, there, sending=NOT_SENT, report=LOST):
+    """Return how a run ended in which nobody has seen the end of a guest without devices, and whom libvirt on each host has then.
+
+    ``sending`` is what its source says of the process that sends it, ``report`` what it said of the migration.
+    """
     run, hostvars = moving_others((UUIDS[6], "plain", 1024))
-    hostvars["a"]["migrate_libvirt_moved"] = {"moves": [MOVED, {"number": 1, **LOST}]}
+    moves = [MOVED, {"number": 1, **report}]
+    hostvars["a"]["migrate_libvirt_moved"] = {"moves": moves}
     run = move_outcomes.trace(run, hostvars)
     assert run["tracing_hosts"] == ["a", "b"]
     for host, runs in (("a", here), ("b", there)):
@@ -240,7 +247,9 @@ def traced(here, there, number=1):
         silent = {"unreachable": True, "msg": "no route"}
         answered = silent if runs is None else {**libvirt_info(), "others": others}
         hostvars[host]["migrate_libvirt_traced"] = answered
-    return ended(hostvars, run, [MOVED, {"number": 1, **LOST}])
+    assert run["tracing_guests"] == {"a": [UUIDS[6]]}
+    hostvars["a"]["migrate_libvirt_sending"] = sending
+    return ended(hostvars, run, moves)
 
 
 @pytest.mark.parametrize(
@@ -259,6 +268,55 @@ def test_where_a_guest_without_devices_is_libvirt_of_both_hosts_says(here, there
     assert found["record"][1]["outcome"] == outcome
     told = {"moved": " has moved from", "stayed": " stays on", "interrupted": " may be on its way"}
     assert f"plain{told[outcome]}" in "\n".join(found["sentences"])
+
+
+@pytest.mark.parametrize(
+    "sending",
+    [
+        {"results": [{"begun": True, "runs": True, "status": {}}]},
+        {"results": [{"unreachable": True, "msg": "no route"}]},
+        {"results": [{"msg": "no room in /tmp"}]},
+        {"results": [7]},
+        {"unreachable": True},
+        {},
+    ],
+)
+def test_a_guest_without_devices_that_has_not_come_yet_stays_only_where_nobody_sends_it(sending):
+    """Libvirt of its new host does not know it before it is sent."""
+    found = traced(here=True, there=False, sending=sending)
+    assert found["record"][1]["outcome"] == "interrupted"
+    assert "plain may be on its way from a to b:" in found["sentences"]
+    # That it has come is known all the same: what has sent it is about to end.
+    assert traced(here=False, there=True, sending=sending)["record"][1]["outcome"] == "moved"
+
+
+@pytest.mark.parametrize("outcome", ["failed", "aborted"])
+@pytest.mark.parametrize("state", ["unknown", None])
+def test_a_call_that_failed_without_a_guest_on_its_source_says_nothing_of_where_that_is(
+    outcome, state
+):
+    report = {"outcome": outcome, "errors": ["End of file while reading data"], "state": state}
+    (_moved, moved) = traced(here=False, there=True, report=report)["record"]
+    assert moved["outcome"] == "moved"
+    found = traced(here=True, there=None, report=report)
+    assert found["record"][1]["outcome"] == "interrupted"
+    assert "plain may be on its way from a to b:" in found["sentences"]
+    back = traced(here=True, there=False, report=report)
+    assert back["record"][1]["outcome"] == "stayed"
+    # Libvirt has it there by now.
+    said = "\n".join(back["sentences"])
+    assert "plain stays on a:\n  libvirt: End of file" in said
+    assert "not there" not in said
+    assert "not known" not in said
+
+
+def test_a_migration_that_failed_before_it_was_sent_is_told_without_a_state():
+    run, hostvars = ordered(two_hosts(), guests="vm-17")
+    found = ended(
+        hostvars, run, [{"number": 0, "outcome": "failed", "errors": ["x"]}], None, "prepared"
+    )
+    assert found["sentences"][:2] == ["vm-17 stays on a:", "  libvirt: x"]
+    assert not any("the guest on a" in each for each in found["sentences"])
 
 
 def test_whose_end_its_host_has_seen_is_not_looked_for():
