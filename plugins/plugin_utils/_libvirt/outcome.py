@@ -43,10 +43,11 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
 
 
 class Whereabouts(enum.Enum):
-    """Where a guest that was sent is by what libvirt of both hosts says; on both it is on its way."""
+    """Where a guest that was sent is by what libvirt of both hosts says; on both it is on its way, on neither it has ended."""
 
     SOURCE = "source"
     TARGET = "target"
+    NOWHERE = "nowhere"
     UNKNOWN = "unknown"
 
 
@@ -94,7 +95,7 @@ class Attempt:
         if self.report.end_is_known and self.report.outcome != MOVED:
             return False
         if not self.devices:
-            return self.at_work or self.now is not Whereabouts.SOURCE
+            return self.at_work or self.now not in (Whereabouts.SOURCE, Whereabouts.NOWHERE)
         left = still_to_move(self.own_states)
         return (
             self.at_work or not left or any(each["state"] in (MIGRATING, UNCLEAR) for each in left)
@@ -204,7 +205,8 @@ def _why(attempt: Attempt) -> list[str]:
     """Return why a guest has not moved: what the hosts said, or else where its devices are."""
     elsewhere = still_to_move(attempt.own_states)
     unclear = [each["reason"] for each in elsewhere if each["reason"]]
-    if said := [*attempt.said, *dict.fromkeys(unclear)]:
+    ended = ["it does not run any more"] if attempt.now is Whereabouts.NOWHERE else []
+    if said := [*ended, *attempt.said, *dict.fromkeys(unclear)]:
         return said
     states = dict.fromkeys(each["state"] for each in elsewhere)
     return [f"its devices are {' and '.join(states) or 'not known to have moved'}"]

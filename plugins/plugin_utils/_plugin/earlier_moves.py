@@ -61,6 +61,8 @@ def whereabouts(libvirt: t.Mapping[str, LibvirtHost], guest: MigrationRecord) ->
     if not (_knows(libvirt, guest) and _says(libvirt, guest["target"])):
         return Whereabouts.UNKNOWN
     on = [_is_on(libvirt, guest[end], guest) for end in ("source", "target")]
+    if not any(on) and _says(libvirt, guest["source"]):
+        return Whereabouts.NOWHERE
     places = {(True, False): Whereabouts.SOURCE, (False, True): Whereabouts.TARGET}
     return places.get((on[0], on[1]), Whereabouts.UNKNOWN)
 

@@ -302,7 +302,7 @@ def _told(
         HostLog(host, KERNEL, report.kernel_log[-_LINES:]),
         *(read_log(target, who, there[who], before, _LINES) for who in (QEMU, KERNEL)),
     ]
-    is_last = report.looked and now is not Whereabouts.SOURCE
+    is_last = report.looked and now not in (Whereabouts.SOURCE, Whereabouts.NOWHERE)
     yield from what_hosts_say(state_on(host, report.state) if is_last else None, logs)
 
 

@@ -260,6 +260,9 @@ def test_the_end_of_a_call_that_failed_is_known_where_the_guest_is_seen_on_its_s
         (Whereabouts.SOURCE, False, False, False),
         # What sends it has not come to its new host yet.
         (Whereabouts.SOURCE, True, False, True),
+        # It has ended.
+        (Whereabouts.NOWHERE, False, False, False),
+        (Whereabouts.NOWHERE, True, False, True),
         (Whereabouts.TARGET, False, True, False),
         (Whereabouts.TARGET, True, True, False),
         (Whereabouts.UNKNOWN, False, False, True),

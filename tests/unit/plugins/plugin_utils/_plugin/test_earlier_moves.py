@@ -92,6 +92,8 @@ SENT = {"source": "a", "target": "b", "vm": "vm-17", "vm_uuid": UUIDS[5]}
         (True, False, "begun", Whereabouts.SOURCE),
         (False, True, "begun", Whereabouts.TARGET),
         (True, True, "begun", Whereabouts.UNKNOWN),
+        (False, False, "begun", Whereabouts.NOWHERE),
+        (None, False, "moved", Whereabouts.UNKNOWN),
         (None, True, "begun", Whereabouts.UNKNOWN),
         (None, True, "moved", Whereabouts.TARGET),
         (True, None, "begun", Whereabouts.UNKNOWN),

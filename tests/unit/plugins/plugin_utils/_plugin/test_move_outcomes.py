@@ -258,7 +258,9 @@ def traced(here, there, sending=NOT_SENT, report=LOST):
         (False, True, "moved"),
         (True, False, "stayed"),
         (True, True, "interrupted"),
-        (False, False, "interrupted"),
+        (False, False, "stayed"),
+        (None, False, "interrupted"),
+        (False, None, "interrupted"),
         (None, True, "interrupted"),
         (True, None, "interrupted"),
     ],
@@ -268,6 +270,8 @@ def test_where_a_guest_without_devices_is_libvirt_of_both_hosts_says(here, there
     assert found["record"][1]["outcome"] == outcome
     told = {"moved": " has moved from", "stayed": " stays on", "interrupted": " may be on its way"}
     assert f"plain{told[outcome]}" in "\n".join(found["sentences"])
+    ended = (here, there) == (False, False)
+    assert ("  it does not run any more" in found["sentences"]) == ended
 
 
 @pytest.mark.parametrize(
