@@ -14,16 +14,19 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Reb
 
 DOCUMENTATION = r"""
 name: rebalance_plan
-short_description: Plan a few moves that even the loads of hosts, or empty cards
+short_description: Plan a few moves that even the loads of hosts, empty cards, or give a larger guest a place
 version_added: 0.1.0
 author:
   - vfio.migration contributors (@vfio-migration)
 description:
-  - Plans which guests move, O(max_moves) at most, so that hosts have loads as even as can be, or as few cards as can be are in use.
+  - Plans which guests move, O(max_moves) at most, so that hosts have loads as even as can be, or as few cards as can be are in use, or a guest with as
+    many devices of one type as can be has a place.
   - The load of a host is the number of its devices that somebody holds. How uneven loads are is the sum of their squares.
   - A card is the parent of mediated or vDPA devices, or the physical function of virtual ones. It is in use where somebody holds a device of it.
     A card that is empty can hold the largest types.
-  - Each move lets this sum or number fall together with the others, or the guest stays.
+  - The largest guest has as many devices of a type as the host with the most places for them has, free devices and those that parents can still make.
+    Of equally large ones it counts on how many hosts they have a place.
+  - The moves together let this sum or number fall, or give a larger guest a place or as large ones more, or all guests stay.
   - The result has an ordinary plan, which the playbooks C(vfio.migration.prepare) and C(vfio.migration.migrate_libvirt) carry out. The verifier of plans
     has checked it, and another one has counted the loads again.
   - Moves take only places that are free now, none that another guest leaves. A guest moves once at most.
@@ -43,11 +46,17 @@ options:
     required: true
   measure:
     description:
-      - What is to become less.
-      - With V(even) it is the sum of the squares of the loads, with V(cards) the number of cards in use.
+      - What is to become better.
+      - With V(even) the sum of the squares of the loads is to become less, with V(cards) the number of cards in use.
+      - With V(largest) the number of devices of O(device_type) that one host has places for is to become more, and then the number of hosts with so many.
     type: str
-    choices: [even, cards]
+    choices: [even, cards, largest]
     default: even
+  device_type:
+    description:
+      - The type of the devices of the largest guest, as facts name it, such as V(nvidia-558).
+      - It is given with O(measure=largest), and with no other measure.
+    type: str
 positional: _input, max_moves, hosts
 seealso:
   - plugin: vfio.migration.migration_plan
@@ -80,6 +89,11 @@ EXAMPLES = r"""
         msg: "{{ (hostvars | vfio.migration.rebalance_plan(10, hosts=groups['hypervisors'], measure='cards')).sentences }}"
       run_once: true
 
+    - name: Make place for a guest with as many devices of a type as can be, with four moves at most
+      ansible.builtin.debug:
+        msg: "{{ (hostvars | vfio.migration.rebalance_plan(4, hosts=groups['hypervisors'], measure='largest', device_type='nvidia-558')).sentences }}"
+      run_once: true
+
     - name: Show the conclusion
       ansible.builtin.debug:
         var: rebalance.sentences
@@ -104,22 +118,38 @@ _value:
       type: int
       sample: 1
     measure:
-      description: What is to become less, as in O(measure).
+      description: What is to become better, as in O(measure).
+      type: str
+    device_type:
+      description: The type of the devices of the largest guest; V(null) with another measure.
       type: str
     status:
-      description: V(optimal) if it is proven that no plan of O(max_moves) moves or fewer makes it less, V(feasible) if that is not proven.
+      description: V(optimal) if it is proven that no plan of O(max_moves) moves or fewer does better, V(feasible) if that is not proven.
       type: str
     before:
-      description: What it is now.
+      description: What it is now; with O(measure=largest) the most devices of O(device_type) for which one host has places.
       type: int
     after:
       description: What it is once the plan is carried out.
       type: int
     bound:
-      description: What no plan of O(max_moves) moves or fewer among the hosts with usable facts comes below.
+      description: What no plan of O(max_moves) moves or fewer among the hosts with usable facts betters.
       type: int
+    hosts_with_places:
+      description: On how many hosts the largest guest has a place; V(null) with another measure.
+      type: dict
+      contains:
+        before:
+          description: How many hosts have places now for as many devices as RV(_value.before) says.
+          type: int
+        after:
+          description: How many have for as many as RV(_value.after) says once the plan is carried out.
+          type: int
+        bound:
+          description: How many have, after so few moves, for as many as RV(_value.bound) says at most.
+          type: int
     moves:
-      description: How many guests move; V(0) where no move was found that makes it less.
+      description: How many guests move; V(0) where none were found that make it better.
       type: int
     max_moves:
       description: How many may.

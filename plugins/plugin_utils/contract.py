@@ -1135,21 +1135,36 @@ class HostLoad(t.TypedDict):
     """Its load once the plan is carried out."""
 
 
+class HostsWithPlaces(t.TypedDict):
+    """On how many hosts the largest guest has a place."""
+
+    before: Count
+    """How many hosts have places now for as many devices as ``before`` of the plan says."""
+    after: Count
+    """How many have for as many as ``after`` says, once the plan is carried out."""
+    bound: Count
+    """How many have, after so few moves, for as many as ``bound`` says at most."""
+
+
 class RebalancePlan(t.TypedDict):
-    """Which few guests move so that loads of hosts are more even, or fewer cards are in use, as ``rebalance_plan`` returns it."""
+    """Which few guests move so that loads are more even, fewer cards are in use, or a larger guest has a place, as ``rebalance_plan`` returns it."""
 
     schema: t.Annotated[int, where(const=1)]
     """The version of this shape."""
-    measure: t.Annotated[str, where(enum=("even", "cards"))]
-    """What is to become less: the sum of the squares of all loads, or how many cards are in use."""
+    measure: t.Annotated[str, where(enum=("even", "cards", "largest"))]
+    """What is to become less, the sum of the squares of all loads or how many cards are in use; or more, how many devices the largest guest can have."""
+    device_type: str | None
+    """The type of these devices, null for another measure."""
     status: t.Annotated[str, where(enum=("optimal", "feasible"))]
-    """Whether it is proven that no plan of so few moves makes it less."""
+    """Whether it is proven that no plan of so few moves is better."""
     before: Count
     """What it is now."""
     after: Count
     """What it is once the plan is carried out."""
     bound: Count
-    """What no plan of so few moves among the hosts with usable facts comes below."""
+    """What no plan of so few moves among the hosts with usable facts betters."""
+    hosts_with_places: HostsWithPlaces | None
+    """On how many hosts the largest guest has a place, which tells plans apart that give equally large ones a place; null for another measure."""
     moves: Count
     """How many guests move."""
     max_moves: Count

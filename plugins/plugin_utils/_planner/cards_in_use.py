@@ -26,6 +26,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.effort imp
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.movable import (
     Movable,
     Moves,
+    Value,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
     Avoided,
@@ -70,11 +71,11 @@ class CardsInUse:
         there = {*self._parents, *map(self._card_of, under)}
         self._unused = self._avoided(sorted(there - self._held.keys()))
 
-    def before(self) -> int:
+    def before(self) -> Value:
         """Return how many cards are in use."""
-        return len(self._held)
+        return (len(self._held),)
 
-    def bound(self) -> int:
+    def bound(self) -> Value:
         """Return how many cards are in use at least after so few moves, whichever devices fit.
 
         Who is on several cards counts for each of them in part: no way to empty so many cards moves fewer guests.
@@ -91,7 +92,8 @@ class CardsInUse:
             if moves > self._movable.max_moves:
                 break
             emptied += 1
-        return max(self.before() - emptied, min(self.before(), 1))
+        in_use = len(self._held)
+        return (max(in_use - emptied, min(in_use, 1)),)
 
     def search(self, progress: Progress) -> Moves:
         """Return moves that empty one card after another."""
@@ -137,13 +139,13 @@ class CardsInUse:
             for name in (card, *sorted(self._parents.get((host, card), ())))
         }
 
-    def _after(self, guests: t.Sequence[Guest], plan: PlanBody) -> int:
+    def _after(self, guests: t.Sequence[Guest], plan: PlanBody) -> Value:
         """Return how many cards are in use once a plan for these guests is carried out."""
         held = self._held.copy()
         held.subtract(self._card_of(each) for guest in guests for each in guest.devices)
         targets = [each["target"] for each in plan["placements"]]
         held.update(self._card(each["host"], each["parent"], each["id"]) for each in targets)
-        return len(+held)
+        return (len(+held),)
 
     def _card_of(self, device: Device) -> _Card:
         return self._card(device.host, device.parent, device.id)

@@ -31,6 +31,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.movable im
     Movable,
     MovePlan,
     Moves,
+    Value,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
     Conditions,
@@ -64,13 +65,13 @@ class EvenLoads:
         self._plans = Effort(PLANS)
         self._answers: dict[_Arrivals, MovePlan] = {}
 
-    def before(self) -> int:
+    def before(self) -> Value:
         """Return the sum of squares of the loads."""
-        return _squares(self._loads)
+        return (_squares(self._loads),)
 
     # --- what can be had ---
 
-    def bound(self) -> int:
+    def bound(self) -> Value:
         """Return what the sum of squares is at least, whichever devices fit.
 
         As if each device moved by itself: from the highest loads, but for what cannot move, to the lowest, but for hosts
@@ -79,7 +80,7 @@ class EvenLoads:
         sizes = sorted((len(guest.devices) for guest in self._guests), reverse=True)
         leaving = [(-count, name) for name, count in self._loads.items()]
         arriving = [(self._loads[name], name) for name in self._targets]
-        room = {name: self._room(name) for name in self._targets}
+        room = {name: self._movable.most_arrivals(name) for name in self._targets}
         heapq.heapify(leaving)
         heapq.heapify(arriving)
         total = _squares(self._loads)
@@ -97,14 +98,7 @@ class EvenLoads:
             heapq.heapreplace(leaving, (1 - high, leaving[0][1]))
             room[arriving[0][1]] -= 1
             heapq.heapreplace(arriving, (low + 1, arriving[0][1]))
-        return total
-
-    def _room(self, name: str) -> float:
-        """Return how many devices a host may receive at most, as far as can be told without looking for places."""
-        host, limit = self._fleet.hosts[name], self._conditions.limit_of(name)
-        free = sum(count for each, count in host.classes.items() if each.free)
-        most = math.inf if host.equipment else free
-        return most if limit is None else min(most, limit)
+        return (total,)
 
     def _answer(self, host: str, guests: frozenset[int]) -> MovePlan:
         """Return the verified plan for ``guests``, by number, to ``host``."""
@@ -118,7 +112,7 @@ class EvenLoads:
         return found
 
     def _planned(self, host: str, guests: t.Sequence[Guest]) -> MovePlan:
-        if sum(len(each.devices) for each in guests) > self._room(host):
+        if sum(len(each.devices) for each in guests) > self._movable.most_arrivals(host):
             return MovePlan(None, True)
         capacity = part_of(self._conditions.capacity, guests, [host])
         conditions = dataclasses.replace(self._conditions, targets=[host], capacity=capacity)
@@ -148,7 +142,7 @@ class EvenLoads:
         return Moves(
             [self._guests[each] for each in sorted(moves)],
             [each for each in plans if each is not None],
-            _squares(self._after(moves)),
+            (_squares(self._after(moves)),),
             best,
         )
 

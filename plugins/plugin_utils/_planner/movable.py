@@ -5,11 +5,12 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""What may move where loads are evened or cards emptied, and how a way to do so is told. Pure."""
+"""What may move where a measure is to become less, and how a way to do so is told. Pure."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import typing as t
 from collections import Counter
 
@@ -32,6 +33,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution i
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import objections
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import PlanBody
 
+# What a measure comes to: numbers of which less is better, the first one before the others.
+Value = tuple[int, ...]
+
 
 class MovePlan(t.NamedTuple):
     """A verified plan for some guests, ``None`` where none places all; ``proven`` is whether there is none then."""
@@ -46,17 +50,17 @@ class Moves:
 
     guests: t.Sequence[Guest]
     plans: t.Sequence[PlanBody]
-    after: int
+    after: Value
     best: bool = False
 
 
 class Measure(t.Protocol):
     """What is to become less by a few moves."""
 
-    def before(self) -> int:
+    def before(self) -> Value:
         """Return what it is now."""
 
-    def bound(self) -> int:
+    def bound(self) -> Value:
         """Return what it is at least after so few moves."""
 
     def search(self, progress: Progress) -> Moves:
@@ -80,6 +84,13 @@ class Movable:
             self.loads[guest.host] += len(guest.devices)
         self.budget = Budget(shared=Effort(EFFORT))
         self._judge = Judge(conditions.direction)
+
+    def most_arrivals(self, host: str) -> float:
+        """Return how many devices a host may receive at most, as far as can be told without looking for places."""
+        found, limit = self.fleet.hosts[host], self.conditions.limit_of(host)
+        free = sum(count for each, count in found.classes.items() if each.free)
+        most = math.inf if found.equipment else free
+        return most if limit is None else min(most, limit)
 
     def planned(
         self, guests: t.Sequence[Guest], conditions: Conditions, hosts: t.Iterable[str]

@@ -5,9 +5,9 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""Rebalancing: a few guests move, so that loads are more even, or fewer cards are in use. Pure.
+"""Rebalancing: a few guests move, so that loads are more even, fewer cards are in use, or a larger guest has a place. Pure.
 
-A plan takes only places that are free now. What the measure is at least after so few moves is told beside what it is.
+A plan takes only places that are free now. What the measure comes to at best after so few moves is told beside what it is.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import uncollected
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.cards_in_use import CardsInUse
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.even_loads import EvenLoads
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.largest_guest import (
+    LargestGuest,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.movable import (
     Measure,
     Movable,
@@ -46,11 +49,12 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_reb
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     HostLoad,
+    HostsWithPlaces,
     RebalancePlan,
 )
 
 SCHEMA = 1
-MEASURES: dict[str, t.Callable[[Movable], Measure]] = {"even": EvenLoads, "cards": CardsInUse}
+MEASURES = ("even", "cards", "largest")
 
 
 @uncollected()
@@ -60,16 +64,18 @@ def rebalance_plan(
     conditions: Conditions,
     hosts: t.Collection[str] | None = None,
     measure: str = "even",
+    device_type: str | None = None,
     progress: Progress = no_progress,
 ) -> RebalancePlan:
-    """Return a verified plan that moves ``max_moves`` guests at most, and makes the ``measure`` less; raise ``FleetError``.
+    """Return a verified plan that moves ``max_moves`` guests at most, and betters the ``measure``; raise ``FleetError``.
 
-    ``fleet`` is all that there is; ``hosts`` are those that were asked for by name.
+    ``fleet`` is all that there is; ``hosts`` are those that were asked for by name. The largest guest is one with devices of
+    the type ``device_type``, which no other measure has.
     """
     # Nobody misses what nobody holds, and what is free now is all that there is to take.
     conditions = dataclasses.replace(conditions, drain=None, free_devices="none", reuse=False)
     movable = Movable(fleet, max_moves, conditions)
-    found = _document(movable, measure, hosts, progress)
+    found = _document(movable, measure, device_type, hosts, progress)
     facts = {name: each.facts for name, each in fleet.hosts.items()}
     broken = objections(found["plan"], facts, conditions, fleet.unknown)
     sentences = [each.sentence for each in broken] or rebalance_objections(
@@ -80,11 +86,23 @@ def rebalance_plan(
     return found
 
 
+def _measure(movable: Movable, name: str, device_type: str | None) -> Measure:
+    if (device_type is None) == (name == "largest"):
+        raise FleetError("device_type is given with the measure largest, and with no other")
+    if device_type is not None:
+        return LargestGuest(movable, device_type)
+    return EvenLoads(movable) if name == "even" else CardsInUse(movable)
+
+
 def _document(
-    movable: Movable, name: str, hosts: t.Collection[str] | None, progress: Progress
+    movable: Movable,
+    name: str,
+    device_type: str | None,
+    hosts: t.Collection[str] | None,
+    progress: Progress,
 ) -> RebalancePlan:
     """Return the whole document, not verified yet."""
-    measure = MEASURES[name](movable)
+    measure = _measure(movable, name, device_type)
     moves = measure.search(progress)
     fleet, conditions = movable.fleet, movable.conditions
     sources = [{"host": each.host, "id": each.devices[0].id} for each in moves.guests]
@@ -98,14 +116,21 @@ def _document(
     plan = combined(fleet, nothing, moves.plans)
     facts = {name: each.facts for name, each in fleet.hosts.items()}
     bound = moves.after if moves.best else measure.bound()
+    values = (measure.before(), moves.after, bound)
+    # Of the largest guest, its measure has what is to be more below 0.
+    before, after, best = ([abs(number) for number in each] for each in values)
     found: RebalancePlan = {
         "schema": SCHEMA,
         "measure": name,
+        "device_type": device_type,
         # A host without facts may have room, too.
         "status": "optimal" if moves.after == bound and not fleet.unknown else "feasible",
-        "before": measure.before(),
-        "after": moves.after,
-        "bound": bound,
+        "before": before[0],
+        "after": after[0],
+        "bound": best[0],
+        "hosts_with_places": None
+        if device_type is None
+        else {"before": before[1], "after": after[1], "bound": best[1]},
         "moves": len(moves.guests),
         "max_moves": movable.max_moves,
         "loads": _loads(movable, moves),
@@ -132,6 +157,7 @@ def _loads(movable: Movable, moves: Moves) -> list[HostLoad]:
 _WORDS = {
     "even": ("makes loads more even", "is more even"),
     "cards": ("empties a card", "empties more cards"),
+    "largest": ("gives a larger guest a place, or as large ones more", "does better"),
 }
 
 
@@ -157,9 +183,22 @@ def _sentences(found: RebalancePlan, unknown: t.Sequence[str]) -> list[str]:
 
 
 def _comes_to(found: RebalancePlan) -> str:
+    if found["hosts_with_places"] is not None:
+        return _largest(found, found["hosts_with_places"])
     if found["measure"] == "cards":
         in_use = f"{counted(found['before'], 'card')} {'was' if found['before'] == 1 else 'were'}"
         return f"{in_use} in use, and {found['after']:,} {'is' if found['after'] == 1 else 'are'} after that"
     before = [each["before"] for each in found["loads"]]
     after = [each["after"] for each in found["loads"]]
     return f"loads were {min(before):,} to {max(before):,} devices on a host, and are {min(after):,} to {max(after):,} after that"
+
+
+def _largest(found: RebalancePlan, hosts: HostsWithPlaces) -> str:
+    def words(devices: int, on: int) -> str:
+        return f"{counted(devices, 'device')}, on {counted(on, 'host')}" if on else "none"
+
+    before, after = words(found["before"], hosts["before"]), words(found["after"], hosts["after"])
+    return (
+        f"the most devices of {found['device_type']} for which one host has places: {before};"
+        f" after that, and once what guests leave is removed: {after}"
+    )

@@ -41,7 +41,7 @@ def no_parent_is_overcommitted(case: Case) -> Objections:
     for move in case.made:
         target = move.target
         if target["create"]:
-            made[target["host"], target["parent"]][target["type"]] += _instances(target)
+            made[target["host"], target["parent"]][target["type"]] += instances_taken(target)
     for place, types in made.items():
         parent = case.parents.get(place, {"types": ()})
         available = {each["id"]: each["available_instances"] for each in parent["types"]}
@@ -66,7 +66,9 @@ def _fit_together(made: t.Mapping[str, int], parent: Entry) -> bool:
     if parent.get("driver") != "nvidia" or parent.get("physical_function"):
         return False
     types = [each for each in parent["types"] if each["id"] in made]
-    sizes = {(_stated("framebuffer", each), _stated("max_instance", each)) for each in types}
+    sizes = {
+        (stated_number("framebuffer", each), stated_number("max_instance", each)) for each in types
+    }
     # Each takes one instance of all of them.
     least = min(each["available_instances"] for each in types)
     return len(sizes) == 1 and all(map(all, sizes)) and sum(made.values()) <= least
@@ -75,7 +77,7 @@ def _fit_together(made: t.Mapping[str, int], parent: Entry) -> bool:
 def _is_there(made: t.Mapping[str, int], types: t.Sequence[Entry]) -> bool:
     """Return whether an i915 has what these devices take: by what its types state that they take, or by their shares."""
     available = {each["id"]: each["available_instances"] for each in types}
-    takes = {each["id"]: _taken(each) for each in types}
+    takes = {each["id"]: amounts_taken(each) for each in types}
     names = {name for each in takes.values() for name in each}
     left = {
         name: max(available[each] * takes[each].get(name, 0) for each in takes) for name in names
@@ -92,7 +94,7 @@ def _is_there(made: t.Mapping[str, int], types: t.Sequence[Entry]) -> bool:
     )
 
 
-def _taken(mdev_type: Entry) -> dict[str, int]:
+def amounts_taken(mdev_type: Entry) -> dict[str, int]:
     """Return what a type of GVT-g states that a device takes (drivers/gpu/drm/i915/gvt/kvmgt.c, description_show)."""
     if mdev_type.get("resources"):
         return dict(mdev_type["resources"])
@@ -116,12 +118,12 @@ def no_card_holds_more_than_it_can(case: Case) -> Objections:
     for move in case.new:
         parent = case.parents.get(move.place, {})
         card = parent.get("physical_function")
-        if card and any(_stated("max_instance", each) for each in parent["types"]):
+        if card and any(stated_number("max_instance", each) for each in parent["types"]):
             new[move.target_key[0], card].append(move)
     for card, moves in new.items():
         made = [(case.parents[move.place], move.target["type"]) for move in moves]
         types = [_type_of(*each) for each in made + on_cards[card]]
-        most = [_stated("max_instance", each) or 1 for each in types]
+        most = [stated_number("max_instance", each) or 1 for each in types]
         if sum(Fraction(1, each) for each in most) > 1:
             yield Objection(
                 keys_of(moves), f"{name_of(card)} holds fewer than {len(types)} devices"
@@ -140,7 +142,7 @@ def shows_no_capacity(parent: Entry) -> bool:
     return (
         parent.get("driver") == "nvidia"
         and bool(parent.get("physical_function"))
-        and not any(_stated("max_instance", each) for each in parent["types"])
+        and not any(stated_number("max_instance", each) for each in parent["types"])
     )
 
 
@@ -149,8 +151,8 @@ def _type_of(parent: Entry, type_id: str) -> Entry:
 
 
 def _frame_buffer(mdev_type: Entry) -> t.Hashable:
-    stated = _stated("framebuffer", mdev_type) or mdev_type["id"]
-    return _alike(_size(str(mdev_type.get("name"))), stated)
+    stated = stated_number("framebuffer", mdev_type) or mdev_type["id"]
+    return _alike(named_size(str(mdev_type.get("name"))), stated)
 
 
 def _alike(size: tuple[int, int] | None, otherwise: t.Hashable) -> t.Hashable:
@@ -158,7 +160,7 @@ def _alike(size: tuple[int, int] | None, otherwise: t.Hashable) -> t.Hashable:
     return "MIG" if size and size[0] else otherwise
 
 
-def _stated(name: str, mdev_type: Entry) -> int:
+def stated_number(name: str, mdev_type: Entry) -> int:
     """Return a number that the description of a type states, 0 where it states none."""
     found = re.search(rf"\b{name}=(\d{{1,9}})", str(mdev_type.get("description")))
     return int(mdev_type.get(name) or (found[1] if found else 0))
@@ -176,7 +178,7 @@ def functions_of_a_card_are_given_what_it_holds(case: Case) -> Objections:
             yield Objection(
                 keys_of(moves), f"{name_of(card)} is given types for several guests at a time"
             )
-        sizes = {each: _size(names.get(each, "")) for each in values}
+        sizes = {each: named_size(names.get(each, "")) for each in values}
         if len({_alike(size, size or each) for each, size in sizes.items()}) > 1:
             yield Objection(keys_of(moves), f"{name_of(card)} takes one size of frame buffer only")
         given_sizes = [sizes[move.target["attributes"][0]["value"]] for move in moves]
@@ -224,7 +226,7 @@ def _holder(move: Move) -> Key:
     return move.key[0], move.key[1] if pid is None else pid
 
 
-def _size(name: str) -> tuple[int, int] | None:
+def named_size(name: str) -> tuple[int, int] | None:
     """Return slices and GB of a type by its name; a type with media engines, of which there are few, takes the whole card."""
     found = re.fullmatch(r".*?-(?:(\d{1,3})-)?(\d{1,4})([A-Z](ME|GFX)?\d*)", name)
     if found is None or int(found[2]) == 0:
@@ -234,12 +236,12 @@ def _size(name: str) -> tuple[int, int] | None:
 
 def _fitting(size: tuple[int, int], names: t.Iterable[str]) -> int:
     slices, memory = size
-    alike = [each for each in map(_size, names) if each and bool(each[0]) == bool(slices)]
+    alike = [each for each in map(named_size, names) if each and bool(each[0]) == bool(slices)]
     whole = max(each for each in alike if each[1] < 10**6) if memory < 10**6 else size
     return max(1, min(whole[1] // memory, whole[0] // slices if slices else whole[1]))
 
 
-def _instances(target: Entry) -> int:
+def instances_taken(target: Entry) -> int:
     """Return how many instances a new device takes: an mdev with ``aggregator`` n is n of its type."""
     if not target["attributes"]:
         return 1

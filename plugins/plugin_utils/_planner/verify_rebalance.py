@@ -5,7 +5,7 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""The verifier of rebalancing: count loads, cards in use and moves again from raw facts and placements. Pure.
+"""The verifier of rebalancing: count loads, cards in use, places of a type and moves again from raw facts and placements. Pure.
 
 What moves where, the verifier of plans checks. It shares no code with what makes the plan.
 """
@@ -19,6 +19,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_cas
     Entry,
     Facts,
     Key,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_places import (
+    places_of_type,
 )
 
 
@@ -43,23 +46,55 @@ def rebalance_objections(found: Entry, facts: Facts, unknown: t.Collection[str] 
     stated = {each["host"]: (each["before"], each["after"]) for each in found["loads"]}
     if stated != {host: (before[host], after[host]) for host in before}:
         wrong.append("the loads are others than those of facts and placements")
+    if found["moves"] != len(guests):
+        wrong.append(f"moves is {found['moves']}, and it comes to {len(guests)}")
+    if len(guests) > found["max_moves"]:
+        wrong.append(f"{len(guests)} guests move, and {found['max_moves']} may")
     measured = [sum(count**2 for count in loads.values()) for loads in (before, after)]
     if found["measure"] == "cards":
         measured = _cards_in_use(facts, holders, found["plan"]["placements"])
-    counted = {"before": measured[0], "after": measured[1], "moves": len(guests)}
-    wrong += [
-        f"{name} is {found[name]}, and it comes to {value}"
-        for name, value in counted.items()
-        if found[name] != value
-    ]
-    if len(guests) > found["max_moves"]:
-        wrong.append(f"{len(guests)} guests move, and {found['max_moves']} may")
-    if guests and measured[1] >= measured[0]:
-        wrong.append("guests move, and that makes nothing less")
-    proven = found["bound"] == measured[1] and not unknown
-    if found["bound"] > measured[1] or proven != (found["status"] == "optimal"):
-        wrong.append(f"status is {found['status']} with the bound {found['bound']}")
+    if found["measure"] == "largest":
+        return wrong + _of_the_largest(found, facts, unknown)
+    return wrong + _of_the_measure(found, [(each,) for each in measured], unknown)
+
+
+def _of_the_largest(found: Entry, facts: Facts, unknown: t.Collection[str]) -> list[str]:
+    """Return what is wrong with the places that the largest guest is said to have."""
+    most = []
+    for places in places_of_type(facts, found["plan"]["placements"], found["device_type"]):
+        largest = max(places, default=0)
+        most.append((largest, places.count(largest) if largest else 0))
+    return _of_the_measure(found, most, unknown)
+
+
+def _of_the_measure(
+    found: Entry, measured: t.Sequence[tuple[int, ...]], unknown: t.Collection[str]
+) -> list[str]:
+    """Return what is wrong with what the measure is said to come to, where it was and will be so much by facts and placements."""
+    hosts = found["hosts_with_places"]
+    if (hosts is None) != (found["measure"] != "largest"):
+        return ["hosts have places by another measure, or by none"]
+    wrong, stated = [], {}
+    for name in ("before", "after", "bound"):
+        stated[name] = (found[name],) if hosts is None else (found[name], hosts[name])
+    for name, value in zip(("before", "after"), measured, strict=True):
+        if stated[name] != value:
+            wrong.append(f"{name} is {_words(stated[name])}, and it comes to {_words(value)}")
+    before, after = measured
+    bound = stated["bound"]
+    better, beyond = (after < before, bound > after)
+    if hosts is not None:
+        better, beyond = (after > before, bound < after)
+    if found["moves"] and not better:
+        wrong.append("guests move, and that makes nothing better")
+    proven = bound == after and not unknown
+    if beyond or proven != (found["status"] == "optimal"):
+        wrong.append(f"status is {found['status']} with the bound {_words(bound)}")
     return wrong
+
+
+def _words(value: tuple[int, ...]) -> str:
+    return " on hosts: ".join(map(str, value))
 
 
 def _holders(facts: Facts) -> dict[Key, t.Any]:

@@ -16,6 +16,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader impor
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import (
     count,
     names,
+    one_name,
     one_of,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import no_progress
@@ -39,6 +40,7 @@ def rebalance_for(
     max_moves: t.Any = None,
     hosts: t.Any = None,
     measure: t.Any = None,
+    device_type: t.Any = None,
     max_age: t.Any = None,
     left_out: t.Any = None,
     progress: Progress = no_progress,
@@ -46,12 +48,13 @@ def rebalance_for(
 ) -> RebalancePlan:
     """Return a plan that moves ``max_moves`` guests of ``fleet``, ``hostvars`` or facts by host, at most; raise ``FleetError``.
 
-    ``measure`` is one of ``MEASURES``. ``options`` are the conditions in ``CONDITIONS``: those of a search for places in which it
-    does not matter which one is taken.
+    ``measure`` is one of ``MEASURES``; ``device_type`` is that of the devices of the largest guest. ``options`` are the conditions
+    in ``CONDITIONS``: those of a search for places in which it does not matter which one is taken.
     """
     if max_moves is None:
         raise FleetError("max_moves is not given; expected how many guests may move")
     most = count("max_moves", max_moves, "guests")
     asked = "even" if measure is None else one_of("measure", measure, tuple(MEASURES))
     read, given = search_for(fleet, CONDITIONS, options, hosts, max_age, left_out)
-    return rebalance_plan(read, most, given, names("hosts", hosts), asked, progress)
+    of_type = None if device_type is None else one_name("device_type", device_type)
+    return rebalance_plan(read, most, given, names("hosts", hosts), asked, of_type, progress)

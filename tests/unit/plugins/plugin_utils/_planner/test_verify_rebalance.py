@@ -43,7 +43,7 @@ FAULTS: dict[str, tuple[t.Callable[[t.Any], t.Any], str]] = {
     "loads": (lambda found: found["loads"].pop(), "the loads are others"),
     "bound": (lambda found: found.update(bound=7), "status is optimal with the bound 7"),
     "status": (lambda found: found.update(status="feasible"), "status is feasible with the bound"),
-    "placements": (worse, "guests move, and that makes nothing less"),
+    "placements": (worse, "guests move, and that makes nothing better"),
     "sources": (
         lambda found: found["plan"]["placements"][0]["source"].update(host="b"),
         "is held by nobody",
@@ -87,3 +87,51 @@ def test_a_card_that_is_opened_instead_is_found():
     for number, each in enumerate(found["plan"]["placements"]):
         each["target"]["parent"] = f"0000:82:00.{number}"
     assert "after is 1, and it comes to 3" in rebalance_objections(found, CARDS)
+
+
+# Three hosts of eight functions, on each of which two are free.
+PARTLY_FREE = {
+    name: host([vf(number, f"vm-{name}{number}" if number < 6 else None) for number in range(8)])
+    for name in "abc"
+}
+LARGER: t.Any = rebalance_for(PARTLY_FREE, 3, measure="largest", device_type="v")
+
+
+def test_places_of_a_type_are_counted_from_facts():
+    assert (LARGER["before"], LARGER["after"]) == (2, 5)
+    assert LARGER["hosts_with_places"] == {"before": 3, "after": 1, "bound": 1}
+    assert rebalance_objections(LARGER, PARTLY_FREE) == []
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ({"before": 1}, "before is 1 on hosts: 3, and it comes to 2 on hosts: 3"),
+        ({"after": 6}, "after is 6 on hosts: 1, and it comes to 5 on hosts: 1"),
+        ({"bound": 4}, "status is optimal with the bound 4 on hosts: 1"),
+        ({"bound": 6}, "status is optimal with the bound 6 on hosts: 1"),
+        ({"device_type": "w"}, "before is 2 on hosts: 3, and it comes to 0 on hosts: 0"),
+        ({"hosts_with_places": None}, "hosts have places by another measure, or by none"),
+        ({"measure": "even"}, "hosts have places by another measure, or by none"),
+        (
+            {"hosts_with_places": {"before": 3, "after": 2, "bound": 1}},
+            "after is 5 on hosts: 2, and it comes to 5 on hosts: 1",
+        ),
+        (
+            {"hosts_with_places": {"before": 3, "after": 1, "bound": 2}},
+            "status is optimal with the bound 5 on hosts: 2",
+        ),
+    ],
+)
+def test_places_that_are_counted_wrong_are_found(damage, message):
+    found = {**copy.deepcopy(LARGER), **damage}
+    assert message in rebalance_objections(found, PARTLY_FREE)
+
+
+def test_a_host_that_is_filled_again_is_found():
+    found = copy.deepcopy(LARGER)
+    for number, each in enumerate(found["plan"]["placements"]):
+        each["source"].update(host="abc"[number], id="0000:81:00.0")
+        each["target"].update(host="bca"[number], id="0000:81:00.7")
+    broken = rebalance_objections(found, PARTLY_FREE)
+    assert "guests move, and that makes nothing better" in broken

@@ -54,7 +54,20 @@ def test_hosts_that_did_not_answer_are_left_out(fleet):
         ({"max_moves": "some"}, "max_moves is 'some'; expected a number of guests"),
         ({"max_moves": -1}, "max_moves is -1; expected a number of guests"),
         ({"max_moves": 1, "reuse": True}, "there is no option reuse"),
-        ({"max_moves": 1, "measure": "all"}, "measure is 'all'; expected one of even, cards"),
+        (
+            {"max_moves": 1, "measure": "all"},
+            "measure is 'all'; expected one of even, cards, largest",
+        ),
+        ({"max_moves": 1, "measure": "largest"}, "device_type is given with the measure largest"),
+        ({"max_moves": 1, "device_type": "v"}, "device_type is given with the measure largest"),
+        (
+            {"max_moves": 1, "measure": "largest", "device_type": "w"},
+            "device_type is 'w', and no host has a device or a parent with it",
+        ),
+        (
+            {"max_moves": 1, "measure": "largest", "device_type": ["v"]},
+            r"device_type has \['v'\]; expected names",
+        ),
         ({"max_moves": 1, "avoid": [{"host": "x"}]}, "avoid has 'x', and there is no host"),
     ],
 )
