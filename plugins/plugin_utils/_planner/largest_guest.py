@@ -21,7 +21,7 @@ import functools
 import itertools
 import math
 import typing as t
-from collections import Counter, defaultdict
+from collections import defaultdict
 from fractions import Fraction
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
@@ -204,7 +204,7 @@ class _Host:
 
         Of what several guests give only together each counts a part.
         """
-        weights: Counter[int] = Counter()
+        weights: dict[int, Fraction] = defaultdict(Fraction)
         for places, guests, _together in self._gains:
             for number in guests:
                 weights[number] += places / len(guests)
@@ -213,7 +213,7 @@ class _Host:
         if not weights:
             return [self.now]
         ids = frozenset(each.id for guest in self._guests for each in guest.devices)
-        limit = min(self.places.count(ids), begun + self._fitting(weights))
+        limit = min(Fraction(self.places.count(ids)), begun + self._fitting(weights))
         return [math.floor(min(each, limit)) for each in most]
 
     def _fitting(self, weights: t.Mapping[int, Fraction]) -> Fraction:

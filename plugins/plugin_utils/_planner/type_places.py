@@ -157,7 +157,7 @@ class _Maker(t.Protocol):
     ``is_whole`` is whether it may have more places only once it is empty.
     """
 
-    there: _Ids
+    there: frozenset[str]
     is_whole: bool
 
     def instances(self, left: _Ids, free: _Ids, made: t.Mapping[str, int]) -> int:
@@ -225,7 +225,8 @@ class _Shared:
                 capacity.nothing, each.type, instances_of(each.attributes) or 1
             )
             for each in devices
-            if capacity.stated and each.type != type_id and each.type in capacity.needs
+            if capacity.stated and each.type != type_id
+            if each.type is not None and each.type in capacity.needs
         }
 
     def instances(self, left: _Ids, free: _Ids, made: t.Mapping[str, int]) -> int:

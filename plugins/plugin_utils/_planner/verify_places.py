@@ -181,13 +181,12 @@ def _of_common_resources(
         return max(0, int((1 - used) * available[wanted["id"]])) if used <= 1 else 0
     for each in gone:
         counts[each["type"]] -= instances_taken(each)
-    for each, count in counts.items():
-        for name, amount in takes.get(each, {}).items():
+    for type_id, count in counts.items():
+        for name, amount in takes.get(type_id, {}).items():
             there[name] -= count * amount
-    return max(
-        0,
-        min(there[name] // amount for name, amount in takes[wanted["id"]].items() if amount),
-    )
+    needs = takes[wanted["id"]].items()
+    left: int = min(there[name] // amount for name, amount in needs if amount)
+    return max(0, left)
 
 
 def _are_stated(
