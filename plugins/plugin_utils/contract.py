@@ -1164,7 +1164,7 @@ class RebalancePlan(t.TypedDict):
     bound: Count
     """What no plan of so few moves among the hosts with usable facts betters."""
     hosts_with_places: HostsWithPlaces | None
-    """On how many hosts the largest guest has a place, which tells plans apart that give equally large ones a place; null for another measure."""
+    """On how many hosts the largest guest has a place, which counts between plans that give equally large ones a place; null for another measure."""
     moves: Count
     """How many guests move."""
     max_moves: Count
