@@ -23,9 +23,9 @@ description:
     on other hosts, while nothing else moves.
   - Of each that cannot, it says which guests have no place, what is short, and the smallest addition that is known to mend it.
   - Devices that nobody holds need no place. Guests are all that hold a device, whoever they are.
-  - Hosts with equal guests and equal places are looked at once. Where first fit places all guests, a host can be emptied. Where it does not,
-    a search is made as for a plan, for so many classes of equal hosts as O(searches) says; whoever comes after these is unproven unless
-    one of its guests has no place on any host.
+  - Hosts with equal guests and equal places, of which as much is known, are looked at once. Where first fit places all guests, a host can be emptied.
+    Where it does not, a search is made as for a plan, for so many classes of equal hosts as O(searches) says; whoever comes after these is unproven
+    unless one of its guests has no place on any host.
   - An addition is only given if a search with it places everything.
 extends_documentation_fragment:
   - vfio.migration._fleet.fleet

@@ -195,7 +195,7 @@ def _unknown_holders(problem: Problem, sources: t.Sequence[Device]) -> t.Iterato
     found = []
     for name in _of_part(problem, problem.survey.with_perhaps_held):
         for device in problem.fleet.hosts[name].perhaps_held:
-            key = likeness(device)
+            key = likeness(problem.admission, device)
             if key not in fits:
                 fits[key] = any(
                     problem.admission.refusal(source, device) is None for source in sources

@@ -69,6 +69,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
     Conditions,
     Request,
     guests_of,
+    perhaps_staying,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution import (
     Progress,
@@ -307,12 +308,13 @@ class _Whole:
         return sorted(numbers, key=self._first_fit.rank)
 
     def class_of(self, subject: _Subject) -> t.Hashable:
-        """Return all of a subject that its answer depends on: what its guests need, and the places that are gone with it."""
+        """Return all of a subject that its answer depends on: what its guests need, and the places and doubts that are gone with it."""
         items, bins = self._problem.items, self._problem.bins
+        may_stay = self._may_stay(subject)
         needs = tuple(
             [
                 (
-                    items[n].demands or self._obstacles(n),
+                    *(items[n].demands or self._obstacles(n), n in may_stay),
                     *(items[n].anti_affinity, items[n].refused, items[n].weights),
                 )
                 for n in self._guests(subject)
@@ -327,7 +329,27 @@ class _Whole:
                     for n in self._guests(subject)
                 ]
             )
-        return needs, domains, tuple(sorted(gone, key=operator.attrgetter("state")))
+        places = tuple(sorted(gone, key=operator.attrgetter("state")))
+        return needs, domains, places, self._gone_for_all(subject)
+
+    def _may_stay(self, subject: _Subject) -> set[int]:
+        """Return the numbers of the subject's guests of which it is unknown whether they are any, and have to move."""
+        keys = {each.key for each in perhaps_staying(self._fleet, self._emptied(subject))}
+        guests = self._problem.request.guests
+        return {
+            number
+            for host in (subject.hosts if keys else ())
+            for number in self._of_host.get(host, ())
+            if guests[number].devices[0].key in keys
+        }
+
+    def _gone_for_all(self, subject: _Subject) -> frozenset[t.Hashable]:
+        """Return the kinds of places, and of what there may be, that no host has but the subject's."""
+        return self._problem.survey.only_on(self._problem.admission, subject.hosts)
+
+    def _emptied(self, subject: _Subject) -> Conditions:
+        """Return the conditions of a plan that empties a subject: what nobody holds, as far as is known, would stay."""
+        return dataclasses.replace(self._conditions, drain=subject.hosts, free_devices="none")
 
     def _obstacles(self, number: int) -> tuple[str | None, ...]:
         """Return for each device of a guest why it cannot migrate."""
@@ -384,10 +406,21 @@ class _Whole:
         return _Outcome(left, _cause("unproven", sentence))
 
     def _alone(self, guest: int) -> Proof:
-        """Return what is proven of one guest by itself, which has no place anywhere; of equal ones once."""
-        key = self._problem.items[guest].demands or self._obstacles(guest)
+        """Return what is proven of one guest by itself, which has no place anywhere; once of those whose hosts take the same with them."""
+        subject = _Subject("", (self._problem.request.guests[guest].host,), False)
+        demands, resources = self._problem.items[guest].demands, self._problem.resources
+        places = tuple(
+            [
+                resource
+                for number in self._gone(subject)
+                for resource in self._problem.bins[number].state
+                if any(resources.could_take(resource, demand) for demand in demands)
+            ]
+        )
+        may_stay = guest in self._may_stay(subject)
+        needs = demands or self._obstacles(guest)
+        key = (needs, may_stay, places, self._gone_for_all(subject))
         if key not in self._proofs:
-            subject = _Subject("", (self._problem.request.guests[guest].host,), False)
             solution = solve(self._taking(subject, [guest]), self._budget, no_progress)
             self._proofs[key] = prove(self._part(subject, [guest]), solution)
         return self._proofs[key]
@@ -481,8 +514,6 @@ class _Whole:
         whole = self._problem
         names, supplies, bins = self._hosts_but(subject) if there is None else self._hosts(there)
         self._effort.spend(1 + len(names) // _HOSTS)
-        # What nobody holds, as far as is known, would stay.
-        conditions = dataclasses.replace(self._conditions, drain=subject.hosts, free_devices="none")
         groups = self._groups_left(subject)
         numbers = self._numbers
         if groups:
@@ -492,7 +523,8 @@ class _Whole:
                 else there
                 for name, there in zip(names, bins, strict=True)
             ]
-        request = Request([whole.request.guests[number] for number in guests], names, conditions)
+        emptied = self._emptied(subject)
+        request = Request([whole.request.guests[number] for number in guests], names, emptied)
         return dataclasses.replace(
             whole,
             request=request,
@@ -567,10 +599,11 @@ class _FirstFit:
 
     def rank(self, number: int) -> tuple[t.Any, ...]:
         """Return the rank of a guest in the order of its host's: what takes the most first; equal ones by their names."""
+        guest = self._guests[number]
         demands = self._items[number].demands
         least = min([self._sizes[each] for each in demands], default=(0, 0))
         weights = self._items[number].weights
-        return least, -len(demands), demands, weights, self._guests[number].key
+        return least, -len(demands), demands, weights, guest.devices[0].may_be_held, guest.key
 
     @functools.cached_property
     def _with(self) -> dict[int, list[int]]:

@@ -576,12 +576,19 @@ def staying(fleet: Fleet, conditions: Conditions) -> list[StayingDevice]:
 def perhaps_staying(fleet: Fleet, conditions: Conditions) -> list[Device]:
     """Return the devices of the hosts that are emptied which would stay as they are if nobody holds them, and that is not known."""
     drain = {*(conditions.drain or ())}
-    left = _left_alone(fleet, drain, operator.attrgetter("may_be_held"))
-    return [
+    perhaps = [
         device
         for name in sorted(drain & fleet.hosts.keys())
-        for device in sorted(fleet.hosts[name].devices, key=lambda device: device.id)
-        if device.may_be_held and _why_staying(device, conditions.free_devices, left) is not None
+        for device in sorted(fleet.hosts[name].perhaps_held, key=lambda device: device.id)
+    ]
+    # Only of what is movable does it matter what others have, which takes a look at the whole fleet.
+    left = {}
+    if perhaps and conditions.free_devices == FREE_DEVICES[0]:
+        left = _left_alone(fleet, drain, operator.attrgetter("may_be_held"))
+    return [
+        device
+        for device in perhaps
+        if _why_staying(device, conditions.free_devices, left) is not None
     ]
 
 

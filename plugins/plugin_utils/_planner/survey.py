@@ -17,12 +17,14 @@ import functools
 import itertools
 import operator
 import typing as t
+from collections import defaultdict
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates import offer
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
     Device,
     Fleet,
     Host,
+    obstacle,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible import (
     Admission,
@@ -52,6 +54,8 @@ class Survey:
         self._places: dict[t.Hashable, list[_Found]] | None = None
         self._contents: dict[str, int] = {}
         self._numbers: dict[t.Hashable, int] = {}
+        self._kinds_on: dict[str, set[t.Hashable]] = {}
+        self._hosts_with: dict[t.Hashable, set[str]] = {}
 
     @functools.cached_property
     def partly_read(self) -> list[str]:
@@ -69,15 +73,44 @@ class Survey:
         """Return what is to be had on the hosts of a part, those that are alike together, in the order of the hosts."""
         if not admission.is_plain:
             return self._alike(admission, names).values()
-        if self._places is None:
-            self._places = self._alike(admission, self._names)
         there = {*names}
         found = [
             part
-            for alike in self._places.values()
+            for alike in self._all_places(admission).values()
             if (part := [each for each in alike if each.host in there])
         ]
         return sorted(found, key=operator.itemgetter(0))
+
+    def _all_places(self, admission: Admission) -> dict[t.Hashable, list[_Found]]:
+        if self._places is None:
+            self._places = self._alike(admission, self._names)
+        return self._places
+
+    def only_on(self, admission: Admission, names: t.Iterable[str]) -> frozenset[t.Hashable]:
+        """Return what there is, or may be, on some of these hosts and on no other: without them, nobody needs to ask for it.
+
+        That is what of equal places and guests may still tell hosts apart: all else is on the hosts that remain, too.
+        """
+        if not self._kinds_on:
+            self._note_kinds(admission)
+        there = {*names}
+        kinds = set[t.Hashable]().union(*(self._kinds_on.get(name, ()) for name in there))
+        return frozenset([each for each in kinds if self._hosts_with[each] <= there])
+
+    def _note_kinds(self, admission: Admission) -> None:
+        """Note which hosts were partly read, and which have each kind of places, and of devices that may be held."""
+        found: dict[t.Hashable, set[str]] = defaultdict(set)
+        found["partly read"].update(self.partly_read)
+        for name in self.with_perhaps_held:
+            for device in self._fleet.hosts[name].perhaps_held:
+                found[likeness(admission, device), obstacle(device)].add(name)
+        for kind, places in self._all_places(admission).items():
+            found[kind].update([each.host for each in places])
+        on: dict[str, set[t.Hashable]] = {name: set() for name in self._names}
+        for kind, hosts in found.items():
+            for name in hosts:
+                on[name].add(kind)
+        self._kinds_on, self._hosts_with = on, found
 
     def _alike(
         self, admission: Admission, names: t.Iterable[str]
@@ -88,9 +121,8 @@ class Survey:
         for name in names:
             host = self._fleet.hosts[name]
             for device in admission.to_be_had(host):
-                apart = admission.card_of(device), admission.uuid_of(device)
                 found = _Found(next(numbers), name, device.id, device)
-                alike.setdefault((likeness(device), apart), []).append(found)
+                alike.setdefault(likeness(admission, device), []).append(found)
             for parent in host.parents:
                 for each in parent.types:
                     if each.available_instances > 0:
@@ -114,6 +146,7 @@ class Survey:
         return self._numbers.setdefault(found, len(self._numbers))
 
 
-def likeness(device: Device) -> t.Hashable:
+def likeness(admission: Admission, device: Device) -> t.Hashable:
     """Return what is equal of devices that receive alike."""
-    return device.kind, device.type, device.descriptor, device.choices, device.p2p
+    apart = admission.card_of(device), admission.uuid_of(device)
+    return device.kind, device.type, device.descriptor, device.choices, device.p2p, apart

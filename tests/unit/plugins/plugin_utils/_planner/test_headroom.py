@@ -147,15 +147,118 @@ def test_what_is_proven_and_assumed_of_a_host_is_what_a_plan_that_drains_it_says
         if each and seed % 3 == 0:
             each["problems"] = [{"path": "/sys/devices", "problem": "gone"}]
     conditions = some_conditions(request)
+    assert_each_is_as_a_plan_says(facts, conditions)
+
+
+def assert_each_is_as_a_plan_says(facts: Facts, conditions: Conditions) -> None:
+    """Check what is told of each host without places for all against a plan that drains it, and with no searches as well."""
+    told = {}
     for cause in asked(facts, conditions)["causes"]:
-        subject = cause["subjects"][0]
-        if subject["failure_domain"] or subject["name"] not in read_fleet(facts).hosts:
-            continue
-        plan = drained(facts, [subject["name"]], conditions)
-        assert cause["status"] == plan["status"]
-        assert cause["at_least"] == (plan["bound"] and plan["bound"]["unplaced"])
-        # Of guests of which one has to stay, another one may, of whom something else is assumed.
-        assert bool(cause["assumptions"]) == bool(plan.get("assumptions"))
+        for subject in cause["subjects"]:
+            if subject["failure_domain"] or subject["name"] not in read_fleet(facts).hosts:
+                continue
+            plan = drained(facts, [subject["name"]], conditions)
+            told[subject["name"]] = plan["status"]
+            assert cause["status"] == plan["status"], subject["name"]
+            assert cause["at_least"] == (plan["bound"] and plan["bound"]["unplaced"])
+            # Of guests of which one has to stay, another one may, of whom something else is assumed.
+            assert bool(cause["assumptions"]) == bool(plan.get("assumptions"))
+    without = statuses(asked(facts, conditions, searches=0), facts)
+    for name, status in told.items():
+        assert without[name] in (status, "unproven") or without[name] in alone(
+            facts, name, conditions
+        ), name
+
+
+def twins_with_unlike_doubts(chance: random.Random) -> tuple[Facts, Conditions]:
+    """Return a fleet in which each host has a twin, equal but for what is not known of it, under names in any order."""
+    facts, request = drawn(chance, unknown=chance.random() < 0.5)
+    drawn_for = some_conditions(request)
+    conditions = Conditions(
+        limit=drawn_for.limit,
+        numa_local=drawn_for.numa_local,
+        keep_kind=drawn_for.keep_kind,
+        keep_type=drawn_for.keep_type,
+    )
+    twins: Facts = {}
+    names = chance.sample("abcdefgh", 8)
+    for each in [found for found in facts.values() if found]:
+        for _twin in range(2):
+            name = names.pop()
+            twins[name] = copy.deepcopy(each)
+            for entry in twins[name]["devices"]:
+                if entry["in_use"] and entry["in_use"]["name"]:
+                    entry["in_use"]["name"] += f"-{name}"
+                if entry["in_use"] and chance.random() < 0.3:
+                    entry["in_use"] = {"pid": None, "name": None}
+            if chance.random() < 0.2:
+                twins[name]["problems"] = [{"path": "/sys/devices", "problem": "gone"}]
+    return twins, conditions
+
+
+@given(st.integers(0, 100_000))
+def test_of_equal_hosts_each_is_told_by_what_is_not_known_of_itself_and_of_the_others(seed):
+    assert_each_is_as_a_plan_says(*twins_with_unlike_doubts(random.Random(seed)))
+
+
+def unlike(one: Facts, other: Facts, turned: bool) -> Facts:
+    return {"a": other, "b": one} if turned else {"a": one, "b": other}
+
+
+def takes_another_kind(entry: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Return a device that those of its own kind do not take."""
+    of_another = [vf(0, kind="w")["descriptor"]["self"]]
+    return {**entry, "descriptor": {**entry["descriptor"], "compatible": of_another}}
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("searches", [400, 0])
+def test_whether_a_device_is_held_is_asked_of_each_of_equal_hosts(turned, searches):
+    held = takes_another_kind(vf(0, "x"))
+    facts = unlike(host([held]), host([{**held, "in_use": {"pid": None, "name": None}}]), turned)
+    found = asked(facts, searches=searches)
+    known, perhaps = ("b", "a") if turned else ("a", "b")
+    assert statuses(found, facts) == {known: "infeasible", perhaps: "unproven"}
+    assert_each_is_as_a_plan_says(facts, NOTHING)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("searches", [400, 0])
+def test_a_host_that_was_partly_read_may_be_a_place_of_all_but_its_own_guests(turned, searches):
+    guest = [vf(0, "x")]
+    problems = [{"path": "/sys/devices", "problem": "gone"}]
+    facts = unlike(host(guest), host(guest, problems=problems), turned)
+    known, partly = ("b", "a") if turned else ("a", "b")
+    assert statuses(asked(facts, searches=searches), facts) == {
+        known: "unproven",
+        partly: "infeasible",
+    }
+    assert_each_is_as_a_plan_says(facts, NOTHING)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_device_that_may_be_held_is_a_place_of_all_but_the_guests_of_its_own_host(turned):
+    perhaps = {"pid": None, "name": None}
+    guest, stuck = takes_another_kind(vf(0, "x")), {**vf(1, kind="w"), "in_use": perhaps}
+    stuck = {**stuck, "migration": {**stuck["migration"], "supported": False}}
+    # The guest takes kind w alone, and so does who may hold such a device: both hosts have one, of which one cannot migrate.
+    would_do = {**vf(1, kind="w"), "in_use": perhaps}
+    would_do["descriptor"] = {**would_do["descriptor"], "compatible": []}
+    facts = unlike(host([guest, would_do]), host([guest, stuck]), turned)
+    assert_each_is_as_a_plan_says(facts, NOTHING)
+
+
+@given(st.integers(0, 100_000))
+def test_equal_hosts_with_equal_doubts_are_one_class(seed):
+    facts, conditions = twins_with_unlike_doubts(random.Random(seed))
+    (name, there), *_others = facts.items()
+    other = copy.deepcopy(there)
+    for entry in other["devices"]:
+        if entry["in_use"] and entry["in_use"]["name"]:
+            entry["in_use"]["name"] += "-twin"
+    facts = {name: there, "z": other, "y": copy.deepcopy(there)}
+    found = asked(facts, dataclasses.replace(conditions, limit=None))
+    assert len(found["causes"]) <= 1
 
 
 @given(st.integers(0, 100_000))
