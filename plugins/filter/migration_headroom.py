@@ -129,7 +129,8 @@ _value:
           description: How many devices have no place at least, whatever is done; V(null) where nothing is known.
           type: int
         assumptions:
-          description: What took part in finding no place beside the rules of the kernel and the drivers.
+          description:
+            - What took part in finding no place for the first host or failure domain, beside the rules of the kernel and the drivers.
           type: list
           elements: str
         unplaced:
@@ -142,7 +143,8 @@ _value:
           elements: dict
         addition:
           description:
-            - What would give all guests of the first host or failure domain a place; V(null) where nothing is known that would, and after the first 40 causes.
+            - What would give all guests of any of these, emptied by itself, a place; V(null) where nothing is known that would, and after the first 40
+              causes. A host that it is on has a cause of its own.
             - The C(devices) are free ones, each with C(count), C(kind), C(type), C(version), one that it is to be C(like), and the C(host)
               that they are to be on (V(null) for any other one). What has the same number in C(together) is to be on one host, as one guest lacks
               it. With O(apart) or O(limit), the devices for each guest are to be on a host of their own. C(smallest) says whether it is proven

@@ -986,13 +986,13 @@ class HeadroomCause(t.TypedDict):
     at_least: Count | None
     """How many devices have no place at least, whatever is done; null where nothing is known."""
     assumptions: list[Sentence]
-    """What took part in finding no place beside the rules of kernel and drivers."""
+    """What took part in finding no place for the first host or failure domain, beside the rules of kernel and drivers."""
     unplaced: list[Unplaced]
     """Of the first host or failure domain, the devices without a place and why; empty where only the first causes are described so closely."""
     shortages: list[Shortage]
     """Of the first host or failure domain, the shortages that prove it; empty like ``unplaced``."""
     addition: Addition | None
-    """Of the first host or failure domain, what would give all guests a place; null where nothing is known that would."""
+    """What would give all guests of any of these, emptied by itself, a place; null where nothing is known that would."""
 
 
 class Headroom(t.TypedDict):

@@ -149,10 +149,25 @@ def headroom(
             outcome = whole.look_into(alike[0], len(causes) < _DETAILED)
         else:
             outcome = whole.not_looked_into(alike[0], left, searched)
-        if outcome is not None:
-            outcome.cause["subjects"] = [whole.left_on(each, outcome.left) for each in alike]
+        while outcome is not None:
+            told = [each for each in alike if not _is_added_on(outcome.cause, each)]
+            outcome.cause["subjects"] = [whole.left_on(each, outcome.left) for each in told]
             causes.append(outcome.cause)
+            alike = [each for each in alike if each not in told]
+            outcome = (
+                whole.with_another_addition(alike[0], outcome, len(causes) < _DETAILED)
+                if alike
+                else None
+            )
     return _result(fleet, conditions, subjects, [*causes, *not_known], exempt)
+
+
+def _is_added_on(cause: contract.HeadroomCause, subject: _Subject) -> bool:
+    """Return whether what a cause adds is on a host of the subject, which is no place once that is emptied."""
+    addition = cause["addition"]
+    return addition is not None and any(
+        each["host"] in subject.hosts for each in addition["devices"]
+    )
 
 
 def _domain(fleet: Fleet, name: str, hosts: t.Collection[str]) -> _Subject:
@@ -443,6 +458,22 @@ class _Whole:
             self._add_details(cause, problem, solution, proof)
             cause["addition"] = smallest_addition(taking, solution, left, self._budget)
         return _Outcome(left, cause)
+
+    def with_another_addition(
+        self, subject: _Subject, outcome: _Outcome, detailed: bool
+    ) -> _Outcome:
+        """Return the outcome of a subject that is like another one of this ``outcome``, with an addition of its own, if one is known."""
+        if detailed and not self.effort_is_used_up:
+            own = self.look_into(subject, detailed)
+            if own is not None and own.cause["status"] == outcome.cause["status"]:
+                return own
+        bare: contract.HeadroomCause = {
+            **outcome.cause,
+            "unplaced": [],
+            "shortages": [],
+            "addition": None,
+        }
+        return outcome._replace(cause=bare)
 
     def _explained(
         self,

@@ -307,16 +307,52 @@ def test_with_an_addition_a_plan_leaves_nobody_behind(seed):
             continue
         after = with_added(facts, cause["addition"]["devices"], apart)
         conditions = with_room(conditions, after.keys() - facts.keys())
-        subject = cause["subjects"][0]
-        emptied = [subject["name"]]
-        if subject["failure_domain"]:
-            emptied = [*conditions.failure_domains[subject["name"]]]
-        assert drained(after, emptied, conditions)["unplaced"] == []
-        if (
-            cause["addition"]["smallest"]
-            and sum(each["count"] for each in cause["addition"]["devices"]) == 1
-        ):
-            assert drained(facts, emptied, conditions)["unplaced"] != []
+        for subject in cause["subjects"]:
+            emptied = [subject["name"]]
+            if subject["failure_domain"]:
+                emptied = [*conditions.failure_domains[subject["name"]]]
+            assert drained(after, emptied, conditions)["unplaced"] == []
+            if (
+                cause["addition"]["smallest"]
+                and sum(each["count"] for each in cause["addition"]["devices"]) == 1
+            ):
+                assert drained(facts, emptied, conditions)["unplaced"] != []
+
+
+@pytest.mark.parametrize("searches", [400, 1])
+def test_nothing_is_to_be_added_on_a_host_that_is_emptied(searches):
+    """Each of equal hosts lacks one device on the other one."""
+
+    def there(name: str) -> dict[str, t.Any]:
+        return host([vf(0, name, pid=1), vf(1, name, "w", pid=1), vf(2)])
+
+    facts = {"a": there("vm-1"), "b": there("vm-2"), "d": there("vm-3"), "c": host()}
+    found = asked(facts, searches=searches)
+    told = {}
+    for cause in found["causes"]:
+        names = [each["name"] for each in cause["subjects"]]
+        told.update(dict.fromkeys(names, cause["status"]))
+        (added,) = cause["addition"]["devices"]
+        assert added["host"] not in names
+        after = with_added(facts, [added], apart=False)
+        for name in names:
+            assert drained(after, [name], NOTHING)["unplaced"] == []
+    assert told == dict.fromkeys("abd", "infeasible")
+    assert found["sentences"][0] == "1 of 4 hosts can be emptied or fail"
+
+
+def test_where_no_more_is_looked_at_a_host_that_an_addition_is_on_has_none(monkeypatch):
+    monkeypatch.setattr(headroom_module, "_DETAILED", 1)
+    facts = {
+        name: host([vf(0, f"vm-{name}", pid=1), vf(1, f"vm-{name}", "w", pid=1), vf(2)])
+        for name in "ab"
+    }
+    first, second = asked(facts)["causes"]
+    assert [each["host"] for each in first["addition"]["devices"]] == ["b"]
+    assert (second["status"], second["at_least"]) == (first["status"], first["at_least"])
+    assert second["addition"] is None and second["unplaced"] == second["shortages"] == []
+    assert [each["name"] for each in second["subjects"]] == ["b"]
+    assert second["subjects"][0]["guests"][0]["vm"] == "vm-b"
 
 
 @given(st.integers(0, 100_000))
