@@ -73,7 +73,7 @@ def why_in_use(device: Device) -> str | None:
     if device.in_use is None:
         return None
     if device.in_use.pid is None:
-        return "it is unknown whether a process holds it; gather the facts as root"
+        return f"it is unknown whether a process holds it; {AS_ROOT}"
     uuid = f", UUID {device.in_use.uuid}" if device.in_use.uuid else ""
     return f"{device.in_use.name} (pid {device.in_use.pid}{uuid}) holds it"
 

@@ -17,7 +17,10 @@ import itertools
 import typing as t
 from collections import Counter, defaultdict
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import listed
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import (
+    AS_ROOT,
+    listed,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
     Device,
     obstacle,
@@ -161,7 +164,7 @@ def _unknown_sources(perhaps_free: t.Mapping[int, Device]) -> t.Iterator[str]:
     names = [f"{each.id} on {each.host}" for each in perhaps_free.values()]
     if names:
         yield (
-            f"it is unknown whether a process holds {_first(names)}: what nobody holds would stay there; gather the facts as root"
+            f"it is unknown whether a process holds {_first(names)}: what nobody holds would stay there; {AS_ROOT}"
         )
 
 

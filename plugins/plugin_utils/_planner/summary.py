@@ -154,23 +154,35 @@ def _obstacles(plan: Plan) -> str:
             lines.append(f"  and {counted(more, 'more reason')}")
     if (more := len(unplaced) - shown) > 0:
         lines.append(f"No place for {counted(more, 'more device')}, for these or other reasons.")
-    return "\n".join(_once([printable(each, MAX_LINE) for each in lines], unplaced))
+    lines = [printable(each, MAX_LINE) for each in lines]
+    return "\n".join(_once(lines, unplaced, plan.get("assumptions", ())))
 
 
-def _once(lines: list[str], unplaced: t.Iterable[Unplaced]) -> list[str]:
+def _once(
+    lines: list[str], unplaced: t.Iterable[Unplaced], assumptions: t.Iterable[str] = ()
+) -> list[str]:
     """Return ``lines`` with what several of them say to do about holders that nobody knows said once, for the hosts."""
     hint = f"; {AS_ROOT}"
     if sum(line.count(hint) for line in lines) < 2:
         return lines
-    hosts = {
-        reason["host"]
-        for each in unplaced
-        for reason in each["reasons"]
-        if reason["code"] == "holder_unknown" and reason["host"] is not None
-    }
-    facts = f"the facts of {listed(sorted(hosts))}" if hosts else "the facts"
+    # What is assumed names no hosts that can be told.
+    hosts = [] if any(hint in each for each in assumptions) else _perhaps_held_on(unplaced)
+    facts = f"the facts of {listed(hosts)}" if hosts else "the facts"
     last = f"Gather {facts} as root, which shows what processes hold."
     return [*(line.replace(hint, "") for line in lines), printable(last, MAX_LINE)]
+
+
+def _perhaps_held_on(unplaced: t.Iterable[Unplaced]) -> list[str]:
+    """Return the hosts of which nobody knows what processes hold; none where a reason tells one of them and counts the others."""
+    reasons = [
+        reason
+        for each in unplaced
+        for reason in each["reasons"]
+        if reason["code"] == "holder_unknown"
+    ]
+    if any(reason.get("alike") for reason in reasons):
+        return []
+    return sorted({reason["host"] for reason in reasons if reason["host"] is not None})
 
 
 def _reason(reason: UnplacedReason) -> str:

@@ -148,16 +148,40 @@ def test_tasks_in_outputs_are_those_of_the_roles(path):
 
 
 def texts_of_the_code() -> str:
-    """Return all texts in plugins, each placeholder of an f-string as an end of line, and roles and playbooks as they are."""
-    found = []
-    for path in (ROOT / "plugins").rglob("*.py"):
-        nodes = ast.walk(ast.parse(path.read_text()))
-        found += [
-            n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)
-        ]
+    """Return all texts in plugins, and roles and playbooks as they are.
+
+    A placeholder of an f-string is the text that a constant of this name has, and an end of line where there is none.
+    """
+    trees = [ast.parse(path.read_text()) for path in (ROOT / "plugins").rglob("*.py")]
+    constants = {
+        target.id: text
+        for tree in trees
+        for node in tree.body
+        if isinstance(node, ast.Assign) and (text := text_of(node.value)) is not None
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+
+    def filled(node: ast.expr) -> str:
+        if isinstance(node, ast.FormattedValue) and isinstance(node.value, ast.Name):
+            return constants.get(node.value.id, "\n")
+        return text_of(node) or "\n"
+
+    found: list[str] = []
+    for node in (node for tree in trees for node in ast.walk(tree)):
+        if isinstance(node, ast.JoinedStr):
+            found.append("".join(map(filled, node.values)))
+        else:
+            found.append(text_of(node) or "")
     for place in ("roles", "playbooks"):
         found += [path.read_text() for path in (ROOT / place).rglob("*.yml")]
     return "\n".join(found)
+
+
+def text_of(node: ast.AST) -> str | None:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    return None
 
 
 def test_messages_in_the_guide_to_trouble_are_those_of_the_code():

@@ -12,7 +12,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.summary im
     MAX_SENTENCES,
     summarize,
 )
-from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host, parent
+from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host, parent, vf
 
 SOURCE = {"host": "a", "kind": "mdev", "id": "old"}
 NOTHING = {
@@ -97,6 +97,21 @@ def test_to_gather_as_root_is_said_once_for_the_hosts(hosts):
             assert text.endswith(
                 "Gather the facts of b, c as root, which shows what processes hold."
             )
+
+
+def perhaps(number: int, vm: str = "m", kind: str = "v"):
+    return {**vf(number, vm, kind), "in_use": {"pid": None, "name": None}}
+
+
+def test_to_gather_as_root_names_no_hosts_where_some_are_not_told():
+    """Of many hosts that are alike one is named, and what is assumed of those that are drained names none."""
+    guests = [vf(0, "vm-1"), vf(1, "vm-2", "w")]
+    many = {f"t{n:02}": host([perhaps(0), perhaps(1, kind="w")]) for n in range(25)}
+    for fleet in ({"a": host(guests), **many}, {"a": host([perhaps(0)]), "t": host([perhaps(1)])}):
+        plan = migration_plan(fleet, drain="a")
+        said = summarize(plan, {})["obstacles"]
+        assert "gather the facts as root" not in said
+        assert said.endswith("Gather the facts as root, which shows what processes hold.")
 
 
 def test_real_plans_can_be_told():
