@@ -339,7 +339,7 @@ class Packings:
         """Return the numbers of the bin types that can take ``demands`` while empty; none for no demands."""
         found = self._bin_types_for.get(demands)
         if found is None:
-            with_takers = [self._types_with[demand] for demand in set(demands)]
+            with_takers = self.types_with_takers(demands)
             found = sorted(set.intersection(*with_takers)) if with_takers else []
             if len(demands) > 1:
                 split = self._split(demands)
@@ -350,6 +350,13 @@ class Packings:
                 ]
             self._bin_types_for[demands] = found
         return found
+
+    def types_with_takers(self, demands: Demands) -> list[set[int]]:
+        """Return for each different one of ``demands`` the numbers of the bin types that take it in while empty, the fewest first.
+
+        Those that take in all together are in each of these. That is found without a look at any bin type.
+        """
+        return sorted([self._types_with[demand] for demand in set(demands)], key=len)
 
     def least(self, demands: Demands) -> int:
         """Return what ``demands`` cost at least, alone in an empty bin; 0 where none takes them.

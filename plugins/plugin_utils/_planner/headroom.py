@@ -711,12 +711,13 @@ class _FirstFit:
         found = self._found[demands]
         ahead = self._ahead.get(demands)
         if ahead is None:
-            # A host that takes them in as it is was of a type that does.
-            types = {*self._packings.bin_types_for(demands)}
+            # A host that takes in all takes in each; which do is asked of those alone that are come to.
+            least, *others = self._packings.types_with_takers(demands)
             ahead = self._ahead[demands] = (
                 number
                 for number in self._order
-                if self._types[number] in types
+                if (of_type := self._types[number]) in least
+                and all([of_type in each for each in others])
                 and self._packings.best(self._bins[number].state, demands) is not None
             )
         for place in itertools.count():
