@@ -89,8 +89,9 @@ _SHOWN = 20
 # What is planned without branch and bound first: where all have a place, what that costs does not matter.
 _ROUNDS = 200
 _STEPS = 5_000
-# So many hosts are taken over into a part of the problem in the time of one transition.
+# So many hosts are taken over into a part of the problem in the time of one transition; fewer where each part looks at all devices.
 _HOSTS = 32
+_HOSTS_LOOKED_AT = 8
 
 
 class _Subject(t.NamedTuple):
@@ -544,7 +545,8 @@ class _Whole:
         """Return the part of the whole problem that the subject's is, with the hosts ``there``: all that remain, unless they are given."""
         whole = self._problem
         names, supplies, bins = self._hosts_but(subject) if there is None else self._hosts(there)
-        self._effort.spend(1 + len(names) // _HOSTS)
+        hosts = _HOSTS if whole.admission.is_plain else _HOSTS_LOOKED_AT
+        self._effort.spend(1 + len(names) // hosts)
         groups = self._groups_left(subject)
         numbers = self._numbers
         if groups:
