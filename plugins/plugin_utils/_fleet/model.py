@@ -16,7 +16,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor import 
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import Descriptor
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import DeviceLabel, ReasonCode
 
-GATHER = "run vfio_migration_facts on it"
+GATHER = "run vfio_migration_facts there"
 
 VDPA = "vdpa"
 
@@ -235,7 +235,7 @@ class Fleet:
 def why_unknown(fleet: Fleet, host: str) -> str:
     """Return why ``host`` is not among the fleet's hosts."""
     problems = [each["problem"] for each in fleet.problems if each["host"] == host]
-    return problems[0] if problems else "no facts are known; run vfio_migration_facts there"
+    return problems[0] if problems else f"no facts are known; {GATHER}"
 
 
 def obstacle_in_guest(device: Device, guest: t.Sequence[Device]) -> str | None:
