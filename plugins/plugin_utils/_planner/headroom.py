@@ -719,7 +719,7 @@ class _FirstFit:
                 number
                 for number in self._order
                 if (of_type := self._types[number]) in least
-                and all([of_type in each for each in others])
+                and all(of_type in each for each in others)
                 and self._packings.best(self._bins[number].state, demands) is not None
             )
         for place in itertools.count():

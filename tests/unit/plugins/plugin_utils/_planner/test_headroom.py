@@ -15,9 +15,12 @@ import pytest
 from ansible_collections.vfio.migration.plugins.filter.maintenance_plan import maintenance_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.effort import Effort
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import Packings
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner import (
     headroom as headroom_module,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible import Admission
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.headroom import (
     _Whole,
     headroom,
@@ -570,3 +573,48 @@ def test_of_a_failure_domain_with_a_host_of_which_nothing_is_known_nothing_is_to
     exempt = [*facts]
     assert not asked(facts, exempt=exempt, domains={"rack": ["a", "d"]})["holds"]
     assert asked(facts, exempt=[*exempt, "rack"], domains={"rack": ["a", "d"]})["holds"]
+
+
+def test_first_fit_works_out_a_guest_of_several_devices_on_no_host_that_it_does_not_come_to(
+    monkeypatch,
+):
+    asked_for = []
+    nodes_for = Packings._nodes_for
+
+    def counted(self: Packings, state: t.Any, split: t.Any) -> t.Any:
+        asked_for.append(state)
+        return nodes_for(self, state, split)
+
+    monkeypatch.setattr(Packings, "_nodes_for", counted)
+    pair = [vf(0, "vm-1", pid=1), vf(1, "vm-1", "w", pid=1)]
+    # Each has room, and no two have as much.
+    roomy = {
+        f"h{n:02}": host([vf(0, kind="w"), *[vf(k) for k in range(1, n + 2)]]) for n in range(20)
+    }
+    assert asked({"a": host(pair), **roomy})["causes"] == []
+    assert len(asked_for) == 1
+
+
+def test_parts_that_look_at_every_device_again_count_for_more(monkeypatch):
+    spent = []
+    spend = Effort.spend
+
+    def counted(self: Effort, count: int) -> None:
+        spent.append(count)
+        spend(self, count)
+
+    monkeypatch.setattr(Effort, "spend", counted)
+    facts = {name: host([vf(0, f"vm-{name}")]) for name in "ab"}
+    facts |= {f"h{n:02}": host() for n in range(30)}
+    asked(facts)
+    plain = max(spent)
+    spent.clear()
+    init = Admission.__init__
+
+    def not_plain(self: Admission, *args: t.Any) -> None:
+        init(self, *args)
+        self.is_plain = False
+
+    monkeypatch.setattr(Admission, "__init__", not_plain)
+    asked(facts)
+    assert max(spent) > plain
