@@ -99,7 +99,7 @@ def test_what_the_module_cannot_have_returned_makes_the_host_unknown(path, value
     place = path.split(".")[0]
     assert place in problem["path"]
     assert "expected " in problem["problem"]
-    assert "run vfio_migration_facts on it again" in problem["problem"]
+    assert "run vfio_migration_facts there again" in problem["problem"]
     assert len(problem["problem"]) < 500
 
 

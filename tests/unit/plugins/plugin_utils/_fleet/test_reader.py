@@ -89,7 +89,7 @@ def test_facts_of_another_schema_are_refused_with_what_to_do(schema):
     assert fleet.unknown == ["a"]
     (problem,) = fleet.problems
     assert problem["host"] == "a"
-    assert "run vfio_migration_facts on it again" in problem["problem"]
+    assert "run vfio_migration_facts there again" in problem["problem"]
 
 
 @pytest.mark.parametrize(
