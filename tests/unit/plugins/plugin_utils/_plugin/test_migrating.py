@@ -32,12 +32,7 @@ from ansible_collections.vfio.migration.tests.unit.libvirt_runs import (
     with_others,
 )
 
-
-@pytest.fixture(autouse=True)
-def place(tmp_path, monkeypatch):
-    """Let what is written be in a directory of the test's own."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("place")
 
 
 # How guests are sent between hosts whose QEMU can.

@@ -27,12 +27,7 @@ from ansible_collections.vfio.migration.tests.unit.libvirt_runs import (
     two_hosts,
 )
 
-
-@pytest.fixture(autouse=True)
-def place(tmp_path, monkeypatch):
-    """Let what is written be in a directory of the test's own."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("place")
 
 
 def test_who_has_moved_is_told_so():
