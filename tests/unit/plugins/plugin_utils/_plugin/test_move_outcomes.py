@@ -227,13 +227,13 @@ LOST = {"outcome": "lost", "errors": ["a does not answer any more"]}
 NOT_SENT = {"results": [{"begun": True, "runs": False, "status": {}}]}
 
 
-def traced(here, there, sending=NOT_SENT, report=LOST):
+def traced(here, there, sending=None, report=None):
     """Return how a run ended in which nobody has seen the end of a guest without devices, and whom libvirt on each host has then.
 
     ``sending`` is what its source says of the process that sends it, ``report`` what it said of the migration.
     """
     run, hostvars = moving_others((UUIDS[6], "plain", 1024))
-    moves = [MOVED, {"number": 1, **report}]
+    moves = [MOVED, {"number": 1, **(LOST if report is None else report)}]
     hostvars["a"]["migrate_libvirt_moved"] = {"moves": moves}
     run = move_outcomes.trace(run, hostvars)
     assert run["tracing_hosts"] == ["a", "b"]
@@ -243,7 +243,7 @@ def traced(here, there, sending=NOT_SENT, report=LOST):
         answered = silent if runs is None else {**libvirt_info(), "others": others}
         hostvars[host]["migrate_libvirt_traced"] = answered
     assert run["tracing_guests"] == {"a": [UUIDS[6]]}
-    hostvars["a"]["migrate_libvirt_sending"] = sending
+    hostvars["a"]["migrate_libvirt_sending"] = NOT_SENT if sending is None else sending
     return ended(hostvars, run, moves)
 
 
