@@ -136,6 +136,7 @@ def _fits(found: NaiveSet, decision: _Decision, bindings: Entry | None = None) -
 def placements_warn_of_what_they_assume(case: Case) -> Objections:
     """Require a warning for each thing that a move assumes, and no other but those that a driver is known for."""
     known: dict[int, tuple[str, ...] | None] = {}
+    judged: dict[t.Any, list[str]] = {}
     tried = _tried_at_once(case)
     moving = Counter(end for move in case.moves if _limit(move) for end in _ends(move))
     for move in case.moves:
@@ -153,15 +154,26 @@ def placements_warn_of_what_they_assume(case: Case) -> Objections:
         if move.target["create"] and shows_no_capacity(case.parents[move.place]):
             needed = (*needed, _ROOM_UNKNOWN)
         needed = (*needed, *settings_left(case, move), *tried.get(move.key, ()))
-        warnings = move.found["warnings"]
-        # A warning begins with what it is needed for.
-        for beginning in needed:
-            if not any(each.startswith(beginning) for each in warnings):
-                yield move.objection(f"{move} does not warn: {beginning}")
+        warnings = tuple(move.found["warnings"])
         of_driver = move.descriptor is not None and move.descriptor.derived
-        unfounded = () if of_driver else [each for each in warnings if not each.startswith(needed)]
-        if unfounded:
-            yield move.objection(f"{move} warns of what is not so: {'; '.join(unfounded)}")
+        wording = (needed, warnings, of_driver)
+        if wording not in judged:
+            judged[wording] = [*_why_other_warnings(*wording)]
+        for reason in judged[wording]:
+            yield move.objection(f"{move} {reason}")
+
+
+def _why_other_warnings(
+    needed: tuple[str, ...], warnings: tuple[str, ...], of_driver: bool
+) -> t.Iterator[str]:
+    """Yield which warnings are missing of those ``needed``, and which are unfounded; a descriptor ``of_driver`` may bring some of its own."""
+    # A warning begins with what it is needed for.
+    for beginning in needed:
+        if not any(each.startswith(beginning) for each in warnings):
+            yield f"does not warn: {beginning}"
+    unfounded = () if of_driver else [each for each in warnings if not each.startswith(needed)]
+    if unfounded:
+        yield f"warns of what is not so: {'; '.join(unfounded)}"
 
 
 def _tried_at_once(case: Case) -> dict[Key, list[str]]:

@@ -137,17 +137,18 @@ class Case:
                 key,
                 each["source"],
                 self.devices[key],
-                self.descriptor(key[0], self.devices[key]),
+                descriptor,
                 (each["target"]["host"], each["target"]["id"]),
                 each["target"],
                 each["wave"],
                 each["vm"],
                 each.get("vm_uuid"),
                 each,
-                self._kind(key, each),
+                self._kind(self.devices[key], descriptor, each),
             )
             for key, each in zip(self.placed, plan["placements"], strict=True)
             if key in self.devices
+            for descriptor in [self.descriptor(key[0], self.devices[key])]
         ]
         self.new = [move for move in self.moves if move.target["create"]]
         self.existing = [move for move in self.moves if not move.target["create"]]
@@ -159,28 +160,24 @@ class Case:
         self.waves = {move.key: move.wave for move in self.moves}
         # Sources that are one of several VFIO devices which move with a process.
         held = [
-            (move.key, (move.key[0], move.source["in_use"].get("pid")))
+            (move, (move.key[0], move.source["in_use"].get("pid")))
             for move in self.moves
             if move.source["kind"] != "vdpa" and move.source["in_use"]
         ]
-        counts = Counter(process for _key, process in held)
+        counts = Counter(process for _move, process in held)
         self.several = frozenset(
-            key for key, process in held if counts[process] > 1 and process[1] is not None
+            move.key for move, process in held if counts[process] > 1 and process[1] is not None
         )
         # Of these the vGPUs of NVIDIA's, where the process has several.
-        vgpus = [(key, process) for key, process in held if self._is_of_nvidia(key)]
+        vgpus = [(move.key, process) for move, process in held if _is_of_nvidia(move)]
         of_process = Counter(process for _key, process in vgpus)
         self.several_vgpus = frozenset(
             key for key, process in vgpus if key in self.several and of_process[process] > 1
         )
 
-    def _is_of_nvidia(self, key: Key) -> bool:
-        descriptor = self.descriptor(key[0], self.devices[key])
-        return descriptor is not None and descriptor.own.get("driver") == "nvidia"
-
-    def _kind(self, key: Key, found: Entry) -> int:
+    def _kind(self, source: Entry, own: NaiveDescriptor | None, found: Entry) -> int:
         """Return a number that placements share which have a source and a target with the same to compare."""
-        source, target = self.devices[key], found["target"]
+        target = found["target"]
         host, parent, type_id = target["host"], target["parent"], target["type"]
         there: t.Any
         if target["create"]:
@@ -195,7 +192,7 @@ class Case:
                 same_id = target["id"] == source["id"]
                 there = (descriptor, as_known((device["attributes"], above, same_id)))
         alike = (
-            self.descriptor(key[0], source),
+            own,
             *[each["name"] for each in source["attributes"]],
             there,
             *[(each["name"], each["value"]) for each in target["attributes"]],
@@ -287,6 +284,10 @@ class Case:
             known = {of_module} if derived and of_module else set()
             self._versions[key] = sorted(stated[True] or stated[False] or known)
         return self._versions[key]
+
+
+def _is_of_nvidia(move: Move) -> bool:
+    return move.descriptor is not None and move.descriptor.own.get("driver") == "nvidia"
 
 
 def keys_of(moves: t.Iterable[Move]) -> frozenset[Key]:

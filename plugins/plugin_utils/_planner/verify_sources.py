@@ -187,18 +187,15 @@ def _certainty(case: Case, move: Move) -> str:
 def guests_move_as_a_whole(case: Case) -> Objections:
     """Require that all devices of one process go to one host in one wave, or all of them stay."""
     ends = {move.key: (move.target["host"], move.wave) for move in case.moves}
-    guests: dict[tuple[str, int], set[tuple[str, int] | None]] = defaultdict(set)
     held: dict[tuple[str, int], list[Key]] = defaultdict(list)
     for key, device in case.devices.items():
         holder = device["in_use"]
         if holder and holder.get("pid") is not None:
-            guests[key[0], holder["pid"]].add(ends.get(key))
             held[key[0], holder["pid"]].append(key)
-    for (host, pid), found in guests.items():
-        if len(found) > 1:
+    for (host, pid), keys in held.items():
+        if len(keys) > 1 and len({ends.get(key) for key in keys}) > 1:
             yield Objection(
-                frozenset(held[host, pid]),
-                f"the devices of process {pid} on {host} do not go to one host",
+                frozenset(keys), f"the devices of process {pid} on {host} do not go to one host"
             )
 
 
