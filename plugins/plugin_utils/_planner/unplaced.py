@@ -172,7 +172,8 @@ def _cycle_reasons(
                 round_about[1 : more + 1] = [f"{more:,} others, of which each"]
             order = " waits for ".join(round_about)
             words = (
-                f"places are to be had in a circle only: {order}; one more free place would open it"
+                f"places are to be had in a circle only: {order}; one more free place that one of them may take would"
+                " open it"
             )
             reasons[number].append(Reason("circle", words).on(None))
     return reasons
