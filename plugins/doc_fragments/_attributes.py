@@ -66,7 +66,7 @@ attributes:
     STEP = r"""
 options:
   so_far:
-    description: What the step before returned. The other options are for V(begin) alone.
+    description: The result of the step before. The other options are only for V(begin).
     type: dict
     default: {}
 attributes:
@@ -79,5 +79,5 @@ attributes:
   platform:
     platforms: posix
     details:
-      - The control node does the work; the managed host is not touched.
+      - The action runs on the control node and does not contact the managed host.
 """

@@ -18,16 +18,15 @@ options:
     required: true
   guests:
     description:
-      - What the executor calls guests, by the name or the UUID that a guest has in the plan, or by the id of one of its devices, alone or as C(HOST/ID).
-      - A guest whose name there is not known, or of which one device is not, does not move, and is named among the C(warnings). So is
-        what would be one guest there and would go to several hosts.
-      - The same is true of one that another host has, too, by what that says.
-        C(HOST/ID) decides which host it is on, and so does the id of a device alone, where nothing on
-        another host is called like it.
+      - The platform's names of guests, by the name or UUID of a guest in the plan, or by the id of one of its devices, alone or as C(HOST/ID).
+      - A guest does not move, and C(warnings) names it, if its name on the platform is unknown for any of its devices, or if it would be a single
+        guest there that goes to several hosts.
+      - The same applies to a guest that another host claims to have, too. C(HOST/ID) decides which host it is on, and so does the id of a device
+        alone if nothing on another host has the same one.
     type: dict
   nodes:
     description:
-      - What the executor calls hosts, by their names in the inventory.
+      - The platform's names of hosts, by their inventory names.
       - By default the same.
     type: dict
 seealso:
@@ -42,9 +41,8 @@ seealso:
 options:
   fleet:
     description:
-      - The facts of all hosts, as O(vfio.migration.migration_plan#filter:_input) has them. They show whether another host has a guest of the plan, too, and the
-        ids of PCI functions, which plans have not.
-      - Without them only what the plan has of other hosts is looked at. What would be needed of PCI functions, and is not known without the facts of their
-        host, is named among the C(warnings).
+      - The facts of all hosts, as in O(vfio.migration.migration_plan#filter:_input). They show whether another host claims a guest of the plan, too,
+        and the ids of PCI functions, which are not in plans.
+      - Without them, only the plan is checked for such claims, and C(warnings) lists the data of PCI functions that are missing.
     type: dict
 """

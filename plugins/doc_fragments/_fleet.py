@@ -39,7 +39,7 @@ options:
     required: true
   hosts:
     description:
-      - The hosts to look at. Nothing is known of those without facts, or whose facts cannot be used.
+      - The hosts to look at. Hosts without usable facts are unknown.
       - By default all hosts of the input.
     type: list
     elements: str
@@ -50,11 +50,11 @@ options:
 options:
   max_age:
     description:
-      - The age in seconds up to which facts are believed. A host whose facts are older, or do not say when they were gathered, or are of a time more
-        than 300 seconds from now, is unknown, and a problem names it with the age. V(0) believes facts of any age.
-      - By default 3600, one hour, for what M(vfio.migration.vfio_migration_facts) left in C(ansible_facts), as that may come from a fact cache.
-        Facts that are handed over themselves, or stand in the inventory, are recorded ones and are believed whatever their age.
-      - The time of the facts is that of their host's clock.
+      - The maximum age of facts in seconds. A host is unknown if its facts are older, have no time of gathering, or have a time more than 300 seconds
+        in the future. A problem then names it with the age. V(0) means no limit.
+      - By default, 3600 (one hour) for the facts that M(vfio.migration.vfio_migration_facts) left in C(ansible_facts), because they can come from a
+        fact cache. Facts that you pass directly, or in the inventory, have no limit by default.
+      - The time of the facts is that of the host's clock.
     type: int
 """
 
@@ -62,7 +62,7 @@ options:
     LEFT_OUT = r"""
 options:
   left_out:
-    description: Hosts that are unknown whatever facts there are of them, such as those that did not answer, each with the reason.
+    description: Hosts that are unknown whatever facts exist, such as those that did not answer, each with the reason.
     type: dict
 """
 
@@ -70,7 +70,7 @@ options:
     JUDGED = r"""
 options:
   drain:
-    description: The hosts whose guests, and devices that can migrate, are each judged. By default none of these hosts is one to judge.
+    description: The hosts whose guests, and devices that can migrate, are each judged. By default, these hosts are not candidates.
     type: list
     elements: str
   guests:

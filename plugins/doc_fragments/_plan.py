@@ -18,17 +18,17 @@ options:
     elements: str
   lost:
     description:
-      - Hosts that are gone, such as after a failure. They are drained as those in O(drain) are, by the last facts there are of them, however old, as
-        nobody will gather any again. The plan's C(request) has the time of these.
-      - Name no host on which guests may still run. What a plan has made for them is there for whoever starts them anew.
+      - Hosts that are gone, such as after a failure. They are drained like those in O(drain), by their last facts of any age, because no newer ones
+        can be gathered. C(request) of the plan has the time of these facts.
+      - Do not name a host on which guests may still run. The created devices are for the guests when you start them again.
     type: list
     elements: str
   free_devices:
     description:
-      - Which devices that nobody holds are to be moved from hosts in O(drain). The others are listed under C(staying).
+      - Which free devices are to be moved from hosts in O(drain). The others are listed under C(staying).
       - With V(movable), those that can migrate. A virtual function without a type of vGPU, one that is bound to plain C(vfio-pci),
         and whatever else cannot migrate stays as it is.
-      - With V(all), all of them, so that one that cannot migrate is left behind. With V(none), guests alone are moved.
+      - With V(all), all of them; one that cannot migrate is left behind. With V(none), only guests are moved.
       - By default V(movable), also where an O(earlier) plan was made with another one.
     type: str
     choices:
@@ -38,7 +38,7 @@ options:
   sources:
     description:
       - What to move, each the name or UUID of a guest (all its devices move) or a dictionary with C(host) and C(id) of a device.
-      - A name that several guests have, as several hosts may say, is an error that names a device of each.
+      - A name that several guests have is an error that names a device of each.
     type: list
     elements: raw
   guests:
@@ -50,7 +50,7 @@ options:
     type: list
     elements: dict
   targets:
-    description: The hosts that may receive. By default every host that is not drained.
+    description: The hosts that can receive devices. By default, every host that is not drained.
     type: list
     elements: str
   direction:
@@ -73,37 +73,37 @@ options:
       - spread
   prefer:
     description:
-      - Hosts that are taken before all others, such as new ones, or those that are to stay. As few devices as possible go elsewhere.
-      - Nothing is left behind for it, and nothing that an earlier plan has had made is made anew. It counts before whether devices must be made,
-        and before O(policy). Among the hosts that are preferred, and among the others, places are chosen as without it.
+      - Hosts to use before all others, such as new ones, or those that are to stay. As few devices as possible go elsewhere.
+      - This leaves no device behind, and re-creates nothing that was created for an earlier plan. It takes precedence over creating few devices and
+        over O(policy). Among the preferred hosts, and among the others, places are chosen as without this option.
     type: list
     elements: str
   apart:
     description:
-      - Groups of guests, each a list of names or UUIDs. No two guests of a group are placed on one host, nor one where another stays.
-      - A name stands for each guest that has it, whatever its host; where one of several is meant, give its UUID.
-        One that no guest in the facts has gives a warning.
-      - They do not meet on the way either. Where one goes to a host that another one leaves, it has a later C(wave).
-      - Where O(failure_domains) has hosts that fail together, no two of a group are in one domain.
+      - Groups of guests, each a list of names or UUIDs. No two guests of a group are placed on the same host, and none where another one stays.
+      - A name stands for every guest with this name, on any host. To select one of several, give its UUID. A name that no guest in the facts has
+        gives a warning.
+      - They do not meet during the moves either. If one goes to a host that another one leaves, it has a later C(wave).
+      - With O(failure_domains), no two of a group are in one domain.
     type: list
     elements: list
   priority:
     description:
-      - Which guests come first where not all have a place, a number for each by its name or UUID. Fewer devices of a guest with a higher number
-        are left behind, whatever that costs those with a lower one. A guest that is not named has 0; a device that nobody holds comes last.
+      - Which guests come first if not all have a place, a number for each by its name or UUID. As few devices as possible of guests with a higher
+        number are left behind, at the cost of those with a lower one. A guest that is not named has 0; a free device comes last.
       - No more than 16 different numbers. A name that no guest in the facts has gives a warning.
     type: dict
   reuse:
     description:
-      - Whether a device that is itself to be moved may be a target, for a guest that moves later; needed to rebalance hosts
-        or to upgrade them in place. C(wave) in every placement then says in which order to move.
+      - Whether a device that is itself to be moved can be a target, for a guest that moves later. Needed to rebalance hosts or to upgrade them in
+        place. C(wave) in every placement then states the order of the moves.
     type: bool
   earlier:
     description:
-      - An earlier plan. What it has planned for a guest stays as it is where the facts of both hosts are still the same;
-        the rest is planned anew, and C(changes) says why. Where more find a place if all is planned anew, it is.
-      - Conditions that are not given are as they were for that plan, but for O(drain), O(targets) and O(avoid).
-        Without an earlier plan O(direction) is V(source_lists), O(policy) is V(pack), and all else is as if it were not asked.
+      - An earlier plan. Its moves for a guest stay if the facts of both hosts are still the same. The rest is replanned, and C(changes) has the
+        reasons. If more devices find a place when everything is replanned, everything is.
+      - Conditions that you do not set are those of that plan, except for O(drain), O(targets) and O(avoid). Without an earlier plan O(direction) is
+        V(source_lists), O(policy) is V(pack), and all else is as if it were not asked.
     type: dict
 """
 
@@ -111,7 +111,7 @@ options:
     SEARCH = r"""
 options:
   targets:
-    description: The hosts that may receive. By default all.
+    description: The hosts that can receive guests. By default, all.
     type: list
     elements: str
   direction:
@@ -135,16 +135,16 @@ options:
 options:
   capacity:
     description:
-      - What beside devices guests take of a host, such as memory, huge pages and CPUs. In C(hosts) by the name of each host what it has free, in
-        C(guests) by the name or UUID of each guest what it takes, both numbers by the name of a resource, in whichever unit.
-      - A guest goes to no host that has less of anything that it takes than is left, nor to one of which that is not stated. A guest that is not
-        named takes nothing. Within one plan, what a guest leaves on its host is not counted on.
-      - A name in C(guests) that no guest in the facts has gives a warning. Another key beside C(hosts) and C(guests) is an error.
+      - Resources other than devices that guests take from a host, such as memory, huge pages and CPUs. C(hosts) has, by the name of each host, what
+        it has free. C(guests) has, by the name or UUID of each guest, what it takes. Both are numbers by the name of a resource, in any unit.
+      - A guest goes only to a host that has enough left of every resource that it takes. It does not go to a host without a number for one of these.
+        A guest that is not named takes nothing. Within one plan, the resources that a guest frees on its host do not count.
+      - A name in C(guests) that no guest in the facts has gives a warning. Keys other than C(hosts) and C(guests) are an error.
     type: dict
   spare:
     description:
       - How much of what O(capacity) has each host is to keep free, numbers by the name of a resource, in the same units.
-      - A guest that takes some of a resource goes to no host that would be left with less of it. One that takes none of it may.
+      - A guest that takes a resource goes to no host that would be left with less than this. A guest that takes none of it can go there.
     type: dict
 """
 
@@ -153,21 +153,21 @@ options:
 options:
   failure_domains:
     description:
-      - Hosts that fail together, such as those of a rack or a room; lists of hosts by the names of the domains. A host may be in several.
-        One that is in none is a domain of its own.
-      - Guests of one group in O(apart) are in no domain together, neither then nor on the way, nor with one that stays in it.
+      - Hosts that fail together, such as those of a rack, as lists of hosts by the names of the domains. A host can be in several. A host in none is
+        its own domain.
+      - Guests of one group in O(apart) are never in the same domain, neither after nor during the moves, and not with one that stays in it.
     type: dict
   avoid:
     description:
-      - Where nothing may be placed, each a dictionary with C(host), C(parent) where only that parent is meant,
-        and if need be C(problem), the reason to be given for it.
-      - With C(guest), a guest's name or UUID, in place of C(parent) only that guest may not go to the host. With C(guest_host) too, only if it is on
-        that one, as guests on other hosts may have the same name.
-      - A guest or parent that no facts have gives a warning. Another key than these is an error.
+      - Where nothing can be placed, each a dictionary with C(host), optionally C(parent) for a single parent, and optionally C(problem), the reason
+        to show.
+      - With C(guest), the name or UUID of a guest, in place of C(parent), only that guest cannot go to the host. With C(guest_host), too, only if it
+        is on that host, because guests on other hosts can have the same name.
+      - A guest or parent that is not in the facts gives a warning. Other keys are an error.
     type: list
     elements: dict
   limit:
-    description: How many devices a host may receive at most, a number for all hosts or a dictionary of numbers by host.
+    description: How many devices a host can receive at most, a number for all hosts or a dictionary of numbers by host.
     type: raw
   numa_local:
     description: Whether the devices of a guest must all be on one NUMA node of their new host.
@@ -176,19 +176,19 @@ options:
     description:
       - Whether the NVIDIA vGPUs of one guest must be on different physical GPUs.
       - Older releases of NVIDIA's vGPU software give a guest only one vGPU of a GPU, newer ones give it several (OpenStack Nova, bug 1758086).
-      - Without this option several may come to one GPU, with a warning.
+      - Without this option, several can be on one GPU, with a warning.
     type: bool
   keep_kind:
     description:
-      - Whether a device may only go to one of the same kind, an mdev to an mdev and a PCI device to a PCI device.
-      - For libvirt, which migrates a guest to no others.
+      - Whether a device can only go to one of the same kind, an mdev to an mdev and a PCI device to a PCI device.
+      - Needed for libvirt, which migrates a guest only to devices of the same kind.
     type: bool
   keep_type:
-    description: Whether a device may only go to one of the same type.
+    description: Whether a device can only go to one of the same type.
     type: bool
   round_trip:
     description:
-      - Whether a device may only go where it is known that it could migrate back.
+      - Whether a device can only go where it is known that it could migrate back.
       - That is not known of a device that is to be created and whose driver states a list of its own.
     type: bool
 """

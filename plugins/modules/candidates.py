@@ -35,7 +35,7 @@ attributes:
   platform:
     platforms: posix
     details:
-      - The control node does the work; the managed host is not touched.
+      - The action runs on the control node and does not contact the managed host.
 options:
   source:
     description:
@@ -44,7 +44,7 @@ options:
     type: raw
   hosts:
     description:
-      - The hosts to look at. Nothing is known of those without facts, or whose facts cannot be used.
+      - The hosts to look at. Hosts without usable facts are unknown.
       - By default all hosts of the inventory.
     type: list
     elements: str

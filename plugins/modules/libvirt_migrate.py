@@ -84,12 +84,12 @@ options:
     type: int
   stall:
     description:
-      - After how many seconds a migration is aborted that has the longest downtime and still comes no nearer to its end, or of which nothing is sent.
-      - With V(0) it is not for that.
+      - After how many seconds without progress to abort a migration that has the longest allowed downtime, or of which nothing is sent.
+      - With V(0), migrations are not aborted for this reason.
     type: int
     default: 300
   timeout:
-    description: After how many seconds a migration is aborted.
+    description: After how many seconds to abort a migration.
     type: int
     default: 3600
   uri:

@@ -57,7 +57,7 @@ options:
     description: The file with tasks that are run on each host once it is empty.
     type: path
   at_once:
-    description: How many hosts may be away at a time.
+    description: How many hosts can be away at a time.
     type: int
     default: 1
   keep_order:

@@ -130,7 +130,7 @@ options:
     elements: str
     default: []
   downtime:
-    description: How long a guest may stand still in the end, in milliseconds.
+    description: How long a guest can be paused at the end of its migration, in milliseconds.
     type: int
     default: 2000
   downtime_max:
@@ -144,26 +144,26 @@ options:
     type: int
     default: 300
   timeout:
-    description: After how many seconds a migration is aborted.
+    description: After how many seconds to abort a migration.
     type: int
     default: 3600
   parallel:
-    description: How many guests are migrated at the same time.
+    description: How many guests to migrate at the same time.
     type: int
     default: 2
   parallel_source:
-    description: How many of them may leave a host at the same time.
+    description: How many of them can leave a host at the same time.
     type: int
     default: 1
   parallel_target:
-    description: How many of them may come to a host at the same time.
+    description: How many of them can come to a host at the same time.
     type: int
     default: 1
   priority:
     description: Numbers by names or UUIDs of guests; who has the higher one goes first.
     type: dict
   max_failures:
-    description: After how many guests that have not moved none is begun any more. By default all are tried.
+    description: After how many guests that have not moved none is begun any more. By default, all guests are tried.
     type: int
   not_after:
     description: After which time none is begun any more, a time of day or one as ISO 8601 has it.

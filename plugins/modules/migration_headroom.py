@@ -36,7 +36,7 @@ attributes:
   platform:
     platforms: posix
     details:
-      - The control node does the work; the managed host is not touched.
+      - The action runs on the control node and does not contact the managed host.
 options:
   failure_domains:
     description:
