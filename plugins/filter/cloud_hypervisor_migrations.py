@@ -24,15 +24,15 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
 
 DOCUMENTATION = r"""
 name: cloud_hypervisor_migrations
-short_description: Put a plan into the words of Cloud Hypervisor
+short_description: Translate a plan for Cloud Hypervisor
 version_added: 0.1.0
 author:
   - vfio.migration contributors (@vfio-migration)
 description:
   - Returns for each virtual machine of a plan its devices on the source and the target, as C(--device) and C(--vdpa) have them, and the commands
     C(receive-migration) and C(send-migration).
-  - Nothing is run. The warnings say what is to be done for devices with another path on the target, and what does not move.
-  - A process of Cloud Hypervisor shows no name, so say with O(guests) which virtual machine holds which device.
+  - The filter runs nothing. The warnings state what to do for devices with another path on the target, and what does not move.
+  - A process of Cloud Hypervisor shows no name, so pass with O(guests) which virtual machine holds which device.
 extends_documentation_fragment:
   - vfio.migration._executors
   - vfio.migration._executors.fleet
@@ -49,7 +49,7 @@ options:
     description: The directory with the certificates on both hosts. Without it nothing is encrypted, and the warnings say so.
     type: str
   device_ids:
-    description: What a virtual machine calls its devices, by the id that a device has in the plan.
+    description: The ids of devices in the virtual machines, by the id of a device in the plan.
     type: dict
   vdpa_nodes:
     description: The nodes of vDPA devices on the targets, such as C(/dev/vhost-vdpa-3), by the names that the devices have there in the plan.

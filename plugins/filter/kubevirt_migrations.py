@@ -19,15 +19,16 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Kub
 
 DOCUMENTATION = r"""
 name: kubevirt_migrations
-short_description: Put a plan into the words of KubeVirt
+short_description: Translate a plan for KubeVirt
 version_added: 0.1.0
 author:
   - vfio.migration contributors (@vfio-migration)
 description:
   - Returns the objects that migrate the instances of a plan to the nodes that the plan chose, C(VirtualMachineInstanceMigration) with C(addedNodeSelector), and
     for each instance the hook C(onDefineDomain) that puts the plan's devices into its domain.
-  - Nothing is run. The device plugin of a node decides which device an instance gets; the warnings say what of the plan KubeVirt cannot be given.
-  - An instance is called NAMESPACE.NAME here, and found by its domain, C(NAMESPACE_NAME).
+  - The filter runs nothing. The device plugin of a node decides which device an instance gets. The warnings list the parts of the plan that KubeVirt
+    cannot be given.
+  - The name of an instance here is NAMESPACE.NAME, from its domain C(NAMESPACE_NAME).
 extends_documentation_fragment:
   - vfio.migration._executors
   - vfio.migration._executors.fleet

@@ -19,18 +19,18 @@ version_added: 0.1.0
 author:
   - vfio.migration contributors (@vfio-migration)
 description:
-  - Plans in which steps hosts are emptied one after another, or a few at a time, where each comes back before the next step.
+  - Plans the steps in which hosts are emptied one after another, or a few at a time, where each comes back before the next step.
   - Guests preferably go to hosts that are not emptied after that, those that are not listed and those that have come back. So each guest moves once,
     unless the capacity does not allow it.
-  - No guest moves away from a host that has come back. So an upgrade on the way, after which a driver takes guests of older ones but not the other way
-    round, strands nobody.
+  - No guest moves away from a host that has come back. So no guest is stranded by an upgrade after which a driver accepts guests of older drivers,
+    but not the other way round.
   - Each step is a plan as of a drain with O(vfio.migration.migration_plan#filter:free_devices) V(none), checked by the verifier of plans with the facts
     as the steps before leave them. A second verifier follows each guest through all steps.
   - What O(capacity) states is taken to be so before the first step. What a guest takes is free on its old host, and taken on its new one, in the
     steps after the one in which it moves, also on hosts of which nothing is stated; a host that comes back is taken to have what it had.
-  - Where a step has no place for a guest, the plan ends before it, says which host cannot be emptied and why, and whether that is proven.
-  - What hosts are after maintenance is not known before. A plan takes them to be as their present facts say. Carry out its first step only, gather
-    facts, and plan the rest anew.
+  - If a step has no place for a guest, the plan ends before it, and states which host cannot be emptied, why, and whether that is proven.
+  - The state of hosts after maintenance is not known before. A plan assumes that it equals their present facts. Carry out only its first step, gather
+    facts, and plan the rest again.
 extends_documentation_fragment:
   - vfio.migration._fleet.fleet
   - vfio.migration._fleet.max_age
@@ -40,12 +40,12 @@ extends_documentation_fragment:
   - vfio.migration._plan.search
 options:
   emptied:
-    description: The hosts that are to be emptied. Those that have been already are left out.
+    description: The hosts to empty. Leave out those that are done.
     type: list
     elements: str
     required: true
   at_once:
-    description: How many hosts may be emptied, and be away, at a time. By default 1.
+    description: How many hosts can be emptied, and be away, at a time. By default 1.
     type: int
   keep_order:
     description:

@@ -14,18 +14,18 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Hea
 
 DOCUMENTATION = r"""
 name: migration_headroom
-short_description: Say whether each host can be emptied or fail
+short_description: Show whether each host can be emptied or can fail
 version_added: 0.1.0
 author:
   - vfio.migration contributors (@vfio-migration)
 description:
-  - Says of every single host, and of every failure domain that is named, whether it can be emptied, or fail, with the devices of all its guests placed
-    on other hosts, while nothing else moves.
-  - Of each that cannot, it says which guests have no place, what is short, and the smallest addition that is known to mend it.
-  - Devices that nobody holds need no place. Guests are all that hold a device, whoever they are.
-  - Hosts with equal guests and equal places, of which as much is known, are looked at once. Where first fit places all guests, a host can be emptied.
-    Where it does not, a search is made as for a plan, for so many classes of equal hosts as O(searches) says; whoever comes after these is unproven
-    unless one of its guests has no place on any host.
+  - Determines for each host, and for each named failure domain, whether it can be emptied, or can fail, with the devices of all its guests placed on
+    other hosts, while nothing else moves.
+  - For each that cannot, returns the guests without a place, the resources that are short, and the smallest known addition that is enough.
+  - Free devices need no place. Every process that holds a device counts as a guest.
+  - Hosts with equal guests, equal places and equally complete facts are examined once. If first fit places all guests, a host can be emptied.
+    Otherwise a search is made as for a plan, for at most O(searches) classes of equal hosts. Further hosts are unproven, unless one of their guests
+    has no place on any host.
   - An addition is only given if a search with it places everything.
 extends_documentation_fragment:
   - vfio.migration._fleet.fleet
@@ -37,19 +37,19 @@ extends_documentation_fragment:
 options:
   failure_domains:
     description:
-      - Hosts that are emptied, or fail, as a whole, such as those of a rack; lists of hosts by the names of the domains.
+      - Hosts that are emptied, or fail, as a whole, such as those of a rack, as lists of hosts by the names of the domains.
       - Guests of one group in O(apart) are in no domain together.
       - A domain with a host without usable facts is unproven.
     type: dict
   exempt:
-    description: Hosts and failure domains that need not be such as can be emptied for RV(_value.holds) to be true.
+    description: Hosts and failure domains that do not count for RV(_value.holds).
     type: list
     elements: str
   searches:
     description:
-      - For so many classes of equal hosts a search is made. By default 400.
-      - More take longer, and prove more where much is full. All of them together look at no more than one search for a plan may, so that no host's facts
-        make this endless; whoever comes after that is unproven, too.
+      - The maximum number of classes of equal hosts for which a search is made. By default 400.
+      - More take longer, and prove more when many hosts are full. All searches together share the effort of one search for a plan, so that no facts
+        make them endless. Hosts that are not examined then are unproven, too.
     type: int
 positional: _input, failure_domains, hosts
 seealso:

@@ -21,15 +21,16 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Nov
 
 DOCUMENTATION = r"""
 name: nova_migrations
-short_description: Put a plan into the words of OpenStack Nova
+short_description: Translate a plan for OpenStack Nova
 version_added: 0.1.0
 author:
   - vfio.migration contributors (@vfio-migration)
 description:
-  - Returns the commands that live-migrate the servers of a plan to the hosts that the plan chose, and what C(nova.conf) has to have on these hosts, so that
-    Nova hands out the devices that the plan counts on, C(enabled_mdev_types), C(device_spec) and C(alias).
-  - Nothing is run. Nova decides again whether a server fits, and takes the devices on the host itself; the warnings say what of the plan it cannot be given.
-  - A server is called by the UUID of its domain.
+  - Returns the commands that live-migrate the servers of a plan to the hosts that the plan chose, and the sections that C(nova.conf) needs on these
+    hosts, so that Nova allocates the devices of the plan, C(enabled_mdev_types), C(device_spec) and C(alias).
+  - The filter runs nothing. Nova decides again whether a server fits, and chooses the devices on the host itself. The warnings list the parts of the
+    plan that Nova cannot be given.
+  - The id of a server is the UUID of its domain.
 extends_documentation_fragment:
   - vfio.migration._executors
   - vfio.migration._executors.fleet

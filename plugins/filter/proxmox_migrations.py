@@ -22,16 +22,16 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Pro
 
 DOCUMENTATION = r"""
 name: proxmox_migrations
-short_description: Put a plan into the words of Proxmox VE
+short_description: Translate a plan for Proxmox VE
 version_added: 0.1.0
 author:
   - vfio.migration contributors (@vfio-migration)
 description:
   - Returns the commands that live-migrate the virtual machines of a plan, and the resource mappings that make Proxmox VE take the devices that the plan chose,
     as commands and as C(/etc/pve/mapping/pci.cfg) has them.
-  - Nothing is run. The warnings say what of the plan Proxmox VE cannot be given.
-  - A virtual machine is called by its number. That of one with an mdev is in the mdev's UUID; say that of others with O(guests).
-  - A node is called by the first part of the host's name, where O(nodes) does not say otherwise.
+  - The filter runs nothing. The warnings list the parts of the plan that Proxmox VE cannot be given.
+  - Proxmox VE names a virtual machine by its number. The UUID of an mdev that Proxmox VE created contains it. Pass all other numbers with O(guests).
+  - By default, the name of a node is the first part of the host's name. Pass others with O(nodes).
 extends_documentation_fragment:
   - vfio.migration._executors
   - vfio.migration._executors.fleet

@@ -19,17 +19,18 @@ version_added: 0.1.0
 author:
   - vfio.migration contributors (@vfio-migration)
 description:
-  - Plans which guests move, O(max_moves) at most, so that hosts have loads as even as can be, or as few cards as can be are in use, or a guest with as
-    many devices of one type as can be has a place.
-  - The load of a host is the number of its devices that somebody holds. How uneven loads are is the sum of their squares.
-  - A card is the parent of mediated or vDPA devices, or the physical function of virtual ones. It is in use where somebody holds a device of it.
-    A card that is empty can hold the largest types.
+  - Plans at most O(max_moves) moves of guests, so that the loads of hosts are as even as possible, as few cards as possible are in use, or the
+    largest possible guest with devices of one type has a place.
+  - The load of a host is the number of its devices in use. The sum of the squares of the loads measures how uneven they are.
+  - A card is the parent of mediated or vDPA devices, or the physical function of virtual ones. It is in use if one of its devices is. An empty card
+    can hold the largest types.
   - The largest guest has as many devices of a type as the host with the most places for them has, free devices and those that parents can still make.
     Of equally large ones it counts on how many hosts they have a place.
-  - The moves together let this sum or number fall, or give a larger guest a place or as large ones more, or all guests stay.
+  - The moves together decrease this sum or number, give a larger guest a place, or give guests of the same size more places. If no moves do so, all
+    guests stay.
   - The result has an ordinary plan, which the playbooks C(vfio.migration.prepare) and C(vfio.migration.migrate_libvirt) carry out. The verifier of plans
     has checked it, and another one has counted the loads again.
-  - Moves take only places that are free now, none that another guest leaves. A guest moves once at most.
+  - Moves use only places that are free now, not those that another guest leaves. A guest moves at most once.
   - The measure says which hosts receive, so there are no hosts to prefer; with O(targets) no others receive at all.
   - Hosts without usable facts are not counted, and receive nothing. As they may have capacity, nothing is proven where there are any.
 extends_documentation_fragment:
@@ -41,12 +42,12 @@ extends_documentation_fragment:
   - vfio.migration._plan.search
 options:
   max_moves:
-    description: How many guests may move.
+    description: How many guests can move at most.
     type: int
     required: true
   measure:
     description:
-      - What is to become better.
+      - The measure to improve.
       - With V(even) the sum of the squares of the loads is to become less, with V(cards) the number of cards in use.
       - With V(largest) the number of devices of O(device_type) that one host has places for is to become more, and then the number of hosts with so many.
     type: str

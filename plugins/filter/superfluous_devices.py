@@ -21,7 +21,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments i
 
 DOCUMENTATION = r"""
 name: superfluous_devices
-short_description: List the devices of a plan that nobody needs any more
+short_description: List the devices of a plan that are no longer needed
 version_added: 0.1.0
 author:
   - vfio.migration contributors (@vfio-migration)

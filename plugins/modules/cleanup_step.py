@@ -82,7 +82,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 hosts:
-  description: The hosts that are asked.
+  description: The hosts to contact.
   returned: always
   type: list
   elements: str

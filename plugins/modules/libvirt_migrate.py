@@ -22,8 +22,8 @@ description:
   - A process of its own on this host does the work, so a migration goes on and its limits hold when Ansible is killed or loses its
     connection. A second migration of the guest is refused meanwhile. The result is in C(/run/vfio.migration/migrate) until the next
     migration of the guest or a reboot takes it away, or the playbook C(vfio.migration.cleanup), by a plan that has the guest's devices.
-  - Where this host does not say whether the migration has begun, as the connection or the module has ended meanwhile, it is asked for that.
-    Only what has certainly not begun is V(refused).
+  - If the connection or the module ended before the host reported whether the migration has begun, the host is queried for it. Only what has
+    certainly not begun is V(refused).
   - The playbook C(vfio.migration.migrate_libvirt) moves guests by this module. It also checks them, makes the targets and cleans up.
 author:
   - vfio.migration contributors (@vfio-migration)

@@ -134,7 +134,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 asked:
-  description: The hosts that are asked for their facts.
+  description: The hosts to gather facts from.
   returned: always
   type: list
   elements: str

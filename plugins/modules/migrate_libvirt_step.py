@@ -163,7 +163,7 @@ options:
     description: Numbers by names or UUIDs of guests; who has the higher one goes first.
     type: dict
   max_failures:
-    description: After how many guests that have not moved none is begun any more. By default, all guests are tried.
+    description: After how many guests that failed to move to begin no further migration. By default, all guests are tried.
     type: int
   not_after:
     description: After which time none is begun any more, a time of day or one as ISO 8601 has it.
@@ -192,7 +192,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 hosts:
-  description: The hosts that are asked.
+  description: The hosts to contact.
   returned: always
   type: list
   elements: str

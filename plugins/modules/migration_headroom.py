@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: migration_headroom
-short_description: Say whether each host can be emptied or fail
+short_description: Show whether each host can be emptied or can fail
 version_added: 0.1.0
 description:
   - Does what the filter P(vfio.migration.migration_headroom#filter) does, with the facts that M(vfio.migration.vfio_migration_facts) left
@@ -40,15 +40,16 @@ attributes:
 options:
   failure_domains:
     description:
-      - Hosts that are emptied, or fail, as a whole, such as those of a rack; lists of hosts by the names of the domains.
+      - Hosts that are emptied, or fail, as a whole, such as those of a rack, as lists of hosts by the names of the domains.
       - Guests of one group in O(apart) are in no domain together.
     type: dict
   exempt:
-    description: Hosts and failure domains that need not be such as can be emptied for the fleet to hold.
+    description: Hosts and failure domains that do not count for whether the fleet holds.
     type: list
     elements: str
   searches:
-    description: For so many classes of equal hosts a search is made. By default 400. See the filter P(vfio.migration.migration_headroom#filter).
+    description: The maximum number of classes of equal hosts for which a search is made. By default 400. See the filter
+      P(vfio.migration.migration_headroom#filter).
     type: int
   hosts:
     description:

@@ -10,8 +10,9 @@ module: report_step
 short_description: Decide what the playbook report does next
 version_added: 0.1.0
 description:
-  - Decides on the control node, between the plays of the playbook C(vfio.migration.report), which hosts are asked, and sees which of them answered.
-  - Plans in the end, if that is asked for, and writes the report.
+  - Decides on the control node, between the plays of the playbook C(vfio.migration.report), which hosts to contact, and checks which of them
+    answered.
+  - Plans in the end, if requested, and writes the report.
   - It is a part of that playbook, and of use to nothing else. Its options are those of the role P(vfio.migration.report#role), without C(report_).
 author:
   - vfio.migration contributors (@vfio-migration)
@@ -34,7 +35,7 @@ options:
   step:
     description:
       - V(begin) reads and checks the other options. V(look) sees who answered.
-      - V(write) does so, too, plans if that is asked for, and writes the report.
+      - V(write) does so, too, plans if requested, and writes the report.
     type: str
     choices:
       - begin
@@ -71,7 +72,7 @@ options:
     type: bool
     default: false
   gather:
-    description: Whether the hosts are asked.
+    description: Whether to contact the hosts.
     type: bool
     default: true
   dest:
@@ -99,7 +100,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 asked:
-  description: The hosts that are asked.
+  description: The hosts to contact.
   returned: after the steps C(begin) and C(look)
   type: list
   elements: str

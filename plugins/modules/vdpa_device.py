@@ -10,16 +10,14 @@ module: vdpa_device
 short_description: Create and delete vDPA devices
 version_added: 0.1.0
 description:
-  - Creates vDPA devices on management devices, with the MAC address, MTU, queue pairs and virtio features that they are to have, and
-    verifies what came of it; or deletes them.
+  - Creates vDPA devices on management devices, with a given MAC address, MTU, queue pairs and virtio features, and verifies the result, or deletes
+    the devices.
   - A guest can be migrated to a device of another host if that one offers the features the guest uses and has the same configuration.
     The filter P(vfio.migration.vdpa_common_features#filter) lists the features that all hosts of a group can offer.
-  - One call takes a host's whole list and is a transaction. Everything is checked before anything is touched. If a device then
-    cannot be created, deleted or verified, the devices that the call created before are deleted again in reverse order, and the
-    error says which device failed at which step, why, and what could not be undone. The same happens if the call is stopped with a
-    signal.
-  - If the call is killed instead, the next call of the module on the host, for whatever devices, first undoes what was left half
-    done; so does this one with what an earlier call left.
+  - One call takes a host's whole list and is a transaction. Everything is checked before anything is changed. If a device then cannot be created,
+    deleted or verified, the devices that the call created before are deleted again in reverse order, and the error says which device failed at which
+    step, why, and what could not be undone. The same happens if the call is stopped with a signal.
+  - If the call is killed instead, the next call of the module on the host, for any devices, first undoes its steps.
   - What a device is provisioned with cannot be changed afterwards. A device that exists with other attributes, or on another
     management device, is an error; it is never replaced.
 author:
@@ -32,10 +30,10 @@ notes:
   - A device that a process holds is not deleted, nor is one whose holder is unknown, as in a container, or one that the host
     itself uses as its own network or block device, with the driver C(virtio_vdpa).
   - A guest can have a device only if it is bound to the driver C(vhost_vdpa). It is if that is the one that is loaded.
-  - One call at a time works on the vDPA devices of a host; others wait for it, for at most O(timeout) seconds. The lock, and what is
-    to be undone if the call is killed, are in C(/run/vfio.migration/vdpa). A place where others may write is refused.
-  - A file there that is damaged, or has the format of another release of the collection, stops every call with an error that names
-    the file and what to do; nothing is changed then.
+  - Only one call at a time works on the vDPA devices of a host. Others wait for it, at most O(timeout) seconds. The lock, and the steps to undo if
+    the call is killed, are in C(/run/vfio.migration/vdpa). A directory where other users can write is refused.
+  - If a file there is damaged, or has the format of another release of the collection, every call fails with an error that names the file and the
+    remedy, and changes nothing.
   - Without O(persistent=true), vDPA devices are gone after a reboot of the host.
   - A deletion cannot be undone. If one of several devices cannot be deleted, those deleted before are listed under RV(left).
 extends_documentation_fragment:
@@ -286,7 +284,7 @@ errno:
   type: str
   sample: ENOSPC
 hint:
-  description: The likely cause or what to do about it, V(null) if there is none to give.
+  description: The likely cause or the remedy; V(null) if none is known.
   returned: failure
   type: str
   sample: the management device takes no further device
@@ -373,7 +371,7 @@ left:
       returned: failure, unless the change is V(removed)
       sample: /sys/bus/vdpa/devices/vdpa0
     by_hand:
-      description: What a person does to undo it, for a shell where that is possible.
+      description: How to undo it by hand, as a shell command if possible.
       type: str
       returned: failure, unless the change is V(removed)
       sample: "vdpa dev del vdpa0"

@@ -10,12 +10,11 @@ module: vfio_mdev
 short_description: Create, configure and remove mediated devices
 version_added: 0.1.0
 description:
-  - Creates mediated devices (mdev), writes their attributes in order, and verifies what came of it; or removes them.
-  - One call takes a host's whole list and is a transaction. Everything is checked before anything is touched. If a device then
-    cannot be created, configured or verified, what the call did before is undone again in reverse order, and the error says which
-    device failed at which step, why, and what could not be undone. The same happens if the call is stopped with a signal.
-  - If the call is killed instead, the next call of the module on the host, for whatever devices, first undoes what was left half
-    done; so does this one with what an earlier call left.
+  - Creates mediated devices (mdev), writes their attributes in order, and verifies the result, or removes the devices.
+  - One call takes a host's whole list and is a transaction. Everything is checked before anything is changed. If a device then cannot be created,
+    configured or verified, what the call did before is undone again in reverse order, and the error says which device failed at which step, why, and
+    what could not be undone. The same happens if the call is stopped with a signal.
+  - If the call is killed instead, the next call of the module on the host, for any devices, first undoes its steps.
   - A device that exists with another parent or type is an error, as is one that is defined so in mdevctl; it is never replaced.
 author:
   - vfio.migration contributors (@vfio-migration)
@@ -23,14 +22,13 @@ requirements:
   - mdevctl, for O(persistent=true)
 notes:
   - Needs root rights, except in check mode where nothing would have to be removed or reconfigured.
-  - One call at a time works on a parent; others wait for it, for at most O(timeout) seconds. Locks, and what is to be undone if the
-    call is killed, are in C(/run/vfio.migration/mdev), or for another tree than C(/sys) in
-    C(~/.local/state/vfio.migration) of the user. A place where others may write is refused.
-  - A file there that is damaged, or has the format of another release of the collection, stops every call with an error that names
-    the file and what to do; nothing is changed then.
-  - A device that a process holds is neither removed nor reconfigured, nor is one whose holder is unknown, as in a container
-    or with a copied tree. The exception is what the driver lets a running guest keep up with, which is to assign further adapters,
-    domains and control domains to a device of C(vfio_ap).
+  - Only one call at a time works on a parent. Others wait for it, at most O(timeout) seconds. Locks, and the steps to undo if the call is killed, are
+    in C(/run/vfio.migration/mdev), or for another tree than C(/sys) in C(~/.local/state/vfio.migration) of the user. A directory where other users
+    can write is refused.
+  - If a file there is damaged, or has the format of another release of the collection, every call fails with an error that names the file and the
+    remedy, and changes nothing.
+  - A device is neither removed nor reconfigured if a process holds it, or if its holder is unknown, as in a container or with a copied tree. The
+    exception is a change that a running guest can follow, which is to assign further adapters, domains and control domains to a device of C(vfio_ap).
   - Attributes are compared as text, as integers if both values are integers, decimal or with C(0x), or as their driver reads them if
     that is known; C(ap_config) of C(vfio_ap) and C(vgpu_params) of C(nvidia) are.
   - C(assign_adapter), C(assign_domain) and C(assign_control_domain) of C(vfio_ap) each add a number to a set. A device that exists
@@ -281,7 +279,7 @@ errno:
   type: str
   sample: ENOSPC
 hint:
-  description: The likely cause or what to do about it, V(null) if there is none to give.
+  description: The likely cause or the remedy; V(null) if none is known.
   returned: failure
   type: str
   sample: the parent has not enough left for this value
@@ -368,7 +366,7 @@ left:
       returned: failure, unless the change is V(removed)
       sample: /sys/bus/mdev/devices/882cc4da-dede-11e7-9180-078a62063ab1
     by_hand:
-      description: What a person does to undo it, for a shell where that is possible.
+      description: How to undo it by hand, as a shell command if possible.
       type: str
       returned: failure, unless the change is V(removed)
       sample: "echo 1 > /sys/bus/mdev/devices/882cc4da-dede-11e7-9180-078a62063ab1/remove"

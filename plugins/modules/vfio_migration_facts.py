@@ -530,7 +530,7 @@ ansible_facts:
               sample: "line 3 has no '=': 'type'; expected name=value"
         nvidia:
           description:
-            - What NVIDIA's management library C(libnvidia-ml.so.1) reports. It is asked in a process of its own, which is ended after O(timeout) seconds.
+            - What NVIDIA's management library C(libnvidia-ml.so.1) reports. A separate process calls it, and is ended after O(timeout) seconds.
             - What of this decides where a device may go is in C(configuration) of descriptors and parents, too.
           type: dict
           returned: on a host that has the library and devices of NVIDIA's driver, not of a copied tree

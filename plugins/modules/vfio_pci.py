@@ -12,20 +12,17 @@ version_added: 0.1.0
 description:
   - Makes the virtual functions of physical PCI devices, binds PCI devices to VFIO drivers, writes their attributes in order, and
     verifies what came of it; or gives all this back.
-  - One call takes a host's whole lists and is a transaction. Everything is checked before anything is touched. If a device then
-    cannot be bound, configured or verified, what the call did before is undone again in reverse order, so that devices are bound to
-    their former drivers, and the error says which device failed at which step, why, and what could not be undone. The same happens
-    if the call is stopped with a signal.
-  - If the call is killed instead, the next call of the module on the host, for whatever devices, first undoes what was left half
-    done; so does this one with what an earlier call left.
+  - One call takes a host's whole lists and is a transaction. Everything is checked before anything is changed. If a device then cannot be bound,
+    configured or verified, what the call did before is undone again in reverse order, so that devices are bound to their former drivers, and the
+    error says which device failed at which step, why, and what could not be undone. The same happens if the call is stopped with a signal.
+  - If the call is killed instead, the next call of the module on the host, for any devices, first undoes its steps.
 author:
   - vfio.migration contributors (@vfio-migration)
 notes:
   - Needs root rights, except in check mode where nothing would have to be changed.
-  - One call at a time works on a physical function and its virtual functions; others wait for it, for at most O(timeout) seconds.
-    Locks, what is to be undone if the call is killed, and what devices were before they were changed, are in
-    C(/run/vfio.migration/pci), or for another tree than C(/sys) in
-    C(~/.local/state/vfio.migration) of the user. A place where others may write is refused.
+  - One call at a time works on a physical function and its virtual functions; others wait for it, for at most O(timeout) seconds. Locks, what is to
+    be undone if the call is killed, and what devices were before they were changed, are in C(/run/vfio.migration/pci), or for another tree than
+    C(/sys) in C(~/.local/state/vfio.migration) of the user. A directory where other users can write is refused.
   - A file there that is damaged, or has the format of another release of the collection, stops calls with an error that names
     the file and what to do; nothing is changed then.
   - Without O(persistent=true), nothing of all this outlasts a reboot, neither the binding nor the virtual functions nor their attributes. Run the module again
@@ -442,7 +439,7 @@ errno:
   type: str
   sample: ENODEV
 hint:
-  description: The likely cause or what to do about it, V(null) if there is none to give.
+  description: The likely cause or the remedy; V(null) if none is known.
   returned: failure
   type: str
   sample: the driver does not know such devices, or the device went away
@@ -531,7 +528,7 @@ left:
       returned: failure, unless the change is V(removed)
       sample: /sys/bus/pci/devices/0000:3b:00.0
     by_hand:
-      description: What a person does to undo it, for a shell where that is possible.
+      description: How to undo it by hand, as a shell command if possible.
       type: str
       returned: failure, unless the change is V(removed)
       sample: "echo 0 > /sys/bus/pci/devices/0000:3b:00.0/sriov_numvfs; echo 4 > /sys/bus/pci/devices/0000:3b:00.0/sriov_numvfs"

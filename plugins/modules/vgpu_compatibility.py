@@ -13,7 +13,7 @@ description:
   - Gives the answer of C(nvmlGetVgpuCompatibility) in NVIDIA's management library C(libnvidia-ml.so.1) for the metadata of vGPUs and GPUs,
     as M(vfio.migration.vfio_migration_facts) returns them.
   - Runs on any host that has the library; best on the one that has the GPU.
-  - The library is asked in a process of its own, which is ended after O(timeout) seconds.
+  - A separate process calls the library, and is ended after O(timeout) seconds.
 author:
   - vfio.migration contributors (@vfio-migration)
 notes:
