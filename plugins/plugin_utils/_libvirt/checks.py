@@ -203,6 +203,7 @@ def check_migration(case: Case) -> Checks:
         *_hosts_left_out(case.guests, case.hosts),
         *fitting.notes,
         *_not_known(case, chosen, fitting.targets),
+        *_disks_not_known(case, chosen),
         *(
             f"{host} is no target: it is none of the hosts of the play that answer"
             for host in case.targets or ()
@@ -363,6 +364,7 @@ def _arrival(case: Case, guest: Guest, host: str) -> Arrival | None:
         uri=case.uris.get(host),
         multifd=case.multifd.requires(there),
         said=case.said_of(here, info["uuid"], host),
+        asked=(here, info["uuid"]) in case.places,
     )
 
 
@@ -495,6 +497,12 @@ def _is_alone(disk: DiskInfo) -> bool:
     return disk["shared"] is False and not disk["readonly"] and not disk["shareable"]
 
 
+def _may_be_alone(disk: DiskInfo) -> bool:
+    """Return whether nobody knows if a file that a guest writes to is on one host alone. Of a block device nobody ever does."""
+    is_file = disk["type"] in ("file", "dir") and disk["source"] is not None
+    return is_file and disk["shared"] is None and not disk["readonly"] and not disk["shareable"]
+
+
 def _shown_disk(disk: DiskInfo) -> str:
     return f"{disk['target']} ({disk['source']})"
 
@@ -564,22 +572,35 @@ def _hosts_left_out(
 def _not_known(
     case: Case, guests: t.Sequence[Guest], targets: t.Iterable[str]
 ) -> t.Iterator[Sentence]:
-    """Yield what the targets were asked about the guests and do not say. It keeps no guest from going there."""
+    """Yield of what the guests need what no answer says whether the targets have it. It keeps no guest from going there."""
     for host in targets:
+        coming = [guest for guest in guests if guest["host"] != host]
         error = case.asked.get(host, LibvirtHost()).error
-        if error is not None and any(guest["host"] != host for guest in guests):
+        if error is not None and coming:
             yield f"it is not known whether {host} has all that the guests need: {error}"
+            continue
         whom: dict[str, list[str]] = {}
-        for guest in guests:
-            arrival = _arrival(case, guest, host) if guest["host"] != host else None
+        for guest in coming:
+            arrival = _arrival(case, guest, host)
             for each in unanswered(arrival) if arrival is not None else ():
                 whom.setdefault(each, []).append(guest["vm"])
         sentences = [
-            f"it is not known whether {host} {each}, which is for {listed(names)}: it was asked, and does not say; make sure of"
-            " it there"
+            f"it is not known whether {host} {each}, which is for {listed(names)}: no answer says it; make sure of it there"
             for each, names in whom.items()
         ]
         yield from first_of(sentences, "thing that is not known", "things that are not known")
+
+
+def _disks_not_known(case: Case, guests: t.Iterable[Guest]) -> t.Iterator[Sentence]:
+    """Yield which files with disks may be on one host alone, or others on each: libvirt itself compares nothing of them."""
+    for guest in () if case.copies_disks else guests:
+        info = case.info(guest)
+        disks = [_shown_disk(each) for each in info["disks"] if _may_be_alone(each)] if info else []
+        if disks:
+            yield (
+                f"it is not known whether the hosts share the disk {listed(disks)} of {guest['vm']} on {guest['host']}: its file system"
+                " does not tell; make sure that it is the same file on its target"
+            )
 
 
 def _guests_left_alone(

@@ -58,7 +58,8 @@ class RunningGuest:
 class LibvirtHost:
     """What libvirt on a host says: why it says nothing, if so; versions by program, as far as it says them; guests that run, by name.
 
-    ``stopped`` are the UUIDs of those that are defined and do not run, by name, and ``names`` the names of all by UUID.
+    ``stopped`` are the UUIDs of those that are defined and do not run, by name, ``None`` where it does not say which, and ``names`` the
+    names of all by UUID.
     ``info`` is what the host has for guests, ``arriving`` what it lacks for those of others, in the order in which it was asked,
     ``problems`` what could not be read of guests, by their names, and ``unreached`` why it does not reach the libvirt of another
     host, by URI.
@@ -67,7 +68,7 @@ class LibvirtHost:
     error: str | None = None
     versions: t.Mapping[str, str] = field(default_factory=dict)
     running: t.Mapping[str, RunningGuest] = field(default_factory=dict)
-    stopped: t.Mapping[str, str] = field(default_factory=dict)
+    stopped: t.Mapping[str, str] | None = field(default_factory=dict)
     names: t.Mapping[str, str] = field(default_factory=dict)
     info: HostInfo | None = None
     arriving: t.Sequence[ArrivalInfo] = ()
@@ -108,8 +109,9 @@ def read_host(answer: LibvirtInfo) -> LibvirtHost:
     running = {each["name"]: RunningGuest(each["uuid"]) for each in answer["others"]}
     for each in answer["guests"]:
         running[each["name"]] = RunningGuest(each["uuid"], each["persistent"], each)
-    stopped = {each["name"]: each["uuid"] for each in answer["defined"] or ()}
-    names = {uuid: name for name, uuid in stopped.items()}
+    defined = answer["defined"]
+    stopped = None if defined is None else {each["name"]: each["uuid"] for each in defined}
+    names = {uuid: name for name, uuid in (stopped or {}).items()}
     names.update({each.uuid: name for name, each in running.items()})
     problems: dict[str, list[str]] = defaultdict(list)
     for problem in answer["problems"]:

@@ -56,7 +56,7 @@ class Arrival:
 
     ``copies_disks``: its disks are copied. ``certificates`` are those that the target would have to have. ``uri`` is that by which
     the source's libvirt is to reach the target's. ``multifd`` is what the target would have to have for several connections.
-    ``said`` is what the target says that it lacks for the guest, if it was asked.
+    ``said`` is what the target says that it lacks for the guest, if it was ``asked``, and answers.
     """
 
     guest: GuestInfo
@@ -67,6 +67,7 @@ class Arrival:
     uri: str | None = None
     multifd: str | None = None
     said: ArrivalInfo | None = None
+    asked: bool = False
 
     @property
     def there(self) -> HostInfo | None:
@@ -80,22 +81,16 @@ def misfits(arrival: Arrival) -> list[Misfit]:
 
 
 def unanswered(arrival: Arrival) -> list[str]:
-    """Return of what a guest needs what its target was asked about and does not say, as predicates: "has /srv/a"."""
-    said = arrival.said
-    if said is None:
-        return []
-    paths = _needed(arrival, said["unknown"])
-    found = [f"has {listed(paths)}"] if paths else []
-    if said["cpu"] == "unknown":
-        found.append(f"can give all of a CPU {arrival.guest['cpu']['model']}")
-    return found
+    """Return of what a guest needs what no answer says whether its target has it, as predicates: "has /srv/a"."""
+    return [each for question in _QUESTIONS for each in question(arrival)]
 
 
 def _name(arrival: Arrival) -> t.Iterator[Misfit]:
     """Yield who has the guest's name or UUID there; its own definition, which does not run, is none in its way."""
     name, uuid = arrival.guest["name"], arrival.guest["uuid"]
     running = arrival.target.running.get(name)
-    there = running.uuid if running is not None else arrival.target.stopped.get(name)
+    stopped = arrival.target.stopped or {}
+    there = running.uuid if running is not None else stopped.get(name)
     if running is not None and there == uuid:
         yield Misfit(
             "runs a half of it already",
@@ -119,10 +114,10 @@ def _name(arrival: Arrival) -> t.Iterator[Misfit]:
 
 
 def _iommufd(arrival: Arrival) -> t.Iterator[Misfit]:
-    version = arrival.target.versions.get(LIBVIRT, "")
+    version = arrival.target.versions.get(LIBVIRT)
     if not arrival.guest["iommufd"]:
         return
-    if is_older(version, MINIMUM_FOR_IOMMUFD):
+    if version is not None and is_older(version, MINIMUM_FOR_IOMMUFD):
         remedy = f"update it to {MINIMUM_FOR_IOMMUFD} or newer"
         yield Misfit(f"has libvirt {version}", "uses IOMMUFD", remedy)
     elif arrival.there and not arrival.there["iommufd"]:
@@ -256,4 +251,52 @@ _RULES = (
     _tls,
     _multifd,
     _reach,
+)
+
+
+# --- what is not known ---
+
+
+def _unknown_files(arrival: Arrival) -> t.Iterator[str]:
+    said = arrival.said
+    if said is not None and (paths := _needed(arrival, said["unknown"])):
+        yield f"has {listed(paths)}"
+    elif said is None and arrival.asked:
+        yield "has its files, and can give all of its CPU"
+
+
+def _unknown_cpu(arrival: Arrival) -> t.Iterator[str]:
+    if arrival.said is not None and arrival.said["cpu"] == "unknown":
+        yield f"can give all of a CPU {arrival.guest['cpu']['model']}"
+    if arrival.guest["cpu"]["mode"] in _HOST_CPU:
+        if not all(_shown_cpu(each.info) for each in (arrival.source, arrival.target)):
+            yield "has the CPU that it sees, which is that of its host"
+
+
+def _unknown_machine(arrival: Arrival) -> t.Iterator[str]:
+    arch, machine = arrival.guest["arch"] or "", arrival.guest["machine"]
+    if machine and arrival.there and not arrival.there["machines"].get(arch):
+        yield f"has the machine type {machine}"
+
+
+def _unknown_connections(arrival: Arrival) -> t.Iterator[str]:
+    for key, words, _needs, _remedy in _CONNECTIONS:
+        wanted = t.cast("t.Sequence[str]", arrival.guest[key])
+        if wanted and arrival.there is not None and arrival.there[key] is None:
+            yield f"has the {words} {listed(wanted)}"
+
+
+def _unknown_name(arrival: Arrival) -> t.Iterator[str]:
+    if arrival.target.stopped is None:
+        yield "has its name and UUID free among the guests that are defined there"
+
+
+def _unknown_iommufd(arrival: Arrival) -> t.Iterator[str]:
+    if arrival.guest["iommufd"] and LIBVIRT not in arrival.target.versions:
+        yield f"has libvirt {MINIMUM_FOR_IOMMUFD} or newer, for IOMMUFD"
+
+
+_QUESTIONS = (
+    *(_unknown_files, _unknown_cpu, _unknown_machine, _unknown_connections),
+    *(_unknown_name, _unknown_iommufd),
 )

@@ -306,11 +306,60 @@ def test_what_a_host_does_not_say_keeps_no_guest_from_it_and_is_noted():
     checks = checked([guest_info()], b={"arriving": [said]})
     assert [each["vm"] for each in checks["chosen"]] == ["vm-17"]
     assert (checks["targets"], checks["avoid"]) == (["b", "c"], [])
-    which = ", which is for vm-17: it was asked, and does not say; make sure of it there"
+    which = ", which is for vm-17: no answer says it; make sure of it there"
     assert checks["notes"] == [
         f"it is not known whether b has /srv/a, /srv/b{which}",
         f"it is not known whether b can give all of a CPU Skylake-Server{which}",
     ]
+
+
+@pytest.mark.parametrize(
+    ("info", "there", "unknown"),
+    [
+        (
+            {"networks": ["x", "y"]},
+            {"host": host_info(networks=None)},
+            "has the active network x, y",
+        ),
+        ({"links": ["br0"]}, {"host": host_info(links=None)}, "has the network device br0"),
+        ({"pools": ["x"]}, {"host": host_info(pools=None)}, "has the active storage pool x"),
+        ({}, {"host": host_info(machines={})}, "has the machine type pc-q35-10.0"),
+        (
+            {"cpu": guest_info()["cpu"] | {"mode": "host-passthrough"}},
+            {"host": host_info(cpu={"model": None, "vendor": None})},
+            "has the CPU that it sees, which is that of its host",
+        ),
+        ({}, {"defined": None}, "has its name and UUID free among the guests that are defined there"),
+        ({}, {"arriving": []}, "has its files, and can give all of its CPU"),
+    ],
+)
+def test_no_check_is_left_out_without_a_word(info, there, unknown):
+    has_all = {"host": host_info(networks=["x", "y"], pools=["x"], links=["br0"])}
+    checks = checked([guest_info(**info)], b=there, c=has_all)
+    assert (checks["targets"], checks["avoid"]) == (["b", "c"], [])
+    assert checks["notes"] == [
+        f"it is not known whether b {unknown}, which is for vm-17: no answer says it; make sure of it there"
+    ]
+    assert checked([guest_info()], b={"host": host_info(networks=None, pools=None)})["notes"] == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "shared", "noted"),
+    [("file", None, True), ("dir", None, True), ("file", True, False), ("block", None, False)],
+)
+def test_a_disk_of_which_nobody_knows_whether_the_hosts_share_it_is_noted(kind, shared, noted):
+    disk = {"target": "vda", "type": kind, "source": "/srv/a", "readonly": False}
+    disk |= {"shareable": False, "shared": shared, "backing": []}
+    notes = checked([guest_info(disks=[disk])])["notes"]
+    assert notes == (
+        [
+            "it is not known whether the hosts share the disk vda (/srv/a) of vm-17 on a: its file system does not tell; make sure that"
+            " it is the same file on its target"
+        ]
+        if noted
+        else []
+    )
+    assert checked([guest_info(disks=[disk | {"readonly": True}])])["notes"] == []
 
 
 def test_a_host_that_was_asked_about_guests_and_fails_is_noted():
@@ -437,7 +486,7 @@ def test_nothing_is_avoided_on_a_host_whose_facts_are_unknown():
 
 def test_whom_a_check_leaves_out_is_noted():
     there = answering(guest_info(), others=[{"name": "vm-1", "uuid": UUIDS[5]}])
-    old = LibvirtHost(versions=OLD, info=host_info())
+    old = LibvirtHost(versions=OLD, info=host_info(), arriving=[arrival_info()])
     hosts = {"a": there, "b": old, "c": LibvirtHost(error="no libvirt")}
     fleet = read_fleet({"a": host([device(UUIDS[0], vm="vm-17")]), "b": host()})
     guests = [guest(), guest("all guests of z", host="z", reason="z is none")]
