@@ -19,6 +19,7 @@ the same name.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -95,9 +96,13 @@ class BackgroundWork:
             self._tell(descriptor, {})
             child = os.fork()
             if child == 0:
-                _detach_and_work(
-                    descriptor, lambda: work(lambda told: self._tell(descriptor, told)), self._tell
-                )
+
+                def tell(told: Status) -> None:
+                    # Without a place for that the work goes on all the same.
+                    with contextlib.suppress(OSError):
+                        self._tell(descriptor, told)
+
+                _detach_and_work(descriptor, lambda: work(tell), self._tell)
             # Where SIGCHLD is ignored, as by who began this process, the kernel has taken the child away.
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(child, 0)
@@ -194,8 +199,16 @@ def _lock(descriptor: int, kind: int) -> bool:
 
 
 def _write(descriptor: int, status: Status) -> None:
+    """Write a status in place of the one before, which stays where the new one finds no place; raise ``OSError``."""
     data = json.dumps(status).encode()
-    os.pwrite(descriptor, data, 0)
+    before = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+    try:
+        if os.pwrite(descriptor, data, 0) != len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except OSError:
+        os.pwrite(descriptor, before, 0)
+        os.ftruncate(descriptor, len(before))
+        raise
     os.ftruncate(descriptor, len(data))
 
 
@@ -223,7 +236,12 @@ def _detach_and_work(
             os.dup2(null, standard)
         os.closerange(3, descriptor)
         os.closerange(descriptor + 1, _DESCRIPTORS)
-        tell(descriptor, work())
+        result = work()
+        try:
+            tell(descriptor, result)
+        except OSError:
+            # What is long is words. Without the rest nobody would know how it ended.
+            tell(descriptor, {k: v for k, v in result.items() if not isinstance(v, (dict, list))})
         status = 0
     finally:
         # Nothing of the module's own end: that is its parent's.

@@ -35,6 +35,9 @@ REFUSED, LOST = "refused", "lost"
 STUCK = "stuck"
 FAILED, ABORTED = "failed", "aborted"
 OUTCOMES = frozenset((MOVED, FAILED, ABORTED, STUCK, REFUSED, LOST))
+# The states of a guest on its source after a call that has failed which leave open whether its target has it: it is not there, libvirt
+# does not say, or had come so far that the target was to go on with it.
+_NOT_SEEN_TO_STAY = (None, UNKNOWN, "paused (migration)", "shut off (migrated)")
 # What is read of the lists that a host gives.
 _MOST_LINES = 100
 _LONGEST_LINE = 1000
@@ -76,7 +79,7 @@ class MoveReport:
     def end_is_known(self) -> bool:
         """Whether its host knows how it ended: a call that has failed may have done so on a guest that goes on, or has gone."""
         if self.outcome in (FAILED, ABORTED):
-            return not self.looked or self.state not in (None, UNKNOWN)
+            return not self.looked or self.state not in _NOT_SEEN_TO_STAY
         return self.outcome not in (LOST, STUCK)
 
 

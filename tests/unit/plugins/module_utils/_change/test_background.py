@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import threading
 import time
@@ -180,6 +181,26 @@ def test_work_that_fails_has_no_result(work):
     work.begin(failing)
     found = work.wait(SECONDS)
     assert (found.ended, found.status) == (True, {})
+
+
+def test_where_not_all_that_is_told_finds_a_place_the_work_goes_on_and_its_outcome_is_told(
+    place, tmp_path
+):
+    def telling(tell):
+        # As on a full disk, the first bytes are written.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+        tell({"percent": 50})
+        tell({"percent": 60, "said": "x" * 9000})
+        (tmp_path / "begun").touch()
+        until(tmp_path / "go")
+        return {"outcome": "done", "bytes": 7, "errors": ["x" * 9000]}
+
+    tried(place, "first").begin(telling)
+    until(tmp_path / "begun")
+    found = tried(place, "first").look()
+    assert (found.begun, found.runs, found.status) == (True, True, {"percent": 50})
+    (tmp_path / "go").touch()
+    assert tried(place, "first").wait(SECONDS).status == {"outcome": "done", "bytes": 7}
 
 
 def test_it_is_on_after_who_began_it_was_killed(tmp_path, place):

@@ -237,7 +237,17 @@ def test_a_guest_whose_host_has_seen_the_end_is_not_on_its_way(outcome):
 
 @pytest.mark.parametrize("outcome", ["failed", "aborted"])
 @pytest.mark.parametrize(
-    ("state_there", "known"), [("running (unpaused)", True), ("unknown", False), (None, False)]
+    ("state_there", "known"),
+    [
+        ("running (unpaused)", True),
+        ("paused (user)", True),
+        ("shut off (shutdown)", True),
+        ("unknown", False),
+        (None, False),
+        # Libvirt there was about to let the target go on with it, or has.
+        ("paused (migration)", False),
+        ("shut off (migrated)", False),
+    ],
 )
 def test_the_end_of_a_call_that_failed_is_known_where_the_guest_is_seen_on_its_source(
     outcome, state_there, known
