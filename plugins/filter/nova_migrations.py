@@ -31,6 +31,8 @@ description:
   - The filter runs nothing. Nova decides again whether a server fits, and chooses the devices on the host itself. The warnings list the parts of the
     plan that Nova cannot be given.
   - The id of a server is the UUID of its domain.
+  - Nova takes one type of mdev for each parent, and does not start with two. A server that would bring a second one to a parent is not moved, and the
+    warnings name it.
 extends_documentation_fragment:
   - vfio.migration._executors
   - vfio.migration._executors.fleet

@@ -59,14 +59,20 @@ def nova_migrations(plan: Plan, functions: Functions, naming: Naming) -> NovaMig
     """Return what Nova needs to carry out ``plan``; raise ``FleetError``."""
     found, warnings = moving_guests(plan, naming)
     guests = []
+    types: dict[tuple[str, str], str] = {}
     for guest in found:
         without = [device for device in guest.devices if _has_no_type(device)]
         warnings += [
             f"{label(device['source'])} is not moved: {label(device['target'])} has a type that is none"
             for device in without
         ]
-        if not without:
+        if without:
+            continue
+        taken = _second_types(guest, functions, types)
+        warnings += taken
+        if not taken:
             guests.append(guest)
+            types.update(_types_of(guest, functions))
     hosts: dict[str, _ComputeHost] = defaultdict(_ComputeHost)
     for guest in guests:
         for each in guest.devices:
@@ -115,10 +121,7 @@ def _add(
             )
         ]
     if target["kind"] == "mdev":
-        parents = (
-            (guest.source_node, functions.parent_of(source["host"], source["id"])),
-            (guest.target_node, target["parent"]),
-        )
+        parents = _parents_of(guest, placement, functions)
         return [*_add_type(hosts, placement, parents), *_unwritten(placement)]
     warnings = _unwritten(placement)
     for node, host, address in (
@@ -135,6 +138,43 @@ def _has_no_type(placement: Placement) -> bool:
     """Return whether the type of an mdev would be more than a name in a file of Nova's."""
     target = placement["target"]
     return target["kind"] == "mdev" and not NAME.match(target["type"] or "")
+
+
+def _parents_of(
+    guest: MovingGuest, placement: Placement, functions: Functions
+) -> tuple[tuple[str, str | None], ...]:
+    """Return the nodes that an mdev leaves and comes to, each with its parent there, ``None`` where the facts do not have it."""
+    source, target = placement["source"], placement["target"]
+    parent = functions.parent_of(source["host"], source["id"])
+    return (guest.source_node, parent), (guest.target_node, target["parent"])
+
+
+def _types_of(guest: MovingGuest, functions: Functions) -> dict[tuple[str, str], str]:
+    """Return the types of a guest's mdevs by node and parent."""
+    return {
+        (node, parent): str(each["target"]["type"])
+        for each in guest.devices
+        if each["target"]["kind"] == "mdev"
+        for node, parent in _parents_of(guest, each, functions)
+        if parent is not None
+    }
+
+
+def _second_types(
+    guest: MovingGuest, functions: Functions, types: t.Mapping[tuple[str, str], str]
+) -> list[str]:
+    """Return why a guest does not move: its mdevs would bring a second type to a parent that has one by ``types``, or by the guest itself."""
+    known = {**_types_of(guest, functions), **types}
+    return [
+        (
+            f"{label(each['source'])} is not moved: {parent} on {node} has the type {known[node, parent]} for another device, and Nova"
+            f" takes one type for each parent, not {each['target']['type']} as well; plan with another target for it"
+        )
+        for each in guest.devices
+        if each["target"]["kind"] == "mdev"
+        for node, parent in _parents_of(guest, each, functions)
+        if parent is not None and known[node, parent] != each["target"]["type"]
+    ]
 
 
 def _add_type(

@@ -132,6 +132,8 @@ def test_several_types_on_a_host_have_their_parents_and_a_resource_class_each():
     }
     plan = plan_of(fleet)
     assert len(plan["placements"]) == 2
+    for each, its_parent in zip(plan["placements"], ("0000:00:02.0", "0000:00:03.0"), strict=True):
+        each["target"]["parent"] = its_parent
     conf = read(made(fleet, plan)["nova_conf"]["a"])
     enabled = conf["devices"]["enabled_mdev_types"][0].split(", ")
     assert len(enabled) == 2
@@ -140,6 +142,34 @@ def test_several_types_on_a_host_have_their_parents_and_a_resource_class_each():
         assert conf[f"mdev_{name}"]["device_addresses"][0] in ("0000:00:02.0", "0000:00:03.0")
     classes = {conf[f"mdev_{name}"]["mdev_class"][0] for name in enabled}
     assert len(classes) == 2
+
+
+def test_a_guest_that_would_bring_a_second_type_to_a_device_stays():
+    """Nova does not start with one address in two sections."""
+    own = {"compatible": [gvt("8", "4")["self"]]}
+    other = holder("db", SERVER[:-1] + "b") | {"pid": 2}
+    small = device(UUIDS[1], {**gvt("8", "4"), **own}, in_use=other, parent="0000:00:03.0")
+    fleet = {
+        "a": host(
+            [device(UUIDS[0], in_use=holder("web", SERVER)), small],
+            [parent(), parent("0000:00:03.0")],
+        ),
+        "b": host(parents=[parent(), parent("0000:00:03.0")]),
+    }
+    plan = changed(plan_of(fleet), parent="0000:00:02.0")
+    found = made(fleet, plan)
+    assert len(plan["placements"]) == 2
+    assert len(found["migrations"]) == 1
+    (why,) = [each for each in found["warnings"] if "is not moved" in each]
+    assert "0000:00:02.0 on b has the type " in why
+    for text in found["nova_conf"].values():
+        addresses = [
+            each
+            for section, options in read(text).items()
+            if section.startswith("mdev_")
+            for each in options["device_addresses"]
+        ]
+        assert len({*addresses}) == len(addresses)
 
 
 def test_functions_are_handed_out_by_an_alias_that_asks_for_devices_that_migrate():
