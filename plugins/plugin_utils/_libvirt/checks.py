@@ -25,6 +25,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests imp
     QEMU,
     Guest,
     LibvirtHost,
+    assigned_to,
     held_by_unknown,
     is_older,
 )
@@ -613,6 +614,13 @@ def _guests_left_alone(
     for host in drain:
         known = host in fleet.hosts and not held_by_unknown(fleet, host)
         device = "has no VFIO device" if known else "is not known to have a VFIO device"
-        for name in hosts[host].running if host in hosts else ():
-            if (host, name) not in found:
+        for name, running in hosts[host].running.items() if host in hosts else ():
+            if (host, name) in found:
+                continue
+            if named := [f"{each['kind']} {each['id']}" for each in assigned_to(running)]:
+                yield (
+                    f"{name} on {host} has {listed(named)} by its domain, no process of this name holds that, and it was left alone; see to that, and"
+                    " run this again"
+                )
+            else:
                 yield f"{name} on {host} {device} and was left alone"

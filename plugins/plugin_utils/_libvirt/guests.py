@@ -25,6 +25,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.info import (
     ArrivalInfo,
+    AssignedInfo,
     GuestInfo,
     HostInfo,
     LibvirtInfo,
@@ -239,7 +240,7 @@ def guests_without_devices(
 def _without_device(fleet: Fleet, host: str, name: str, libvirt: LibvirtHost) -> Guest:
     running = libvirt.running[name]
     unknown = held_by_unknown(fleet, host)
-    assigned = running.info["devices"] if running.info else []
+    assigned = assigned_to(running)
     reason = None
     if host not in fleet.hosts:
         reason = f"it is unknown whether it has a VFIO device: {why_unknown(fleet, host)}"
@@ -254,6 +255,11 @@ def _without_device(fleet: Fleet, host: str, name: str, libvirt: LibvirtHost) ->
     else:
         reason = _unread(host, name, libvirt)
     return _found(name, host, running, reason)
+
+
+def assigned_to(running: RunningGuest) -> list[AssignedInfo]:
+    """Return the devices that a guest has by its domain, none where that is not known."""
+    return running.info["devices"] if running.info else []
 
 
 def _unread(host: str, name: str, libvirt: LibvirtHost) -> str | None:

@@ -268,9 +268,9 @@ def _unknown_files(arrival: Arrival) -> t.Iterator[str]:
 def _unknown_cpu(arrival: Arrival) -> t.Iterator[str]:
     if arrival.said is not None and arrival.said["cpu"] == "unknown":
         yield f"can give all of a CPU {arrival.guest['cpu']['model']}"
-    if arrival.guest["cpu"]["mode"] in _HOST_CPU:
-        if not all(_shown_cpu(each.info) for each in (arrival.source, arrival.target)):
-            yield "has the CPU that it sees, which is that of its host"
+    sees_host = arrival.guest["cpu"]["mode"] in _HOST_CPU
+    if sees_host and not all(_shown_cpu(each.info) for each in (arrival.source, arrival.target)):
+        yield "has the CPU that it sees, which is that of its host"
 
 
 def _unknown_machine(arrival: Arrival) -> t.Iterator[str]:

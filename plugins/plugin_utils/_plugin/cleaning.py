@@ -64,6 +64,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.handed_over
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.progress_file import (
     alone,
     check_placements,
+    is_of_this_run,
     progress_path,
     read_progress,
     write_progress,
@@ -173,10 +174,11 @@ def _leaving(placements: t.Iterable[t.Any]) -> dict[str, list[str]]:
 def _claimed(progress: str, plan: str, check_mode: bool) -> list[t.Any] | None:
     """Return what is written down in ``progress``, ``None`` where nothing is.
 
-    No other run works with that file until this one has ended.
+    No other run works with that file until this one has ended: where this one has written it, as it has made what it now removes,
+    that is so already.
     """
     began = written_progress(progress)
-    if check_mode or began is None:
+    if check_mode or began is None or is_of_this_run(progress):
         return began
     with alone(progress):
         began = read_progress(progress)

@@ -77,6 +77,11 @@ def _read(path: str) -> t.Any:
     return data
 
 
+def is_of_this_run(path: str) -> bool:
+    """Return whether this run of Ansible has written a progress file last; raise ``FleetError``."""
+    return (_read(path) or {}).get("process") == own_process()
+
+
 def check_free(path: str) -> None:
     """Raise ``FleetError`` where another run of Ansible works with a progress file."""
     refuse_another_run(path, _read(path) or {})

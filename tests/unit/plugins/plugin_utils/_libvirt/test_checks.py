@@ -484,6 +484,13 @@ def test_nothing_is_avoided_on_a_host_whose_facts_are_unknown():
     assert parents_to_avoid(read_fleet({}), {"b": LibvirtHost(versions=OLD)}) == []
 
 
+def test_a_guest_with_a_device_that_nobody_holds_is_not_said_to_have_none():
+    fleet = read_fleet({"a": host(), "b": host()})
+    hosts = {"a": answering(guest_info("vm-1")), "b": answering()}
+    (note,) = check_migration(case([], hosts, fleet=fleet, drain=["a"]))["notes"]
+    assert note.startswith(f"vm-1 on a has mdev {UUID} by its domain, no process of this name holds")
+
+
 def test_whom_a_check_leaves_out_is_noted():
     there = answering(guest_info(), others=[{"name": "vm-1", "uuid": UUIDS[5]}])
     old = LibvirtHost(versions=OLD, info=host_info(), arriving=[arrival_info()])

@@ -98,6 +98,22 @@ def test_what_is_left_is_told_though_it_can_no_longer_be_written_down(clean, tmp
     assert f"{progress} still names what has been removed or has moved" in run["failure"]
 
 
+def test_what_this_run_has_written_down_is_not_written_again_to_begin(clean, tmp_path):
+    """Where the disk is full by then, what was made is removed all the same."""
+    hosts = Hosts(a={OLD: "vm-1"}, b={NEW: None})
+    progress = tmp_path / "plan.progress.json"
+    write_progress(str(progress), [placement()], str(tmp_path / "plan.json"))
+    written = progress.stat().st_ino
+    at_last = []
+    clean(hosts, [placement()], None, lambda run: at_last.append(progress.stat().st_ino))
+    assert at_last == [written]
+    data = json.loads(progress.read_text())
+    progress.write_text(json.dumps({**data, "process": {"pid": 1, "start": "another"}}))
+    written = progress.stat().st_ino
+    clean(hosts, [placement()], None, lambda run: at_last.append(progress.stat().st_ino))
+    assert at_last[-1] != written
+
+
 def test_a_device_that_is_not_there_yet_goes_too_where_it_was_begun(clean):
     hosts = Hosts(a={OLD: "vm-1"}, b={})
     assert removed(clean(hosts, [placement()], [placement()])) == {"b": [NEW]}
