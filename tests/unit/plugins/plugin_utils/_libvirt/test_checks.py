@@ -329,7 +329,11 @@ def test_what_a_host_does_not_say_keeps_no_guest_from_it_and_is_noted():
             {"host": host_info(cpu={"model": None, "vendor": None})},
             "has the CPU that it sees, which is that of its host",
         ),
-        ({}, {"defined": None}, "has its name and UUID free among the guests that are defined there"),
+        (
+            {},
+            {"defined": None},
+            "has its name and UUID free among the guests that are defined there",
+        ),
         ({}, {"arriving": []}, "has its files, and can give all of its CPU"),
     ],
 )
@@ -488,7 +492,9 @@ def test_a_guest_with_a_device_that_nobody_holds_is_not_said_to_have_none():
     fleet = read_fleet({"a": host(), "b": host()})
     hosts = {"a": answering(guest_info("vm-1")), "b": answering()}
     (note,) = check_migration(case([], hosts, fleet=fleet, drain=["a"]))["notes"]
-    assert note.startswith(f"vm-1 on a has mdev {UUID} by its domain, no process of this name holds")
+    assert note.startswith(
+        f"vm-1 on a has mdev {UUID} by its domain, no process of this name holds"
+    )
 
 
 def test_whom_a_check_leaves_out_is_noted():
