@@ -42,6 +42,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader impor
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.effort import Effort
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import EFFORT
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.search import Budget
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible import (
+    needs_its_uuid,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.crowds import (
     moves_of,
     with_crowds,
@@ -262,7 +265,7 @@ class _Planning:
             "conversions": conversions,
             "blocked": blocked,
             "sentences": [],
-            "assumptions": self._assumptions(),
+            "assumptions": self._assumptions(blocked),
             "conditions": self._conditions.stated(),
             "unknown": self._first.unknown,
         }
@@ -295,7 +298,7 @@ class _Planning:
                 self._left[batch[0]] = len(found.left)
                 singles.append((batch, found))
         else:
-            if not self._steps:
+            if not self._steps and not self._leave_domains_together:
                 # Whatever is emptied first, so many of its guests move again.
                 self._again_at_least = min(found.at_least for _batch, found in singles)
         return self._next_again(singles)
@@ -356,6 +359,11 @@ class _Planning:
         """Whether it matters who stays on another host of a failure domain."""
         return self._by_domain or self._conditions.spreads_over_domains
 
+    @property
+    def _leave_domains_together(self) -> bool:
+        """Whether hosts may be emptied together that leave a failure domain to each other's guests, of which each by itself has no place."""
+        return self._asked.at_once > 1 and self._by_domain
+
     def _likeness(self, batch: _Batch) -> t.Hashable:
         """Return what batches have in common that find the same places."""
         conditions = self._conditions
@@ -378,7 +386,8 @@ class _Planning:
         if not guests:
             return _Attempt(batch, [], (), 0)
         if not self._lasting:
-            return _Attempt(batch, [], (*guests,), len(guests))
+            # A host without facts may have places for them.
+            return _Attempt(batch, [], (*guests,), 0 if self._silent else len(guests))
         last = self._lasting[-_LAST:]
         any_is_as_good = self._conditions.policy == "pack" and all(
             map(self._conditions.prefers, last)
@@ -533,9 +542,12 @@ class _Planning:
             return f"the order was given; {left}"
         return f"{left}; no other host was found of which fewer would"
 
-    def _assumptions(self) -> list[str]:
+    def _assumptions(self, blocked: MaintenanceBlock | None) -> list[str]:
         found = []
-        if any(each["returned"] for each in self._steps):
+        # A proof that a host cannot be emptied is about those that have come back, too.
+        may_return = self._asked.use_returned and {*self._asked.hosts} & self._may_receive
+        of_proof = blocked is not None and blocked["proven"] and may_return - {*blocked["hosts"]}
+        if of_proof or any(each["returned"] for each in self._steps):
             found.append(
                 "hosts that have come back are taken to be as their present facts say, with the devices that they have now:"
                 " gather facts and plan the rest anew before each step"
@@ -567,9 +579,8 @@ class _Planning:
                 return _block(name, most, proven=True)
             left[name] = len(most["unplaced"])
             emptied.change({name: empty[name]})
-        # Hosts that are emptied together may leave a failure domain to each other's guests.
-        together = self._asked.at_once > 1 and self._by_domain
-        proven = not self._steps and len(asked) == len(hosts) and not together
+        every = len(asked) == len(hosts)
+        proven = not self._steps and every and not self._leave_domains_together
         now = {}
         for name in sorted(asked, key=left.__getitem__):
             now[name] = self._alone(name, self._now.hosts, closed, self._capacity)
@@ -627,6 +638,7 @@ def _all_of(device: Device) -> tuple[t.Any, ...]:
     return (
         *(device.kind, device.type, descriptor, device.numa_node, device.supported, device.p2p),
         *(device.attributes, device.network),
+        device.id if needs_its_uuid(device) else None,
     )
 
 

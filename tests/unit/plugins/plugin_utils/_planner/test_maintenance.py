@@ -476,6 +476,43 @@ def test_a_host_without_facts_may_have_a_place():
     assert planned(facts, "ab", Conditions(targets=["a", "b"]))["status"] == "infeasible"
 
 
+@pytest.mark.parametrize("also", [[], ["full"]])
+def test_where_a_host_is_without_facts_fewer_moves_are_not_ruled_out(also):
+    facts = {"a": full("a", 1, 1), "b": full("b", 1, 1), "full": full("full", 1)}
+    there = {name: facts[name] for name in ("a", "b", *also)}
+    assert planned(there, "ab")["bound"] == 3
+    plan = planned(there | {"c": {"schema": 1}}, "ab")
+    # One of the guests might go there, and stay.
+    assert (plan["status"], plan["moves"], plan["bound"]) == ("feasible", 3, 2)
+    assert (
+        planned(there | {"c": {"schema": 1}}, "ab", Conditions(targets=["a", "b", *also]))["status"]
+        == "optimal"
+    )
+
+
+def test_what_one_host_lacks_as_others_stay_is_not_said_of_hosts_that_are_emptied_together():
+    """Of each of two hosts a guest waits for one of the other's, so together they can be emptied, and neither by itself."""
+    facts = {
+        "a": host([vf(0, "a1", "v", pid=1), vf(1, "a2", "w", pid=2), vf(2, kind="z")]),
+        "b": host([vf(0, "b1", "v", pid=1), vf(1, "b2", "y", pid=2)]),
+        "c": host([vf(0, "c1", "z", pid=1), vf(1, "c2", "v", pid=2), vf(2, kind="w")]),
+        "near-b": host([vf(0, kind="w")]),
+        "near-a": host([vf(0, kind="y")]),
+        "spare": host([vf(n) for n in range(3)]),
+    }
+    conditions = Conditions(
+        apart=[["a2", "b1"], ["b2", "a1"]],
+        failure_domains={"rack-1": ["b", "near-b"], "rack-2": ["a", "near-a"]},
+    )
+    together = planned(facts, ["a", "b", "c"], conditions, at_once=2)
+    assert (together["moves"], hosts_of(together)) == (6, [["a", "b"], ["c"]])
+    # Not all batches are looked at: beside this one, c is.
+    plan = planned(facts, ["a", "c", "b"], conditions, at_once=2)
+    assert plan["bound"] <= 6
+    assert plan["status"] == ("optimal" if plan["moves"] == 6 else "feasible")
+    assert planned(facts, ["a", "c", "b"], conditions)["bound"] == 7
+
+
 def version(number: str, pid: int | None, vm: str | None, index: int) -> t.Any:
     own = {"software_version": number, "device_api": "vfio-pci", "type": "v", "pci_id": "15b30001"}
     # Without the version, the rule of versions decides: the minor one may not go down.
