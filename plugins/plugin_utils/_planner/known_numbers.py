@@ -28,9 +28,10 @@ _MOST = 100
 
 
 class KnownNumbers:
-    """The problems that were posed, all with the same conditions but for what moves, and whereto."""
+    """The problems that were posed last, all with the same conditions but for what moves, and whereto."""
 
     def __init__(self) -> None:
+        # What nobody has come to for the longest time is first.
         self._known: dict[t.Hashable, Known] = {}
 
     def of(self, problem: Problem) -> Known | None:
@@ -41,14 +42,17 @@ class KnownNumbers:
         conditions = request.conditions
         numbers = (
             *(conditions.keep_kind, conditions.keep_type, conditions.round_trip),
-            problem.resources.identity(),
+            problem.resources.sealed(),
             tuple(problem.items),
             tuple(problem.bins),
             None if problem.domain_loads is None else tuple(sorted(problem.domain_loads.items())),
         )
-        known = self._known.get(numbers)
-        if known is not None:
+        known = self._known.pop(numbers, None)
+        if known is None:
+            known = Known(problem.resources)
+            if len(self._known) >= _MOST:
+                del self._known[next(iter(self._known))]
+        else:
             problem.resources.adopt(known.resources)
-        elif len(self._known) < _MOST:
-            known = self._known[numbers] = Known(problem.resources)
+        self._known[numbers] = known
         return known

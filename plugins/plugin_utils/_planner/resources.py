@@ -179,23 +179,48 @@ class Resources:
     _offered: dict[tuple[int, int, int], list[tuple[int, Choice]]] = field(default_factory=dict)
     _free_slots: dict[int, int] = field(default_factory=dict)
     _matrices: NumberedMatrices = field(default_factory=NumberedMatrices)
+    # What these have in common with others, once that was asked.
+    _identity: t.Hashable = None
 
     # --- numbers ---
 
-    def identity(self) -> t.Hashable:
-        """Return what these have in common with others in which the same numbers stand for what is equal."""
-        return (
-            tuple(self._group_numbers),
-            tuple(self._kind_numbers),
-            tuple(self._demand_numbers),
-            tuple(self._states),
-        )
+    def sealed(self) -> t.Hashable:
+        """Return what these have in common with others in which the same numbers stand for what is equal.
+
+        From then on nothing else gets a number of its own, but for states of what has one: in each of them it would stand for
+        something else.
+        """
+        if self._identity is None:
+            if self._transitions:
+                raise RuntimeError("resources are compared before they are asked for transitions")
+            self._identity = (
+                tuple(self._group_numbers),
+                tuple(self._kind_numbers),
+                tuple(self._demand_numbers),
+                tuple(self._states),
+            )
+        return self._identity
 
     def adopt(self, other: Resources) -> None:
-        """Take over what is known of ``other``, which had the same identity before it was asked for transitions."""
+        """Take over what is known of ``other``, with which these have all in common."""
+        if self._identity is None or self._identity != other._identity or self._transitions:
+            raise RuntimeError(
+                "what is known of resources is adopted by equal ones that know nothing"
+            )
         self._states, self._numbers = other._states, other._numbers
         self._transitions, self._free_slots = other._transitions, other._free_slots
         self._makeable, self._offered = other._makeable, other._offered
+
+    def _number_in(self, numbers: dict[tuple[t.Any, ...], int], key: tuple[t.Any, ...]) -> int:
+        """Return the number of ``key``, the next one where it has none yet."""
+        number = numbers.get(key)
+        if number is None:
+            if self._identity is not None:
+                raise RuntimeError(
+                    "nothing gets a number of its own once others have the same ones"
+                )
+            number = numbers[key] = len(numbers)
+        return number
 
     def number(self, state: _State) -> int:
         """Return the number of the resources in ``state``."""
@@ -217,7 +242,7 @@ class Resources:
             self._admission.uuid_of(device),
             gpu,
         )
-        number = self._group_numbers.setdefault(key, len(self._groups))
+        number = self._number_in(self._group_numbers, key)
         if number == len(self._groups):
             self._groups.append(device)
             self._group_gpus.append(gpu)
@@ -247,7 +272,7 @@ class Resources:
             frozenset(self._admission.matrices_on(parent.host)),
             self._admission.uuids_on(parent.host),
         )
-        kind = self._kind_numbers.setdefault(key, len(self._kinds))
+        kind = self._number_in(self._kind_numbers, key)
         if kind == len(self._kinds):
             self._kinds.append(_ParentKind(parent, has_devices, capacity_of(parent), gpu))
         return kind
@@ -267,7 +292,7 @@ class Resources:
                 by_group[True, self._kind_of(*each)].append(each[0])
         groups = tuple(sorted(by_group))
         key = ("card", groups, capacity.types, capacity.capacity, capacity.certain, gpu)
-        kind = self._kind_numbers.setdefault(key, len(self._kinds))
+        kind = self._number_in(self._kind_numbers, key)
         if kind == len(self._kinds):
             first = [
                 t.cast(_ParentKind, self._kinds[number]) if is_parent else self._groups[number]
@@ -301,7 +326,7 @@ class Resources:
         address = self._admission.addresses.get(device.key)
         uuid = self._admission.uuid_of(device)
         key = (device.descriptor, device.type, configurable, several, address, uuid)
-        number = self._demand_numbers.setdefault(key, len(self.demands))
+        number = self._number_in(self._demand_numbers, key)
         if number == len(self.demands):
             self.demands.append(device)
         return number
