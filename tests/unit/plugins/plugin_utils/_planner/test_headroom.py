@@ -20,11 +20,11 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings i
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner import (
     headroom as headroom_module,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible import Admission
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.headroom import (
-    _Whole,
-    headroom,
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner import (
+    whole_fleet as whole_fleet_module,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible import Admission
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.headroom import headroom
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import make_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
     Conditions,
@@ -34,6 +34,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.survey import Survey
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import violations
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.whole_fleet import WholeFleet
 from ansible_collections.vfio.migration.tests import sample_fleet
 from ansible_collections.vfio.migration.tests.unit.drawn_fleets import drawn
 from ansible_collections.vfio.migration.tests.unit.fleets import (
@@ -276,14 +277,14 @@ def test_what_is_on_hosts_is_found_once_and_is_the_same_for_each(seed):
     conditions = some_conditions(request)
     domains = {"rack": [*read_fleet(facts).hosts][:2]}
     found = asked(facts, conditions, domains)
-    part_of = _Whole._part
+    part_of = WholeFleet._part
 
     def afresh(*args: t.Any) -> t.Any:
         part = part_of(*args)
         return dataclasses.replace(part, survey=Survey(part.fleet, part.names))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_Whole, "_part", afresh)
+        patch.setattr(WholeFleet, "_part", afresh)
         assert asked(facts, conditions, domains) == found
 
 
@@ -378,7 +379,7 @@ def test_searches_that_have_looked_at_enough_end_together(seed):
     conditions = some_conditions(request)
     exact = statuses(asked(facts, conditions), facts)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(headroom_module, "EFFORT", 1)
+        patch.setattr(whole_fleet_module, "EFFORT", 1)
         found = asked(facts, conditions)
     for name, status in statuses(found, facts).items():
         assert status in (exact[name], "unproven"), name
