@@ -192,16 +192,19 @@ class Reasons:
         self._admission = problem.admission
         self._received = Counter(each.host for each in placed)
         guests = problem.request.guests
+        # Guests of two hosts may have one name.
         arriving = {
-            (each.host, guests[each.guest].name, guests[each.guest].uuid) for each in placed
+            (each.host, each.source.host, guests[each.guest].name, guests[each.guest].uuid)
+            for each in placed
         }
         # Those that were placed before these are there as well.
         for kept in problem.request.kept:
             self._received[kept["target"]["host"]] += 1
-            arriving.add((kept["target"]["host"], kept["vm"], kept.get("vm_uuid")))
+            source_host = kept["source"]["host"]
+            arriving.add((kept["target"]["host"], source_host, kept["vm"], kept.get("vm_uuid")))
         # What guests that go there take of the capacity of each host.
         self._taken: dict[str, Counter[str]] = defaultdict(Counter)
-        for host, name, uuid in arriving:
+        for host, _source_host, name, uuid in arriving:
             self._taken[host].update(self._conditions.needs_of(name, uuid))
         self._devices = {(each.host, each.device.id) for each in placed if each.device}
         # What the plan makes on each card, by type.
@@ -314,7 +317,11 @@ class Reasons:
             taken = tuple(sorted(self._taken[name].items())) if self._taken else ()
             refused = self._conditions.refused_on(name)
             there = survey.contents(self._admission, self._fleet.hosts[name], self._there)
-            alike[target.state, refused, target.limits, taken, there].append(name)
+            # Where nothing goes, nothing is taken.
+            received = self._received[name]
+            if self._conditions.limit is None:
+                received = min(received, 1)
+            alike[target.state, refused, target.limits, received, taken, there].append(name)
         return [(found[0], len(found) - 1) for found in alike.values()]
 
     def _there(self, host: Host) -> t.Hashable:

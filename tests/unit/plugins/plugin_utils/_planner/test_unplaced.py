@@ -242,6 +242,35 @@ def test_of_many_hosts_that_are_alike_one_is_told_with_the_number_of_the_others(
     assert not any("alike" in each for each in left["reasons"])
 
 
+def test_of_hosts_that_were_alike_those_that_receive_guests_are_told_apart_from_the_others():
+    """Of hosts with a guest of the group each, half of the free devices are taken: more of them would not do."""
+    count = MAX_HOSTS + 2
+    fleet = {"a": host([vf(n, f"vm-{n}", pid=1 + n) for n in range(count // 2 + 1)])} | {
+        f"b{number:02}": host([vf(0, f"stays-{number}", pid=1), vf(1)]) for number in range(count)
+    }
+    group = ["vm-0", *(f"stays-{number}" for number in range(count))]
+    (left,) = left_of(fleet, apart=[group])
+    assert left["vm"] == "vm-0"
+    told = Counter({each["code"]: 1 + each.get("alike", 0) for each in left["reasons"]})
+    assert told == {"taken": count // 2, "apart": count - count // 2}
+
+
+def test_guests_of_two_hosts_that_share_a_name_take_what_both_of_them_do():
+    fleet = {
+        "a": host([vf(0, "vm-0"), vf(1, "big")]),
+        "b": host([vf(0, "vm-0")]),
+        "c": host([vf(n) for n in range(3)]),
+    }
+    capacity = {
+        "hosts": {"c": {"memory": 8}},
+        "guests": {"vm-0": {"memory": 4}, "big": {"memory": 3}},
+    }
+    plan = migration_plan(fleet, drain=["a", "b"], capacity=capacity, priority={"vm-0": 1})
+    (left,) = plan["unplaced"]
+    (reason,) = [each for each in left["reasons"] if each["code"] == "capacity"]
+    assert (left["vm"], reason["reason"]) == ("big", "c has 0 of its memory left, and 3 is needed")
+
+
 def test_who_holds_what_would_do_is_told_however_many_hosts_have_nothing_of_its_kind():
     fleet = {"a": host([vf(0, "vm-1")])} | {
         f"b{number:02}": host([vf(0, f"other-{number}", "w")]) for number in range(MAX_HOSTS)
