@@ -125,7 +125,8 @@ class CardsInUse:
         fleet = self._movable.fleet
         given = self._movable.conditions
         avoid = {**self._unused, **self._avoided(cards), **given.avoid}
-        conditions = dataclasses.replace(given, avoid=avoid)
+        # Of those that were asked for, the ones that are known.
+        conditions = dataclasses.replace(given, avoid=avoid, targets=self._movable.targets)
         answer = self._movable.planned(guests, conditions, sorted(fleet.hosts))
         if answer.plan is None:
             return None

@@ -140,6 +140,17 @@ def test_the_card_with_the_fewest_guests_is_emptied_onto_those_in_use():
     assert "avoid" not in found["plan"]
 
 
+def test_a_target_without_facts_takes_nothing_and_keeps_nobody_from_moving():
+    facts = {
+        "a": host([on_card(0, "vm-a")]),
+        "b": host([on_card(0, "vm-b"), on_card(1)]),
+        "c": {"schema": 1},
+    }
+    found = planned(facts, 1, Conditions(targets=["b", "c"]))
+    assert {each["target"]["host"] for each in found["plan"]["placements"]} == {"b"}
+    assert (found["moves"], found["after"], found["status"]) == (1, 1, "feasible")
+
+
 def test_free_functions_of_a_card_that_nobody_uses_are_not_taken():
     b = [on_card(0), on_card(1), on_card(0, "vm-b", card=1, pid=7), on_card(1, card=1)]
     found = planned({"a": host([on_card(0, "vm-a")]), "b": host(b)}, 1)
