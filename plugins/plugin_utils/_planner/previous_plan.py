@@ -31,6 +31,7 @@ from collections import Counter, defaultdict
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates import (
     Candidates,
+    Creatable,
     Existing,
     instances_of,
 )
@@ -60,6 +61,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible
     REQUIREMENTS,
     Admission,
     Likeness,
+    NewDevice,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.backing import (
     Allocation,
@@ -298,7 +300,6 @@ class _StillThere:
 
     def __init__(self, fleet: Fleet, request: Request, candidates: Candidates) -> None:
         self._fleet = fleet
-        self._candidates = candidates
         self._conditions = request.conditions
         self._admission = Admission(request, candidates, NO_EXCLUSIONS)
         self._taken: set[tuple[str, t.Any]] = set()
@@ -373,10 +374,11 @@ class _StillThere:
         offered = next((each for each in parent.types if each.id == target["type"]), None)
         if offered is None:
             return None
-        made = self._candidates.makeable(source, parent, offered)
+        new = NewDevice(parent.kind, offered.id, parent, offered)
+        made, _refusal = self._admission.admit(source, new)
         already = self._made[host.name, parent.id]
         left = instances_left(parent, capacity_of(parent), offered, already)
-        if made is None or left < made.instances:
+        if not isinstance(made, Creatable) or left < made.instances:
             return None
         found = newly_made(made, host.name, parent, offered.id, str(target["id"]))
         return placement_of(guest, source, found, 1)

@@ -281,6 +281,21 @@ def test_what_is_kept_of_an_earlier_plan_has_its_queues_and_its_uuid(
     assert violations(plan, facts) == []
 
 
+@pytest.mark.parametrize(("uuid", "masks"), [(UUIDS[9], AP_CONFIG), (UUID, OTHER_CONFIG)])
+def test_where_a_host_has_been_given_the_queues_or_the_uuid_since_an_earlier_plan_another_one_is_found(
+    migratable, uuid, masks
+):
+    facts = {"a": migratable({UUID: AP_CONFIG}, guest="vm-1"), "b": migratable(), "c": migratable()}
+    earlier = migration_plan(facts, drain=["a"])
+    (before,) = earlier["placements"]
+    taken = before["target"]["host"]
+    facts[taken] = migratable({uuid: masks}, guest="vm-2")
+    plan = migration_plan(facts, drain=["a"], earlier=earlier)
+    (placement,) = plan["placements"]
+    assert {placement["target"]["host"], taken} == {"b", "c"}
+    assert [each["vm"] for each in plan["changes"]] == ["vm-1"]
+
+
 @pytest.mark.parametrize("there", [{}, {UUID: NOTHING}, {UUID: NOTHING, UUIDS[9]: NOTHING}])
 def test_maintenance_gives_a_queue_to_one_device_of_a_host(migratable, there):
     """What arrived with one step has its queues in the next one."""
