@@ -166,7 +166,7 @@ class Admission:
         self._note_matrices(request)
         # The UUIDs that the targets of those that move have to have, and which of them are there, by host.
         self._uuids = {
-            each.id for guest in request.guests for each in guest.devices if needs_its_uuid(each)
+            each.id for guest in request.guests for each in guest.devices if _wants_its_uuid(each)
         }
         self._uuids_on: dict[str, frozenset[str]] = {}
         self._kept_on: dict[str, set[str]] = defaultdict(set)
@@ -291,7 +291,7 @@ class Admission:
 
     def of_another_uuid(self, source: Device, target: Target) -> Refusal | None:
         """Return that ``target`` has not, or cannot get, the UUID of ``source`` where it needs that."""
-        if self.uuid_of(source) is None or not needs_its_uuid(source):
+        if self.uuid_of(source) is None or not _wants_its_uuid(source):
             return None
         wanted = f"the UUID of the source, {source.id}, which migrates to no other"
         if isinstance(target, NewDevice):
@@ -402,8 +402,7 @@ class Admission:
         return None if moves_later else refusal_in_use(device)
 
 
-def needs_its_uuid(device: Device) -> bool:
-    """Return whether a device migrates to one of its own UUID alone."""
+def _wants_its_uuid(device: Device) -> bool:
     descriptor = device.descriptor
     return (
         device.kind == "mdev"

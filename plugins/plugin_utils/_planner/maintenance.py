@@ -42,9 +42,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader impor
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.effort import Effort
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import EFFORT
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.search import Budget
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible import (
-    needs_its_uuid,
-)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.crowds import (
     moves_of,
     with_crowds,
@@ -638,7 +635,6 @@ def _all_of(device: Device) -> tuple[t.Any, ...]:
     return (
         *(device.kind, device.type, descriptor, device.numa_node, device.supported, device.p2p),
         *(device.attributes, device.network),
-        device.id if needs_its_uuid(device) else None,
     )
 
 

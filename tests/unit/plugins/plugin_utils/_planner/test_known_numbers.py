@@ -21,7 +21,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
 )
 from ansible_collections.vfio.migration.tests.unit.fleets import host, vf
 
-
 NAMES = [f"{kind}{guests}{place}" for kind in "vw" for guests in range(1, 7) for place in "ab"]
 # Equal descriptors of one fleet are one.
 FLEET = read_fleet(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import itertools
 import random
 import typing as t
 from pathlib import Path
@@ -19,7 +18,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.facts import 
 from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Conditions
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import violations
-from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host, parent, vf
+from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host, parent
 from ansible_collections.vfio.migration.tests.unit.sysfs_trees import Tree, nobody
 from ansible_collections.vfio.migration.tests.unit.vendor_trees import (
     AP_CONFIG,
@@ -312,28 +311,6 @@ def test_maintenance_gives_a_queue_to_one_device_of_a_host(migratable, there):
     facts["b"] = migratable({UUIDS[9]: OTHER_CONFIG}, guest="vm-2")
     facts["d"] = migratable()
     assert len(maintenance_plan(facts, emptied=["a", "b"])["steps"]) == 2
-
-
-def with_function(facts: dict[str, t.Any], vm: str | None = None) -> dict[str, t.Any]:
-    more = host([vf(0, vm, pid=99)])
-    return {
-        **facts,
-        "devices": [*facts["devices"], *more["devices"]],
-        "descriptors": facts["descriptors"] | more["descriptors"],
-    }
-
-
-@pytest.mark.parametrize("hosts", itertools.permutations("abe"))
-def test_maintenance_looks_at_each_uuid_by_itself(migratable, hosts):
-    """Of guests with equal devices, the UUID of one is taken on the only host that lasts: the other one may go there."""
-    facts = {
-        "a": migratable({UUID: AP_CONFIG}, guest="vm-1"),
-        "b": with_function(migratable({UUIDS[9]: AP_CONFIG}, guest="vm-2")),
-        "c": migratable({UUID: OTHER_CONFIG}),
-        "e": with_function(migratable(), "vm-3"),
-    }
-    found = maintenance_plan(facts, emptied=[*hosts])
-    assert (found["order"], found["status"], found["moves"]) == (["b", "e", "a"], "optimal", 3)
 
 
 @pytest.mark.parametrize(
