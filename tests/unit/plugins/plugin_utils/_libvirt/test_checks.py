@@ -357,8 +357,10 @@ def test_a_disk_of_which_nobody_knows_whether_the_hosts_share_it_is_noted(kind, 
     notes = checked([guest_info(disks=[disk])])["notes"]
     assert notes == (
         [
-            "it is not known whether the hosts share the disk vda (/srv/a) of vm-17 on a: its file system does not tell; make sure that"
-            " it is the same file on its target"
+            (
+                "it is not known whether the hosts share the disk vda (/srv/a) of vm-17 on a: its file system does not tell; make sure"
+                " that it is the same file on its target"
+            )
         ]
         if noted
         else []
