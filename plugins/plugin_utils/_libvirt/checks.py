@@ -600,7 +600,7 @@ def _disks_not_known(case: Case, guests: t.Iterable[Guest]) -> t.Iterator[Senten
         if disks:
             yield (
                 f"it is not known whether the hosts share the disk {listed(disks)} of {guest['vm']} on {guest['host']}: its file system"
-                " does not tell; make sure that it is the same file on its target"
+                " does not show it; make sure that it is the same file on its target"
             )
 
 

@@ -542,8 +542,10 @@ class _Planning:
     def _assumptions(self, blocked: MaintenanceBlock | None) -> list[str]:
         found = []
         # A proof that a host cannot be emptied is about those that have come back, too.
-        may_return = self._asked.use_returned and {*self._asked.hosts} & self._may_receive
-        of_proof = blocked is not None and blocked["proven"] and may_return - {*blocked["hosts"]}
+        returning = self._may_receive.intersection(
+            self._asked.hosts if self._asked.use_returned else ()
+        )
+        of_proof = blocked is not None and blocked["proven"] and returning - {*blocked["hosts"]}
         if of_proof or any(each["returned"] for each in self._steps):
             found.append(
                 "hosts that have come back are taken to be as their present facts say, with the devices that they have now:"

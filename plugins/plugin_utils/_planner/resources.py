@@ -187,12 +187,9 @@ class Resources:
     def sealed(self) -> t.Hashable:
         """Return what these have in common with others in which the same numbers stand for what is equal.
 
-        From then on nothing else gets a number of its own, but for states of what has one: in each of them it would stand for
-        something else.
+        From then on nothing gets a number of its own but further states of what has one: in others, it would be that of something else.
         """
         if self._identity is None:
-            if self._transitions:
-                raise RuntimeError("resources are compared before they are asked for transitions")
             self._identity = (
                 tuple(self._group_numbers),
                 tuple(self._kind_numbers),
@@ -202,11 +199,9 @@ class Resources:
         return self._identity
 
     def adopt(self, other: Resources) -> None:
-        """Take over what is known of ``other``, with which these have all in common."""
-        if self._identity is None or self._identity != other._identity or self._transitions:
-            raise RuntimeError(
-                "what is known of resources is adopted by equal ones that know nothing"
-            )
+        """Take over what is known of ``other``, with which these have had all in common: its first states are theirs."""
+        if self._identity is None or self._identity != other._identity:
+            raise RuntimeError("what is known of resources is adopted by equal ones")
         self._states, self._numbers = other._states, other._numbers
         self._transitions, self._free_slots = other._transitions, other._free_slots
         self._makeable, self._offered = other._makeable, other._offered

@@ -358,7 +358,7 @@ def test_a_disk_of_which_nobody_knows_whether_the_hosts_share_it_is_noted(kind, 
     assert notes == (
         [
             (
-                "it is not known whether the hosts share the disk vda (/srv/a) of vm-17 on a: its file system does not tell; make sure"
+                "it is not known whether the hosts share the disk vda (/srv/a) of vm-17 on a: its file system does not show it; make sure"
                 " that it is the same file on its target"
             )
         ]
