@@ -12,6 +12,7 @@ import json
 import os
 import re
 import signal
+import threading
 import time
 import typing as t
 from pathlib import Path
@@ -267,6 +268,33 @@ def test_a_migration_whose_start_never_answered_is_watched_to_its_end(tmp_path, 
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert fleet.guests() == {"vm-1": "b", "vm-2": "b"}
     assert {name: fleet.holders(name) for name in "ab"} == {"a": [], "b": ["vm-1", "vm-2"]}
+
+
+def test_a_clean_up_that_cannot_begin_takes_no_outcome_with_it(tmp_path):
+    fleet = two_guests(tmp_path, hosts="ab")
+    fleet.change("vm-2", error="it refuses")
+
+    def damage() -> None:
+        end = time.monotonic() + 120
+        while not (begun := [*fleet.work.glob("**/migration-record.jsonl")]):
+            if time.monotonic() > end:
+                return
+            time.sleep(0.05)
+        # As a full disk leaves what is written by others.
+        begun[0].with_name("migration-plan.progress.json").write_text("")
+
+    threading.Thread(target=damage, daemon=True).start()
+    ended = fleet.play("vfio.migration.migrate_libvirt", {"migrate_libvirt_drain": "a"})
+    said = ended.stdout + ended.stderr
+    assert ended.returncode == 2
+    assert fleet.guests() == {"vm-1": "b", "vm-2": "a"}
+    outcome = shown(said, "Show the outcome")
+    assert "vm-1 may be on its way from a to b:" in outcome
+    assert "  libvirt: it refuses" in outcome
+    assert "the clean-up has failed" in said
+    assert "it is empty" in said
+    # Nothing is removed by what nobody could read.
+    assert fleet.holders("b") == [None, "vm-1"]
 
 
 def test_a_guest_without_devices_whose_end_nobody_saw_is_where_libvirt_of_both_hosts_says(

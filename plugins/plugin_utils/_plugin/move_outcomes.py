@@ -158,8 +158,10 @@ def _sending(run: _Run, hostvars: t.Any) -> t.Iterator[tuple[str, str]]:
 
 
 def look(run: _Run, hostvars: t.Any) -> _Run:
-    """Return ``run`` with how far the moves have come by the kernels' word."""
+    """Return ``run`` with how far the moves have come by the kernels' word, which is not known where the clean-up has failed."""
     cleaned = result_of(hostvars, _LOCALHOST, CLEANED)
+    if has_failed(cleaned):
+        return run
     return run | {"states": cleaned["states"], "at_work": cleaned["at_work"]}
 
 
@@ -194,9 +196,10 @@ def end(run: _Run, hostvars: t.Any) -> _Run:
         failures.append(
             f"the record in {run['record_file']} lacks the outcome for the guests in this run: {error}"
         )
-    notes = printed([*remaining_addresses(cleaned, hostvars)] if cleaned else [], list[Sentence])
+    ended_well = cleaned and not has_failed(cleaned)
+    notes = [*remaining_addresses(cleaned, hostvars)] if ended_well else []
     return run | {
-        "sentences": [*found["sentences"], *notes],
+        "sentences": [*found["sentences"], *printed(notes, list[Sentence])],
         "stay": found["stay"],
         "failure": "; ".join(filter(None, failures)) or None,
         "record": records,
@@ -230,6 +233,8 @@ def _remains(cleaned: t.Mapping[str, t.Any], hostvars: t.Any) -> t.Iterator[str]
             yield f"{host}: {read_answer(defined).error or 'it does not answer any more'}"
     if cleaned.get("failure"):
         yield str(cleaned["failure"])
+    if has_failed(cleaned):
+        yield f"the clean-up has failed: {cleaned.get('msg') or 'it does not say why'}; run it once that is mended"
 
 
 def _attempts(run: _Run, hostvars: t.Any) -> t.Iterator[Attempt]:

@@ -10,7 +10,10 @@ import typing as t
 
 import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.outcome import result
-from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.record import as_lines
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.record import (
+    as_lines,
+    read_records,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.record import (
     begun as begun_line,
 )
@@ -180,6 +183,21 @@ def test_what_cleaning_up_could_not_do_is_told():
     hostvars["b"]["cleanup_definitions"] = {"failed": True, "msg": "no room"}
     hostvars["localhost"]["cleanup_run"] |= {"define_hosts": ["b"], "failure": "a still has x"}
     assert "b: no room; a still has x" in move_outcomes.end(run, hostvars)["failure"]
+
+
+def test_a_clean_up_that_fails_takes_no_outcome_with_it(place):
+    """Such as where the disk of the control node is full by then: nobody knows more than what the hosts of the guests say."""
+    run, hostvars = ordered(two_hosts(), guests="vm-17")
+    hostvars["localhost"]["cleanup_run"] = {"failed": True, "msg": "cannot write plan.progress"}
+    hostvars["a"]["migrate_libvirt_moved"] = {"moves": [MOVED]}
+    found = move_outcomes.end(move_outcomes.look(run, hostvars), hostvars)
+    assert found["sentences"] == [
+        "vm-17 may be on its way from a to b:",
+        "  its devices are not known to have moved",
+    ]
+    assert "; the clean-up has failed: cannot write plan.progress" in found["failure"]
+    (line,) = read_records((place / "migration-record.jsonl").read_text())[0]
+    assert (line["outcome"], line["ended"]) == ("interrupted", True)
 
 
 @pytest.mark.parametrize(
