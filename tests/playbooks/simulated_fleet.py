@@ -224,7 +224,8 @@ class Fleet:
     ) -> str:
         """Run ``playbooks`` and signal Ansible once it has shown a line with this text, as a terminal does; return what it shows."""
         process = subprocess.Popen(
-            self._command(playbooks, variables, "", ()),
+            # Tests that run under nohup(1) ignore SIGHUP, and so would all that they start.
+            ["env", "--default-signal", *self._command(playbooks, variables, "", ())],
             cwd=self.work,
             env=os.environ | self.environment() | {"PYTHONUNBUFFERED": "1"},
             stdout=subprocess.PIPE,
