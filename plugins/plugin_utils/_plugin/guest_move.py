@@ -119,8 +119,11 @@ class GuestMove:
             return MoveReport(REFUSED, errors=[str(error)])
         return None
 
-    def begin(self) -> MoveReport | None:
-        """Begin it; return how it ended, ``None`` where it goes on, or may: only its host's own word says that nothing was begun."""
+    def begin(self, stopped: t.Callable[[], str | None] = lambda: None) -> MoveReport | None:
+        """Begin it; return how it ended, ``None`` where it goes on, or may: only its host's own word says that nothing was begun.
+
+        ``stopped`` returns why none begins any more. It is asked last: to read the guest takes its host a while, and a busy one long.
+        """
         try:
             definitions = self._definitions()
         except VfioMigrationError as error:
@@ -129,8 +132,9 @@ class GuestMove:
             "active_xml": definitions.active,
             **({"persistent_xml": definitions.persistent} if definitions.persistent else {}),
         }
-        if not self._goes_on():
-            return MoveReport(REFUSED, errors=[ENDED])
+        reason = stopped() if self._goes_on() else ENDED
+        if reason is not None:
+            return MoveReport(REFUSED, errors=[reason])
         self._end = self._clock() + self._timeout + _GRACE_SECONDS
         answer = self._asked({"step": "start", "wait": self._wait, **domains})
         if answer.get("failed") and answer.get("begun") is False:

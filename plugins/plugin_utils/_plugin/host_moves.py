@@ -81,7 +81,7 @@ class HostMoves:
             self._waiting.remove(number)
             self._moving.append(number)
             self._begins(number)
-            self._note(number, self._guests[number].begin())
+            self._note(number, self._guests[number].begin(self._turns.stopped))
 
     def _stop(self) -> None:
         """Give up those that wait where none begins any more."""

@@ -95,11 +95,12 @@ class Turns:
 
     def stopped(self) -> str | None:
         """Return why no guest begins any more; ``None`` where some may."""
+        # Those that it is too late for have not moved either, and are not why others do not begin.
+        if self.limits.not_after is not None and passed(self.limits.not_after):
+            return "it was not begun: migrate_libvirt_not_after has passed"
         failed = len(self._numbers(_FAILED))
         if self.limits.failures is not None and failed >= self.limits.failures:
             return f"it was not begun: {failed} guests have not moved, and migrate_libvirt_max_failures is {self.limits.failures}"
-        if self.limits.not_after is not None and passed(self.limits.not_after):
-            return "it was not begun: migrate_libvirt_not_after has passed"
         return None
 
     def why_never(self, number: int) -> str | None:

@@ -50,16 +50,19 @@ class Host:
         return answer
 
     def move(self, check_mode=False, **options):
+        move = self.made(**options)
+        return move.check() if check_mode else move.run()
+
+    def made(self, **options):
         given = {"uuid": UUIDS[5], "plan": PLAN, "destination": "qemu+ssh://root@b/system"}
         given = {**given, "label": "vm-17 to b", **options}
-        move = GuestMove(
+        return GuestMove(
             *(given, "a", self.ask, self.shown.append),
             lambda: len(self.asked) < self.asked_when_the_run_ends,
             self.slept.append,
             # A minute passes with each question.
             lambda: 60.0 * len(self.asked),
         )
-        return move.check() if check_mode else move.run()
 
 
 def test_a_guest_is_read_retargeted_sent_and_watched():
@@ -83,6 +86,14 @@ def test_what_outlives_the_run_of_ansible_begins_nothing_and_waits_for_nothing(a
     report = host.move()
     assert (report.outcome, report.errors) == (outcome, ["the run of Ansible has ended"])
     assert len(host.asked) == asked
+
+
+def test_whether_it_may_still_begin_is_asked_when_its_host_has_answered_about_it():
+    host = Host(READ)
+    move = host.made()
+    report = move.begin(lambda: "it is too late" if host.asked else None)
+    assert (report.outcome, report.errors) == ("refused", ["it is too late"])
+    assert [each["step"] for each in host.asked] == ["read"]
 
 
 def test_looks_become_rarer_up_to_a_limit():

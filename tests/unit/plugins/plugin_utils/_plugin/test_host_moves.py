@@ -7,12 +7,27 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.move import MoveReport
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.guest_move import GuestMove
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.host_moves import HostMoves
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.move_turns import (
     Route,
     TurnLimits,
     Turns,
 )
+from ansible_collections.vfio.migration.tests.unit.domains import domain_of, hostdev
+from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS
+
+XML = domain_of(hostdev("mdev", UUIDS[1]))
+READ = {"definitions": {"active": XML, "persistent": XML}}
+PLAN = {
+    "placements": [
+        {
+            "vm": "vm-17",
+            "source": {"host": "a", "kind": "mdev", "id": UUIDS[1]},
+            "target": {"host": "b", "kind": "mdev", "id": UUIDS[2]},
+        }
+    ]
+}
 
 
 class Move:
@@ -21,7 +36,7 @@ class Move:
     def __init__(self, log, name, outcome="moved", looks=1):
         self.log, self.name, self.outcome, self.looks = log, name, outcome, looks
 
-    def begin(self):
+    def begin(self, stopped):
         self.log.append(f"{self.name} begins")
         return self.ended()
 
@@ -76,6 +91,34 @@ def test_after_too_many_failures_the_others_are_not_begun_and_say_why(run):
     assert outcomes == {0: "failed", 1: "refused"}
     assert log == ["vm-0 begins", "vm-0 ends"]
     assert "max_failures is 1" in reports[1].errors[0]
+
+
+def test_when_its_time_has_passed_while_its_host_was_asked_about_it_a_guest_is_not_begun(
+    tmp_path, monkeypatch
+):
+    clock, asked = [1000.0], []
+    monkeypatch.setattr("time.time", lambda: clock[0])
+
+    def ask(options):
+        asked.append(options["step"])
+        clock[0] += 45
+        return READ
+
+    given = {"uuid": UUIDS[5], "plan": PLAN, "destination": "qemu+ssh://root@b/system"}
+    moves = {
+        number: GuestMove({**given, "number": number}, "a", ask, asked.append, lambda: True)
+        for number in range(2)
+    }
+    limits = TurnLimits(total=9, source=9, target=9, failures=1, not_after=1030.0)
+    turns = Turns(str(tmp_path), [Route("a", "b")] * 2, limits)
+    told: dict[int, MoveReport] = {}
+    reports = HostMoves(
+        "a", moves, turns, lambda: True, lambda number: None, told.__setitem__, lambda seconds: None
+    ).run()
+    assert asked == ["read"]
+    words = "it was not begun: migrate_libvirt_not_after has passed"
+    assert [(each.outcome, each.errors) for each in reports.values()] == [("refused", [words])] * 2
+    assert [*told] == [0]
 
 
 def test_when_the_run_of_ansible_has_ended_none_begins(run):
