@@ -149,7 +149,10 @@ done:
   type: list
   elements: str
 now:
-  description: What is to be done next, C(hosts) that are worked on, those of them to C(drain), the C(targets), and the file C(dest) for the plan.
+  description:
+    - What is to be done next, C(hosts) that are worked on, those of them to C(drain), the C(targets), and the file C(dest) for the plan.
+    - Which guests do not go to which of the targets is in C(avoid), as in O(vfio.migration.migration_plan#filter:avoid),
+      and whether devices are to keep their types in C(keep_type).
   returned: always
   type: dict
 wanted:

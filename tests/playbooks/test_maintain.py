@@ -10,7 +10,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.vfio.migration.tests.playbooks.simulated_fleet import Fleet
+from ansible_collections.vfio.migration.tests.playbooks.simulated_fleet import Fleet, Guests
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS
 
 GUESTS = {
@@ -34,8 +34,8 @@ WORK = """\
 class Maintained:
     """A fleet of three hosts, with two guests, that is maintained."""
 
-    def __init__(self, place: Path) -> None:
-        self.fleet = Fleet(place, "abc", GUESTS)
+    def __init__(self, place: Path, guests: Guests = GUESTS) -> None:
+        self.fleet = Fleet(place, "abc", guests)
         (place / "work.yml").write_text(WORK)
         self.options = {
             "maintain_tasks": str(place / "work.yml"),
@@ -128,6 +128,27 @@ def test_what_hosts_have_free_follows_the_guests_that_have_moved(maintained):
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert maintained.fleet.guests() == {"vm-1": "c", "vm-2": "a"}
     assert not maintained.progress.exists()
+
+
+def test_no_more_guests_move_again_than_the_plan_says(tmp_path):
+    maintained = Maintained(tmp_path, {vm: each | {"host": "a"} for vm, each in GUESTS.items()})
+    taken = {"memory": 4}
+    # c has memory for one of them, b for both.
+    capacity = {
+        "hosts": {"a": {"memory": 0}, "b": {"memory": 8}, "c": {"memory": 4}},
+        "guests": {"vm-1": taken, "vm-2": taken},
+    }
+    ended = maintained.play(
+        prepare_capacity=capacity, maintain_drain=["a", "b"], maintain_keep_order=True
+    )
+    said = ended.stdout + ended.stderr
+    assert ended.returncode == 0, said
+    assert "2 hosts in 2 steps, with 3 moves of 2 guests" in said, said
+    # Who has come to c has not moved again.
+    assert sorted(maintained.fleet.guests().values()) == ["a", "c"]
+    records = (maintained.fleet.work / "maintenance").glob("**/migration-record.jsonl")
+    lines = [json.loads(line) for each in records for line in each.read_text().splitlines()]
+    assert [each["outcome"] for each in lines if each["ended"]] == ["moved"] * 3
 
 
 def test_a_host_that_lacks_something_or_fails_stops_the_rest(maintained):

@@ -8,8 +8,8 @@
 """The steps of the playbook ``maintain`` that are taken on the control node: plan, see who is empty, see who is back.
 
 Each takes what the one before returned, and returns that with what is new. ``now`` is what the plays in between are to do:
-empty the hosts ``drain`` onto ``targets``, which have free what ``capacity`` says, then work on ``hosts``; it has no hosts once
-there is nothing to do.
+empty the hosts ``drain`` onto ``targets``, which have free what ``capacity`` says; ``avoid`` says who goes to which of them not, and
+``keep_type`` whether devices keep their types; then work on ``hosts``. It has no hosts once there is nothing to do.
 """
 
 from __future__ import annotations
@@ -65,13 +65,23 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.run_variabl
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     MaintenancePlan,
     Outfit,
+    Placement,
 )
 
 _Run = dict[str, t.Any]
 # What the tasks of the role register.
 GATHERED, LOOKED, BACK = "maintain_gathered", "maintain_looked", "maintain_back"
-_NOTHING: _Run = {"hosts": [], "drain": [], "targets": [], "capacity": {}, "dest": ""}
+_NOTHING: _Run = {
+    "hosts": [],
+    "drain": [],
+    "targets": [],
+    "avoid": [],
+    "keep_type": False,
+    "capacity": {},
+    "dest": "",
+}
 _NO_HOST = "maintain_drain has no host: nothing is emptied"
+_AGAIN = "that host is still to be emptied, so it would move again"
 _TAKE_UP = "Run the same again to take it up"
 
 
@@ -216,7 +226,7 @@ def _plan(
 
 
 def _first_step(run: _Run, plan: MaintenancePlan, rest: t.Sequence[str]) -> _Run:
-    """Return what the first step of a plan comes to: guests may go where it has them, and wherever they may stay.
+    """Return what the first step of a plan comes to: each guest may go where it has that one, and wherever guests may stay.
 
     What an earlier run has left in the middle of this step is cleaned up by the migration, so that is played even where
     nobody is to move any more.
@@ -228,13 +238,41 @@ def _first_step(run: _Run, plan: MaintenancePlan, rest: t.Sequence[str]) -> _Run
     wanted = run["conditions"].get("targets", run["hosts"])
     closed = {*rest} if run["use_returned"] else {*rest, *run["done"]}
     targets |= {host for host in wanted if host not in closed and host not in plan["unknown"]}
+    conditions = run["conditions"]
+    # Those that will be emptied later: to the migration all targets are alike, and it knows nothing of moving again.
+    pending = sorted({each["target"]["host"] for each in step["placements"]}.intersection(rest))
+    # Of the same guest and host the operator's own reason is the one that is told.
+    avoid = [*_moves_avoided(step["placements"], pending), *conditions.get("avoid", ())]
+    # Who moves again does so with what it has, which was planned with equal devices.
+    kept = bool(pending) and not step["conversions"]
     return {
         "hosts": step["hosts"],
         "drain": sorted({*left_over, *(each["source"]["host"] for each in step["placements"])}),
         "targets": sorted(targets),
+        "avoid": avoid,
+        "keep_type": kept or flag("keep_type", conditions.get("keep_type", False)),
         "capacity": run["capacity"],
         "dest": dest,
     }
+
+
+def _moves_avoided(
+    placements: t.Sequence[Placement], pending: t.Collection[str]
+) -> t.Iterator[dict[str, str]]:
+    """Yield who does not go to which of the ``pending`` hosts that receive others, as the option ``avoid`` of a plan has it."""
+    planned: dict[tuple[str, str], set[str]] = {}
+    guests: dict[tuple[str, str], None] = {}
+    for each in placements:
+        source, names_ = each["source"]["host"], (each.get("vm_uuid"), each["vm"])
+        found = [(name, source) for name in names_ if name]
+        guests |= dict.fromkeys(found[:1])
+        for guest in found:
+            # Several that share a name may go wherever one of them does.
+            planned.setdefault(guest, set()).add(each["target"]["host"])
+    for name, source in guests:
+        for host in pending:
+            if host not in planned[name, source]:
+                yield {"host": host, "guest": name, "guest_host": source, "problem": _AGAIN}
 
 
 def look(run: _Run, hostvars: t.Any) -> _Run:

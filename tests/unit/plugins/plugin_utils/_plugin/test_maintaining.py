@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import json
+import random
 import typing as t
+from collections import Counter
 
 import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
@@ -20,7 +22,15 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.maintaining
     look,
     plan_next,
 )
-from ansible_collections.vfio.migration.tests.unit.fleets import host, parent, vf
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
+from ansible_collections.vfio.migration.tests.unit.fleets import (
+    UUIDS,
+    device,
+    gvt,
+    host,
+    parent,
+    vf,
+)
 
 Facts = dict[str, t.Any]
 
@@ -107,6 +117,105 @@ def test_hosts_are_emptied_worked_on_and_back_one_after_another(options, facts):
     assert "failure" not in end(run, {})
     with pytest.raises(FileNotFoundError):
         written(run)
+
+
+def onto(run: t.Any, facts: Facts, **options: t.Any) -> dict[str, str]:
+    """Return to which host each guest goes by the plan that the migration of the next step makes."""
+    return {vm: host_ for vm, (host_, _type) in onto_what(run, facts, **options).items()}
+
+
+def onto_what(run: t.Any, facts: Facts, **options: t.Any) -> dict[str, tuple[str, str]]:
+    """Return to which host each guest goes by that plan, and to which type of device there."""
+    now = run["now"]
+    asked = {name: now[name] for name in ("drain", "targets", "avoid", "keep_type", "capacity")}
+    plan = plan_for(facts, keep_kind=True, max_age=0, **asked | options)
+    assert not plan["unplaced"]
+    targets = [(each["vm"], each["target"]) for each in plan["placements"]]
+    return {vm: (target["host"], target["type"]) for vm, target in targets}
+
+
+def crowded(chance: random.Random) -> Facts:
+    """Return hosts of which not all guests of the first one have places on the last one, the only one that is not emptied."""
+    guests = chance.randint(2, 4)
+    lasting = chance.randint(1, guests - 1)
+    return {
+        "a": host([vf(n, f"vm-{n}", pid=n + 1) for n in range(guests)], [parent()]),
+        "b": host([vf(n) for n in range(guests)], [parent()]),
+        "c": host([vf(n) for n in range(lasting)], [parent()]),
+    }
+
+
+@pytest.mark.parametrize("preferred", [[], ["b"], ["c"]])
+@pytest.mark.parametrize("policy", ["pack", "spread"])
+@pytest.mark.parametrize("seed", range(5))
+def test_no_more_guests_move_again_than_was_planned(options, seed, policy, preferred):
+    facts = crowded(random.Random(seed))
+    conditions = {"policy": policy, "prefer": preferred}
+    run = first_step(options | {"keep_order": True} | conditions, facts)
+    lasting = len(facts["c"]["devices"])
+    planned = len(facts["a"]["devices"]) - lasting
+    assert f"{planned} of its guests move" in " ".join(run["sentences"])
+    there = Counter(onto(run, facts, **conditions).values())
+    assert there == {"b": planned, "c": lasting}
+
+
+def test_where_none_moves_again_only_the_operator_says_who_goes_not_where(options, facts):
+    elsewhere = {"host": "c", "guest": "vm-2", "problem": "the operator says so"}
+    run = first_step(options | {"avoid": [elsewhere]}, facts)
+    assert run["now"]["avoid"] == [elsewhere]
+
+
+def test_a_guest_that_moves_again_keeps_the_type_of_its_device_on_the_way(options):
+    room = parent(available={"i915-GVTg_V5_4": 4})
+    guests = [device(UUIDS[n], gvt(), f"vm-{n}", n + 1) for n in range(2)]
+    facts = {
+        "a": host(guests, [room]),
+        # Of its type one would be made, and one of another is there.
+        "b": host([device(UUIDS[3], gvt("2", "1"))], [room]),
+        "c": host([device(UUIDS[2], gvt())]),
+    }
+    run = first_step(options | {"keep_order": True}, facts)
+    kept = "i915-GVTg_V5_4"
+    assert sorted(onto_what(run, facts).values()) == [("b", kept), ("c", kept)]
+
+
+@pytest.mark.parametrize("keep_type", [None, False, True])
+def test_where_none_moves_again_the_operator_says_whether_devices_keep_their_types(
+    options, facts, keep_type
+):
+    run = first_step(options | {"keep_type": keep_type}, facts)
+    assert run["now"]["keep_type"] is bool(keep_type)
+
+
+def test_where_the_step_needs_another_type_devices_need_not_keep_theirs(options):
+    guests = [device(UUIDS[n], gvt(), f"vm-{n}", n + 1) for n in range(2)]
+    facts = {
+        "a": host(guests),
+        "b": host([device(UUIDS[3], gvt())]),
+        "c": host([device(UUIDS[2], gvt("2", "1"))]),
+    }
+    run = first_step(options | {"keep_order": True}, facts)
+    assert (run["now"]["keep_type"], {*onto(run, facts).values()}) == (False, {"b", "c"})
+
+
+@pytest.mark.parametrize("lasting", [1, 2, 3])
+@pytest.mark.parametrize("known", [[], UUIDS[4:5], UUIDS[4:6]])
+def test_guests_that_share_a_name_or_have_none_have_their_places_all_the_same(
+    options, lasting, known
+):
+    twice = [{**vf(n), "in_use": {"pid": n + 1, "name": "vm"}} for n in range(2)]
+    for each, uuid in zip(twice, known, strict=False):
+        each["in_use"]["uuid"] = uuid
+    unknown = {**vf(2), "in_use": {"pid": 7, "name": None}}
+    facts = {
+        "a": host([*twice, unknown, vf(3, "vm-3", pid=9)]),
+        "b": host([vf(n) for n in range(4)]),
+        "c": host([vf(n) for n in range(lasting)]),
+    }
+    run = first_step(options | {"keep_order": True}, facts)
+    # Either of those that share one may go wherever one of them does.
+    assert {each["guest"] for each in run["now"]["avoid"]} <= {"vm", "vm-3", *known}
+    assert [*onto(run, facts)]
 
 
 def test_nothing_begins_on_a_host_of_which_somebody_holds_a_device(options, facts):
