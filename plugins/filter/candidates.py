@@ -72,16 +72,16 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: The judgement of each host.
+  description: The verdict on each host.
   type: dict
   contains:
     guests:
-      description: For each guest what there is with O(source), but for the lines on a host that begin with the guest's name and host.
+      description: For each guest, the same values as with O(source). The lines in C(sentences) then begin with the guest's name and host.
       type: list
       elements: dict
       returned: with O(drain), O(guests) or O(devices)
     vm:
-      description: The name of the guest; V(null) where no process holds the device.
+      description: The name of the guest. V(null) if no process holds the device.
       type: str
       returned: with O(source)
     devices:
@@ -91,34 +91,34 @@ _value:
       returned: with O(source)
     hosts:
       returned: with O(source)
-      description: The hosts but for the guest's own, candidates first, then those that are none, then those of which nothing is known.
+      description: The hosts except for the guest's own. First the candidates, then hosts that are not, then hosts for which this is unknown.
       type: list
       elements: dict
       contains:
         host:
-          description: The host.
+          description: The name of the host.
           type: str
         candidate:
-          description: Whether it can take all devices of the guest; V(null) where nothing is known of it.
+          description: Whether the host can receive all devices of the guest. V(null) if this is unknown.
           type: bool
         placements:
-          description: What each device becomes there, as in a plan; empty where the host is no candidate.
+          description: The placement of each device on the host, as in a plan. Empty if the host is not a candidate.
           type: list
           elements: dict
         reasons:
-          description: What stands in the way; empty where the host is a candidate.
+          description: The reasons why the host is not a candidate. Empty if it is one.
           type: list
           elements: str
         codes:
-          description: The same as codes for programs, one for each of the reasons; see the guide to plans.
+          description: The code of each reason, for programs. The guide to plans lists them.
           type: list
           elements: str
     sentences:
       description:
-        - A line on each host, in the same order, which begins with C(yes), C(no) or C(unknown). Of more than 40 with one answer, the
-          first 40, and how many more there are.
-        - With O(drain), O(guests) or O(devices) a line on each guest and host, which begins with the guest's name and its host. Of so
-          many guests and hosts that it were more than 400 lines, fewer hosts of each answer.
+        - A line for each host, in the same order, that begins with C(yes), C(no) or C(unknown). If more than 40 hosts have the same answer, the first 40 of
+          them, and the number of the others.
+        - With O(drain), O(guests) or O(devices), a line for each guest and host, that begins with the guest's name and its host. If there would be more
+          than 400 lines, there are fewer hosts for each answer.
       type: list
       elements: str
 """

@@ -82,19 +82,19 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: What Cloud Hypervisor needs.
+  description: The migrations for Cloud Hypervisor.
   type: dict
   contains:
     migrations:
       description:
-        - The virtual machines, in the order in which they go, each with C(vm), C(source), C(target), C(wave), its C(devices), and the commands of C(ch-remote)
-          as lists of words, C(receive) for the target, which comes first, and C(send) for the source.
-        - Each device has the C(option), its value on the C(source) and on the C(target), C(id), and whether it is the C(same_path).
-        - What is of a later wave waits for all of the waves before.
+        - The virtual machines, in the order of their migrations. Each has C(vm), C(source), C(target), C(wave), C(devices), C(receive) and C(send).
+        - C(receive) and C(send) are commands of C(ch-remote), as lists of words. Run C(receive) on the target first, then C(send) on the source.
+        - Each device has the C(option), its values on the C(source) and the C(target), C(id), and C(same_path), which is whether both paths are the same.
+        - Start a wave only when all earlier waves have finished.
       type: list
       elements: dict
     warnings:
-      description: What of the plan cannot be said in this format, and what does not move, in sentences.
+      description: Sentences on the parts of the plan that this format cannot express, and on what does not move.
       type: list
       elements: str
 """

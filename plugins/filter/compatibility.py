@@ -67,38 +67,40 @@ _value:
   type: dict
   contains:
     compatible:
-      description: Whether the device may migrate from the source to the target.
+      description: Whether the device can migrate from the source to the target.
       type: bool
     direction:
       description: Whose list decided.
       type: str
     direction_conflict:
-      description: Whether the source's list and the target's list say different things.
+      description: Whether the lists of the source and the target give different answers.
       type: bool
     certainty:
       description:
-        - V(declared) where both drivers state a descriptor, V(derived) where one was synthesised from sysfs,
-          V(assumed) where not all that an emulator or a driver compares is known of both, V(provisional) where the target is still to be created.
-        - Of devices that are not compatible, V(assumed) says that nothing documents that a driver refuses what they differ in.
+        - How certain the verdict is.
+        - V(declared) if both drivers state a descriptor. V(derived) if a descriptor was derived from what the kernel shows.
+        - V(assumed) if some values that an emulator or a driver compares are unknown. For devices that are not compatible, V(assumed) means that no document
+          states that a driver refuses their differences.
+        - V(provisional) if the target does not exist yet.
       type: str
     set:
-      description: The index of the matching set, V(null) where none matches.
+      description: The index of the matching set. V(null) if none matches.
       type: int
     bindings:
       description: The variables of the matching set and their values.
       type: dict
     reasons:
       description:
-        - Why not; empty where compatible. The reasons of the set with the fewest come first.
-        - Each is a dictionary of C(set) (its index, V(null) where the reason is no set's), C(attribute), C(rule), C(expected) and C(actual).
+        - The reasons why the device cannot migrate. Empty if it can. The reasons of the set with the fewest reasons come first.
+        - Each has C(set), which is the index of the set or V(null) if the reason is not about a set, C(attribute), C(rule), C(expected) and C(actual).
         - The rules are V(present), V(equal), V(one_of), V(expression), V(version_major), V(version_minor), V(order), V(void_set), V(no_descriptor)
           and V(configuration).
       type: list
       elements: dict
     warnings:
       description:
-        - What the verdict had to assume, and, of drivers that state no descriptor, what their vendors ask for that sysfs does not
-          show, with the document that says so.
+        - What the verdict assumes. For drivers that state no descriptor, also the requirements of their vendors that sysfs does not show, with the document
+          that states them.
       type: list
       elements: str
 """

@@ -87,40 +87,42 @@ _value:
       type: str
     classes:
       description:
-        - The classes by the name of their descriptor, each with C(origin), C(self), C(compatible),
-          C(configuration) where the hosts show one, and C(hosts), the number of devices on each host.
-        - Devices that differ only in attributes that no pattern of the fleet names are of one class, which is without these attributes.
+        - The classes by the name of their descriptor. Each has C(origin), C(self), C(compatible), C(configuration) if the hosts show one, and C(hosts), which
+          is the number of devices by host.
+        - Devices that differ only in attributes that no pattern of the fleet names are in the same class. C(self) of the class does not have these
+          attributes.
       type: dict
     uncompared:
-      description: The attributes in which devices of one class differ, as no pattern of the fleet names them.
+      description: The attributes in which devices of one class differ, because no pattern of the fleet names them.
       type: list
       elements: str
     pairs:
       description:
-        - The compatible pairs of classes, each with the names of the C(source) and C(target) class, the verdict's C(set), C(bindings),
-          C(certainty), C(direction_conflict) and C(warnings),
-          the number of devices (C(sources), C(targets), C(free_targets)), and of C(pairs) of devices on two different hosts.
+        - The compatible pairs of classes. Each has the names of the C(source) and C(target) class, and C(set), C(bindings), C(certainty),
+          C(direction_conflict) and C(warnings) of the verdict.
+        - C(sources), C(targets) and C(free_targets) are numbers of devices. C(pairs) is the number of pairs of devices on two different hosts.
       type: list
       elements: dict
     misses:
       description:
-        - For each source class the three target classes that come nearest to being compatible, each with C(target), C(devices), C(certainty) and
-          C(reasons). With the certainty V(assumed) it may do after all, see P(vfio.migration.compatibility#filter).
+        - For each source class, the three target classes that are closest to compatible. Each has C(target), C(devices), C(certainty) and C(reasons).
+        - With the certainty V(assumed), a migration can nevertheless be possible. See P(vfio.migration.compatibility#filter).
       type: dict
     barriers:
       description:
-        - For each source class the attributes that alone keep target classes away. Each has C(classes) and C(devices), how many would be compatible if
-          this attribute had another value. Of those that only what a guest sees of the devices keeps away the attribute is V(configuration).
-        - With O(direction=both) and O(direction=either) this is about the list of the source.
+        - For each source class, the attributes that are the only reason against target classes. C(classes) and C(devices) are the numbers of classes and
+          devices that would be compatible if this attribute had another value.
+        - If the only reason is what a guest sees of the devices, the attribute is V(configuration).
+        - With O(direction=both) and O(direction=either), the reasons are those of the source's list.
       type: dict
     creatable:
       description:
-        - For each source class the mdevs and vDPA devices that hosts could make for it, each with C(type), C(attributes), C(set), C(bindings),
-          C(certainty), C(warnings), and C(room), how many of them a host has capacity for, by the first of the hosts that are C(alike). Ways under one
-          parent share that capacity.
+        - For each source class, the mdevs and vDPA devices that can be created as targets. Each has C(type), C(attributes), C(set), C(bindings),
+          C(certainty), C(warnings) and C(room).
+        - C(room) is how many of them a host can create, by the first of the hosts that are C(alike). All entries for a parent share its capacity.
       type: dict
     alike:
-      description: The hosts that could make the same devices, all names by the first of them.
+      description: Groups of hosts that can create the same devices. The key is the name of the first host, the value the names of all of them.
       type: dict
     excluded:
       description: The devices that can neither migrate nor receive a migration, each with C(host), C(kind), C(id) and C(reason).
@@ -128,8 +130,8 @@ _value:
       elements: dict
     devices:
       description:
-        - With O(expand=true), every pair of devices, each with C(source) and C(target), the names of their classes (C(source_class) and
-          C(target_class)), and the verdict's compact fields.
+        - With O(expand=true), every pair of devices. Each has C(source) and C(target), the names of their classes (C(source_class) and C(target_class)), and
+          the short fields of the verdict.
       type: list
       elements: dict
       returned: with O(expand=true)

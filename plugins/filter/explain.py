@@ -92,18 +92,19 @@ _value:
       type: raw
     verdict:
       description:
-        - The verdict, as P(vfio.migration.compatibility#filter) returns it. With a host as target it is that on the device there,
-          or to be made there, that would receive the source, or else the reasons of what comes nearest, with the C(certainty) V(provisional).
+        - The verdict, as P(vfio.migration.compatibility#filter) returns it.
+        - If the target is a host, this is the verdict on the device there that would receive the source, which can be a new device. If there is none, it has
+          the reasons of the closest target, with the C(certainty) V(provisional).
       type: dict
     placement:
-      description: How a host would receive the device, as C(target) in a plan; V(null) where it cannot, or where the target is a device.
+      description: The target device on the host, as C(target) in a plan. V(null) if the host cannot receive the device, or if O(target) is a device.
       type: dict
     codes:
-      description: What stands in the way as codes for programs, each once; see the guide to plans. Empty where nothing does.
+      description: The codes of all reasons, each once, for programs. The guide to plans lists them. Empty if there is no reason.
       type: list
       elements: str
     sentences:
-      description: What stands in the way, and what the verdict had to assume.
+      description: Sentences on what prevents the migration, and on what the verdict assumes.
       type: list
       elements: str
 """

@@ -58,21 +58,21 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: What KubeVirt needs.
+  description: The objects for KubeVirt.
   type: dict
   contains:
     waves:
       description:
-        - The instances in the order in which they go, each entry with its number as C(wave), and the objects as C(migrations).
-        - What is of a later wave waits for all of the waves before.
+        - The waves, in order. Each has its number as C(wave), and the objects for its instances as C(migrations).
+        - Start a wave only when all earlier waves have finished.
       type: list
       elements: dict
     hooks:
-      description: For each instance the C(config_map) with the script, and the C(annotations) that the instance needs from its start on.
+      description: For each instance, the C(config_map) with the script, and the C(annotations) that the instance must have when it starts.
       type: list
       elements: dict
     warnings:
-      description: What of the plan cannot be said in this format, and what does not move, in sentences.
+      description: Sentences on the parts of the plan that this format cannot express, and on what does not move.
       type: list
       elements: str
 """

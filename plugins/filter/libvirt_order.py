@@ -62,21 +62,21 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: Who goes, and what of the plan does not.
+  description: The guests that migrate, and the parts of the plan that do not.
   type: dict
   contains:
     going:
       description:
-        - The guests in their order, each with C(vm), C(host), C(uuid) and C(persistent) as it was given, C(target), the host that it goes to,
-          and C(placements), those of the plan.
+        - The guests, in order. Each has C(vm), C(host), C(uuid) and C(persistent) from the input, the host that it goes to as C(target), and its
+          C(placements) in the plan.
       type: list
       elements: dict
     waiting:
-      description: Those of a later wave of the plan, likewise. They go when those of the first one have moved.
+      description: The guests of later waves of the plan, in the same form. They can migrate when the guests of the first wave have moved.
       type: list
       elements: dict
     ended:
-      description: The placements of guests that have ended since. Nobody holds the source, or another guest than one that was given.
+      description: The placements of guests that have stopped since. No process holds the source, or a guest holds it that is not in the input.
       type: list
       elements: dict
 """

@@ -100,83 +100,84 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: The steps, and what is proven of all other ones.
+  description: The steps, and what is proven about them.
   type: dict
   contains:
     schema:
-      description: The version of this shape.
+      description: The version of this structure.
       type: int
       sample: 1
     status:
       description:
-        - V(optimal) if all hosts are emptied and it is proven that no way has fewer moves, nor with as few moves fewer conversions; V(feasible) if they are
-          emptied and that is not proven.
-        - V(infeasible) if not all are and it is proven that they cannot be, in a given order or, where it is chosen, in any; V(unproven) if it is not.
+        - V(optimal) if the steps empty all hosts, and it is proven that no other steps need fewer moves, or as few moves with fewer conversions.
+        - V(feasible) if the steps empty all hosts, and this is not proven.
+        - V(infeasible) if the steps do not empty all hosts, and it is proven that none can, in the given order, or in any order if it is chosen.
+        - V(unproven) if the steps do not empty all hosts, and this is not proven.
       type: str
     order:
-      description: The hosts that are emptied, in this order.
+      description: The hosts to empty, in this order.
       type: list
       elements: str
     order_is:
-      description: V(chosen) or V(given).
+      description: Whether the order was V(chosen) or V(given).
       type: str
     steps:
-      description: The steps. Each begins when the hosts of the one before have come back.
+      description: The steps. Each step begins when the hosts of the previous step have come back.
       type: list
       elements: dict
       contains:
         hosts:
-          description: The hosts that are emptied.
+          description: The hosts to empty in this step.
           type: list
           elements: str
         why:
-          description: Why these are the next.
+          description: The reason why these hosts are next.
           type: str
         moves:
-          description: How many guests move.
+          description: How many guests move in this step.
           type: int
         again:
-          description: How many of these have moved in a step before.
+          description: How many of these guests have moved in an earlier step.
           type: int
         conversions:
-          description: How many devices become ones of another type.
+          description: How many devices become devices of another type.
           type: int
         returned:
-          description: The targets that have come back in a step before. That they take what they take now is an assumption.
+          description: The targets that have come back after an earlier step. The plan assumes that they accept the same devices as now.
           type: list
           elements: str
         placements:
-          description: What moves where, as in a plan.
+          description: The placements, as in a plan.
           type: list
           elements: dict
     guests:
-      description: How many guests there are on the hosts that are to be emptied. A device whose holder is not known counts as one.
+      description: The number of guests on the hosts to empty. A device with an unknown holder counts as a guest.
       type: int
     moves:
-      description: How many moves of guests there are in all steps.
+      description: The number of moves of guests in all steps.
       type: int
     bound:
-      description: How many moves there are at least whatever is done; V(null) where not all hosts are emptied.
+      description: The proven minimum number of moves. V(null) if not all hosts are emptied.
       type: int
     conversions:
-      description: How many devices become ones of another type in all steps.
+      description: How many devices become devices of another type in all steps.
       type: int
     blocked:
-      description: Which hosts could not be emptied and why; V(null) where all can.
+      description: The hosts that could not be emptied, with the reasons. V(null) if all can be emptied.
       type: dict
       contains:
         hosts:
-          description: The hosts whose guests have no place.
+          description: The hosts with guests that have no place.
           type: list
           elements: str
         proven:
           description: Whether it is proven that they cannot be emptied.
           type: bool
         sentence:
-          description: The conclusion.
+          description: The conclusion as a sentence.
           type: str
         unplaced:
-          description: The devices without a place and why, as in a plan.
+          description: The devices without a place, with the reasons, as in a plan.
           type: list
           elements: dict
         shortages:
@@ -184,15 +185,15 @@ _value:
           type: list
           elements: dict
     sentences:
-      description: The conclusion, and each step.
+      description: Sentences on the conclusion and on each step.
       type: list
       elements: str
     assumptions:
-      description: What is taken for granted beside what plans do.
+      description: Assumptions in addition to those of plans.
       type: list
       elements: str
     conditions:
-      description: What was asked of the places.
+      description: The conditions for the places.
       type: dict
     unknown:
       description: The hosts without usable facts, which receive nothing.

@@ -85,7 +85,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: What they say, line by line.
+  description: The text, as a list of lines.
   type: list
   elements: str
 """

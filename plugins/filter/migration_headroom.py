@@ -86,30 +86,30 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: What can be emptied or fail, and why the rest cannot.
+  description: The hosts and failure domains that can be emptied or fail, and the reasons why others cannot.
   type: dict
   contains:
     schema:
-      description: The version of this shape.
+      description: The version of this structure.
       type: int
       sample: 1
     hosts:
       description:
-        - How many hosts can be emptied, each by itself (C(emptied)), of how many it is proven that they cannot (C(infeasible)), and how many have guests
-          without a place though that is not proven (C(unproven)).
+        - C(emptied) is the number of hosts that can be emptied, each by itself. C(infeasible) is the number of hosts that provably cannot be emptied.
+        - C(unproven) is the number of hosts with guests for which no place was found, without a proof that there is none.
       type: dict
     failure_domains:
-      description: The same of failure domains.
+      description: The same numbers for failure domains.
       type: dict
     holds:
-      description: Whether all hosts and failure domains can be emptied, and all hosts have usable facts, but those in O(exempt).
+      description: Whether all hosts and failure domains can be emptied and all hosts have usable facts, except for those in O(exempt).
       type: bool
     sentences:
-      description: The conclusion, and the first 20 causes, a sentence each.
+      description: The conclusion and the first 20 causes, one sentence each.
       type: list
       elements: str
     causes:
-      description: Why hosts and failure domains cannot be emptied; those with equal guests and places have one cause.
+      description: The causes why hosts and failure domains cannot be emptied. Those with equal guests and places share a cause.
       type: list
       elements: dict
       contains:
@@ -117,44 +117,47 @@ _value:
           description: V(infeasible) or V(unproven), as in a plan.
           type: str
         sentence:
-          description: The conclusion.
+          description: The cause as a sentence.
           type: str
         subjects:
           description:
-            - The hosts and failure domains, each with C(name), whether it is a C(failure_domain), and the C(guests) without a place where the others have
-              theirs, each with C(vm), C(host) and the ids of its C(devices).
+            - The hosts and failure domains. Each has C(name), C(failure_domain), which is whether it is one, and the C(guests) that have no place when all
+              others have theirs.
+            - Each guest has C(vm), C(host) and the ids of its C(devices).
           type: list
           elements: dict
         at_least:
-          description: How many devices have no place at least, whatever is done; V(null) where nothing is known.
+          description: The proven minimum number of devices without a place. V(null) if nothing is proven.
           type: int
         assumptions:
           description:
-            - What took part in finding no place for the first host or failure domain, beside the rules of the kernel and the drivers.
+            - The assumptions that contributed to finding no place for the first host or failure domain, in addition to the rules of the kernel and drivers.
           type: list
           elements: str
         unplaced:
-          description: Of the first host or failure domain, as in a plan; empty after the first 40 causes.
+          description: C(unplaced) of a plan for the first host or failure domain. Empty after the first 40 causes.
           type: list
           elements: dict
         shortages:
-          description: Of the first host or failure domain, as in a plan; empty after the first 40 causes.
+          description: C(shortages) of a plan for the first host or failure domain. Empty after the first 40 causes.
           type: list
           elements: dict
         addition:
           description:
-            - What would give all guests of any of these, emptied by itself, a place; V(null) where nothing is known that would, and after the first 40
-              causes. A host that it is on has a cause of its own.
-            - The C(devices) are free ones, each with C(count), C(kind), C(type), C(version), one that it is to be C(like), and the C(host)
-              that they are to be on (V(null) for any other one). What has the same number in C(together) is to be on one host, as one guest lacks
-              it. With O(apart) or O(limit), the devices for each guest are to be on a host of their own. C(smallest) says whether it is proven
-              that fewer would not do. C(sentence) has the same in words.
+            - An addition that gives a place to all guests of any of these hosts or failure domains when it is emptied by itself. A host that gets the addition
+              has its own cause.
+            - V(null) if no addition is known, and after the first 40 causes.
+            - C(devices) are the free devices to add. Each entry has C(count), C(kind), C(type), C(version), C(like), which is an equal device, and the C(host)
+              for them, or V(null) for any other host.
+            - Entries with the same number in C(together) must be on one host, because one guest needs them. With O(apart) or O(limit), the devices for each
+              guest must be on a host of their own.
+            - C(smallest) is whether it is proven that no fewer devices are enough. C(sentence) has the addition as text.
           type: dict
     conditions:
-      description: What was asked of the places.
+      description: The conditions for the places.
       type: dict
     unknown:
-      description: The hosts without usable facts, of which nothing is said.
+      description: The hosts without usable facts, which the other values do not cover.
       type: list
       elements: str
 """

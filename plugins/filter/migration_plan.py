@@ -72,30 +72,33 @@ _value:
   contains:
     status:
       description:
-        - V(optimal) where everything has a place and it is proven that no plan is better, V(feasible) where everything has a place.
-        - V(infeasible) where not everything can have a place and that is proven, V(unproven) where not everything has one and that is not proven.
+        - V(optimal) if every device has a place and it is proven that no plan is better. V(feasible) if every device has a place.
+        - V(infeasible) if it is proven that not every device can have a place. V(unproven) if not every device has a place, and this is not proven.
       type: str
     solver:
       description:
-        - V(ortools) where OR-Tools, which is used if Ansible's Python has it, made the plan better than the search had it, or proved that none is;
-          V(search) otherwise.
+        - V(ortools) if OR-Tools improved the plan of the search, or proved that no plan is better. It is used if Ansible's Python has it.
+        - V(search) otherwise.
       type: str
     cost:
       description:
-        - What the plan is judged by. The first number in which two plans differ decides which one is better.
-        - How many devices are left behind (C(unplaced)), go elsewhere though an earlier plan has had a target made for them (C(remade)), go to
-          hosts that are not among those to O(prefer) (C(not_preferred)), and are made, or given the type without which they are of no use
-          (C(created)); with O(policy=spread) how many are then in the fullest of O(failure_domains) that receives any (C(domain_load)), where these
-          are given, and on the fullest such host (C(load)), with O(policy=pack) how many parents are opened (C(opened)); and
-          how many devices become ones of another type (C(other_type)).
-        - V(null) where O(earlier) is kept in part, or where some are planned beside those with a higher O(priority).
+        - The numbers that rate the plan, in the order of their importance. The first number in which two plans differ decides which one is better.
+        - C(unplaced) is the number of devices that are left behind.
+        - C(remade) is the number of devices that go elsewhere although an earlier plan had a target created for them.
+        - C(not_preferred) is the number of devices that go to hosts other than those in O(prefer).
+        - C(created) is the number of targets to create, including functions that need a type before they can be used.
+        - With O(policy=spread), C(domain_load) is the largest number of devices in one of the O(failure_domains) that receives any, if there are domains.
+          C(load) is the largest number of devices on one host that receives any.
+        - With O(policy=pack), C(opened) is the number of parents that get their first device.
+        - C(other_type) is the number of devices that become devices of another type.
+        - V(null) if O(earlier) is kept in part, or if the guests were planned in several passes because of O(priority).
       type: dict
     bound:
       description:
-        - What no plan is below, number by number. Where a plan is better than this one, the first number in which it differs is between
-          that of C(bound) and that of C(cost). Both are equal in every number where the plan is V(optimal).
-        - Of plans that leave something behind only C(unplaced) is bounded, and the others are V(0), unless every plan was looked at.
-        - V(null) where nothing is known, which is so with O(earlier), and where C(cost) is.
+        - The lower bounds of the numbers in C(cost). If a plan is better than this one, the first number in which both differ is between that of C(bound) and
+          that of C(cost). All numbers are equal if the plan is V(optimal).
+        - If the plan leaves devices behind, only C(unplaced) has a bound and the other numbers are V(0), unless the search covered every plan.
+        - V(null) if nothing is known. This is always so with O(earlier), and if C(cost) is V(null).
       type: dict
     direction:
       description: Whose list decided.
@@ -105,66 +108,72 @@ _value:
       type: str
     placements:
       description:
-        - Each with C(vm) (the guest's name, V(null) where no process holds the device), C(vm_uuid) (its UUID, where its process has one),
-          C(source), C(target), C(set), C(bindings), C(certainty), C(warnings) and C(wave).
-        - C(source) has C(host), C(kind) and C(id). C(target) also has C(parent), C(type), C(attributes) and C(create). A target with C(attributes)
-          that is not to be created is to be given them. So is a virtual function of a network card the C(network) settings of its source, if it
-          has that key. An attribute has the full name that the facts have, for example C(intel_vgpu/aggregator).
-        - What moves in one C(wave) can move at once, when all in the waves before it have moved. Without O(reuse) and O(apart) there is only wave 1.
+        - The moves, one for each device that has a place. Each has C(vm), C(vm_uuid), C(source), C(target), C(set), C(bindings), C(certainty), C(warnings) and
+          C(wave).
+        - C(vm) is the name of the guest, or V(null) if no process holds the device. C(vm_uuid) is its UUID, if its process has one.
+        - C(source) has C(host), C(kind) and C(id). C(target) also has C(parent), C(type), C(attributes) and C(create).
+        - C(attributes) are also to be written to a target that already exists. Their names are the full names in the facts, such as
+          C(intel_vgpu/aggregator).
+        - If C(target) is a virtual function of a network card, it can have C(network), which are the settings of its source to apply to it.
+        - The moves of one C(wave) can run at the same time, after all moves of earlier waves. Without O(reuse) and O(apart), there is only wave 1.
       type: list
       elements: dict
     unplaced:
       description:
-        - The devices left behind, each with C(vm), C(vm_uuid) (where its process has one), C(source), and C(reasons), a list of
-          C(host), C(code) and C(reason), the same in words, perhaps with the C(attribute) that differs, and in C(detail) what the code leaves open.
-        - C(host) is V(null) for what is true of all hosts together. Of more than 20 target hosts, each reason is given
-          once, of the first host that it is true of, and C(alike) is the number of the others, whichever devices and
-          numbers it would name there.
+        - The devices that are left behind. Each has C(vm), C(vm_uuid) if its process has one, C(source) and C(reasons).
+        - Each of the C(reasons) has C(host), C(code), and C(reason), which is the code as text. Some have the C(attribute) that differs, and further
+          information as C(detail).
+        - C(host) is V(null) for a reason that applies to all hosts together.
+        - With more than 20 target hosts, each reason is listed once, for the first host that it applies to. C(alike) is the number of other hosts that it
+          applies to, even if their devices and numbers differ.
       type: list
       elements: dict
     proof:
       description:
-        - Where RV(_value.status) is V(infeasible), the ways in which it is proven of as many devices as RV(_value.bound) says that no plan has places for them.
-          V(no_place), devices have none though nobody else moves, for which their reasons say why on each host; V(shortage), there are fewer places
-          than devices that need them, as RV(_value.shortage) lists them; V(search), all other plans were looked at. Absent otherwise.
+        - The proofs that no plan has places for as many devices as C(unplaced) in RV(_value.bound). Only present if RV(_value.status) is V(infeasible).
+        - V(no_place) if devices have no place even if nothing else moves. Their reasons state why for each host.
+        - V(shortage) if there are fewer places than devices that need them, as in RV(_value.shortage).
+        - V(search) if the search covered all other plans.
       type: list
       elements: str
     shortage:
       description:
-        - The proof that not everything can have a place, where it is of this kind. The C(devices), C(need) of them, have C(reachable) places
-          at most, all targets together, however the places are used; V(null) otherwise.
+        - The shortage that proves that not every device can have a place. C(need) is the number of C(devices) in it. C(reachable) is the maximum number of
+          places for them on all targets together.
+        - V(null) without such a proof.
       type: dict
     shortages:
-      description: The shortages that C(shortage) is made of, each with the same keys, where there are several that are about different places.
+      description: The parts of C(shortage), each with the same keys, if it consists of several shortages for different places.
       type: list
       elements: dict
     hosts:
       description:
-        - For each target host C(devices), exactly what M(vfio.migration.vfio_mdev) takes on that host, C(pci_devices),
-          exactly what M(vfio.migration.vfio_pci) takes, and C(vdpa_devices), exactly what M(vfio.migration.vdpa_device) takes.
+        - For each target host, the arguments for the modules that prepare its devices.
+        - C(devices) is for O(vfio.migration.vfio_mdev#module:devices), C(pci_devices) for O(vfio.migration.vfio_pci#module:devices), and C(vdpa_devices) for
+          O(vfio.migration.vdpa_device#module:devices).
       type: dict
     map:
-      description: For each source host a dictionary of the source's id to the target's id.
+      description: For each source host, a dictionary that maps the ids of sources to the ids of their targets.
       type: dict
     changes:
-      description: With O(earlier), the guests that were planned anew, each with C(vm), C(source) (its first device) and C(reason).
+      description: With O(earlier), the guests that were replanned. Each has C(vm), C(source), which is its first device, and C(reason).
       type: list
       elements: dict
     conditions:
-      description: What else was asked for, by which an earlier plan is known to be for the same.
+      description: The other conditions of the plan. With O(earlier), they are compared with those of the new plan.
       type: dict
     schema:
-      description: The version of the plan's shape. A plan of another one is refused.
+      description: The version of the plan's structure. Plans with another version are refused.
       type: int
       sample: 1
     request:
       description:
-        - What was to be moved, by the options O(drain), O(sources), O(hosts) and O(free_devices), as far as they were given.
-        - What the action M(vfio.migration.migration_plan) and playbooks return and write also has C(time), C(collection), its version, and
-          C(requested_by).
+        - The request, with the options O(drain), O(sources), O(hosts) and O(free_devices) that were set.
+        - In plans of the action M(vfio.migration.migration_plan) and of playbooks, it also has C(time), C(collection), which is the version of the collection,
+          and C(requested_by).
       type: dict
     relied_on:
-      description: The hosts of the placements, each with a digest of the facts that the plan relied on.
+      description: The hosts of the placements, each with a digest of the facts that the plan relies on.
       type: dict
     unknown:
       description: The hosts without usable facts.

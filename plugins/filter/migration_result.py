@@ -80,19 +80,19 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: The outcome.
+  description: The outcome of the run.
   type: dict
   contains:
     stay:
-      description: Who has not moved, each with C(vm), C(host) and C(said), a list of the reasons.
+      description: The guests that have not moved. Each has C(vm), C(host), and C(said), which is a list of reasons.
       type: list
       elements: dict
     sentences:
-      description: The outcome for each guest, and what was left out, for the operator.
+      description: Sentences on the outcome for each guest, and on what was left out, as text for people.
       type: list
       elements: str
     failure:
-      description: Why not all went well, in one sentence; V(null) where it did.
+      description: A sentence on what failed. V(null) if nothing did.
       type: str
 """
 

@@ -73,16 +73,16 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: A request for each host that guests came from.
+  description: A request for each host that guests have left.
   type: list
   elements: dict
   contains:
     migrate_libvirt_guests:
-      description: The guests, by their UUIDs, or by their names where these are not known.
+      description: The UUIDs of the guests, or their names if the UUIDs are unknown.
       type: list
       elements: str
     migrate_libvirt_targets:
-      description: The host that they came from.
+      description: The host that the guests have left.
       type: list
       elements: str
 """

@@ -62,25 +62,25 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: What Nova needs.
+  description: The migrations and the configuration for Nova.
   type: dict
   contains:
     migrations:
       description:
-        - The servers, in the order in which they go, each with C(server), C(host), C(wave) and the C(command) of the OpenStack client as a list of words.
-        - What is of a later wave waits for all of the waves before.
+        - The servers, in the order of their migrations. Each has C(server), C(host), C(wave), and the C(command) of the OpenStack client as a list of words.
+        - Start a wave only when all earlier waves have finished.
       type: list
       elements: dict
     nova_conf:
       description:
-        - For each compute host the sections of C(nova.conf) that its devices need. They are to be merged with what is there.
-        - With one type of mdev on a host its resource class is C(VGPU), with several each has a class of its own.
+        - For each compute host, the sections of C(nova.conf) that its devices need. Merge them with the existing file.
+        - If a host has one type of mdev, its resource class is C(VGPU). If it has several, each type has its own class.
       type: dict
     aliases:
-      description: The section that the controllers need, too; empty where no PCI function moves.
+      description: The section of C(nova.conf) that the controllers need as well. Empty if no PCI function moves.
       type: str
     warnings:
-      description: What of the plan cannot be said in this format, and what does not move, in sentences.
+      description: Sentences on the parts of the plan that this format cannot express, and on what does not move.
       type: list
       elements: str
 """

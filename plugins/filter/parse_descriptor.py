@@ -54,8 +54,8 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - The attribute sets, in the order of the text. Names and spellings are those of the proposal, all values are text.
-    - Text that breaks a rule of the form is an error that names the line or attribute.
+    - The attribute sets, in the order of the text. Names and spellings are those of the proposal. All values are text.
+    - The filter fails if the text breaks a rule of the form. The error names the line or attribute.
   type: list
   elements: dict
 """

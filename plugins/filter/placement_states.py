@@ -68,7 +68,7 @@ _value:
   elements: dict
   contains:
     vm:
-      description: The guest's name, V(null) where no process held the device when it was planned.
+      description: The name of the guest. V(null) if no process held the device at planning time.
       type: str
     source:
       description: The source, as in the plan.
@@ -78,15 +78,15 @@ _value:
       type: dict
     state:
       description:
-        - V(planned) where the target is not there yet.
-        - V(prepared) where it is there and free, and the guest holds the source, or no process does if none did when it was planned.
-        - V(migrating) where the guest holds both.
-        - V(moved) where the guest holds the target, and the source is there and free.
-        - V(done) where the guest holds the target, and the source is gone.
-        - V(unclear) for the rest, such as a guest that does not run any more.
+        - V(planned) if the target does not exist yet.
+        - V(prepared) if the target exists and is free, and the guest holds the source. For a device that no process held at planning time, if none holds it.
+        - V(migrating) if the guest holds both.
+        - V(moved) if the guest holds the target, and the source exists and is free.
+        - V(done) if the guest holds the target, and the source no longer exists.
+        - V(unclear) otherwise, such as for a guest that is no longer running.
       type: str
     reason:
-      description: What makes it V(unclear); V(null) otherwise.
+      description: The reason why the state is V(unclear). V(null) for all other states.
       type: str
 """
 

@@ -54,15 +54,15 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: The summary.
+  description: The summary of the plan.
   type: dict
   contains:
     sentences:
-      description: A sentence on each move, on what is left out or was planned anew, and on each device that stays.
+      description: Sentences on each move, on what was left out or replanned, and on each device that stays.
       type: list
       elements: str
     obstacles:
-      description: A text on all that stays, with what stands between it and each host; V(null) where all can move.
+      description: A text on all devices that stay, with the reasons for each host. V(null) if all can move.
       type: str
 """
 

@@ -73,17 +73,17 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: How far the host has come. Devices are as C(hosts) of the plan has them.
+  description: The progress of the host. Devices are in the form of C(hosts) in the plan.
   type: dict
   contains:
     made:
-      description: What was made or configured for this plan and earlier ones, as C(devices), C(pci_devices) and C(vdpa_devices).
+      description: The devices that were created or configured for this plan and earlier ones, as C(devices), C(pci_devices) and C(vdpa_devices).
       type: dict
     leftover:
-      description: What of C(made) this plan does not need, likewise.
+      description: The devices in RV(_value.made) that this plan does not need, in the same form.
       type: dict
     failures:
-      description: What failed, at most one entry as C(avoid) of a plan has it. The parent is there if it is known.
+      description: The failure, in the form of O(vfio.migration.migration_plan#filter:avoid). One entry at most. It has C(parent) if the parent is known.
       type: list
       elements: dict
 """

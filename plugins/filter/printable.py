@@ -54,7 +54,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: The text, printable, in one line.
+  description: The text in one line, with only printable characters.
   type: str
 """
 

@@ -66,25 +66,26 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: What Proxmox VE needs.
+  description: The migrations and the resource mappings for Proxmox VE.
   type: dict
   contains:
     migrations:
       description:
-        - The virtual machines, in the order in which they go, each with C(vmid), C(source), C(target), C(wave), C(hostpci) with what its configuration has to
-          have, and the C(command) of C(qm) that runs on the source, as a list of words.
-        - What is of a later wave waits for all of the waves before.
+        - The virtual machines, in the order of their migrations. Each has C(vmid), C(source), C(target), C(wave), C(hostpci) and C(command).
+        - C(hostpci) has the entries that the configuration of the virtual machine needs.
+        - C(command) is the command of C(qm) to run on the source, as a list of words.
+        - Start a wave only when all earlier waves have finished.
       type: list
       elements: dict
     mappings:
-      description: The resource mappings, one for each device, with C(id), C(mdev), C(map) and the C(command) of C(pvesh) that makes it.
+      description: The resource mappings, one for each device. Each has C(id), C(mdev), C(map), and the C(command) of C(pvesh) that creates it.
       type: list
       elements: dict
     pci_cfg:
-      description: The same mappings as the file has them.
+      description: The same mappings, in the format of the file C(pci.cfg).
       type: str
     warnings:
-      description: What of the plan cannot be said in this format, and what does not move, in sentences.
+      description: Sentences on the parts of the plan that this format cannot express, and on what does not move.
       type: list
       elements: str
 """

@@ -111,49 +111,49 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: What moves, and what that comes to.
+  description: The moves and their effect.
   type: dict
   contains:
     schema:
-      description: The version of this shape.
+      description: The version of this structure.
       type: int
       sample: 1
     measure:
-      description: What is to become better, as in O(measure).
+      description: The measure to improve, as in O(measure).
       type: str
     device_type:
-      description: The type of the devices of the largest guest; V(null) with another measure.
+      description: The type of the devices of the largest guest. V(null) with other measures.
       type: str
     status:
-      description: V(optimal) if it is proven that no plan of O(max_moves) moves or fewer does better, V(feasible) if that is not proven.
+      description: V(optimal) if it is proven that no plan with O(max_moves) moves or fewer is better. V(feasible) if this is not proven.
       type: str
     before:
-      description: What it is now; with O(measure=largest) the most devices of O(device_type) for which one host has places.
+      description: The current value of the measure. With O(measure=largest), the largest number of devices of O(device_type) for which one host has places.
       type: int
     after:
-      description: What it is once the plan is carried out.
+      description: The value of the measure after the plan.
       type: int
     bound:
-      description: What no plan of O(max_moves) moves or fewer among the hosts with usable facts betters.
+      description: The best value that a plan with O(max_moves) moves or fewer among the hosts with usable facts could reach, as far as this is proven.
       type: int
     hosts_with_places:
-      description: On how many hosts the largest guest has a place; V(null) with another measure.
+      description: The number of hosts on which the largest guest has a place. V(null) with other measures.
       type: dict
       contains:
         before:
-          description: How many hosts have places now for as many devices as RV(_value.before) says.
+          description: How many hosts currently have places for RV(_value.before) devices.
           type: int
         after:
-          description: How many have for as many as RV(_value.after) says once the plan is carried out.
+          description: How many hosts have places for RV(_value.after) devices after the plan.
           type: int
         bound:
-          description: How many have, after so few moves, for as many as RV(_value.bound) says at most.
+          description: The maximum number of hosts that can have places for RV(_value.bound) devices after O(max_moves) moves or fewer.
           type: int
     moves:
-      description: How many guests move; V(0) where none were found that make it better.
+      description: The number of guests that move. V(0) if no moves were found that improve the measure.
       type: int
     max_moves:
-      description: How many may.
+      description: The maximum number of moves, as in O(max_moves).
       type: int
     loads:
       description: The loads of all hosts with usable facts.
@@ -161,20 +161,20 @@ _value:
       elements: dict
       contains:
         host:
-          description: The host.
+          description: The name of the host.
           type: str
         before:
-          description: Its load now.
+          description: The current load.
           type: int
         after:
-          description: Its load once the plan is carried out.
+          description: The load after the plan.
           type: int
     sentences:
-      description: The conclusion.
+      description: Sentences on the conclusion.
       type: list
       elements: str
     plan:
-      description: What moves where, as P(vfio.migration.migration_plan#filter) returns it. It may well have no placements.
+      description: The plan, as P(vfio.migration.migration_plan#filter) returns it. It has no placements if no guest moves.
       type: dict
 """
 

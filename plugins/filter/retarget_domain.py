@@ -90,7 +90,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: The XML, with the addresses of the targets.
+  description: The XML of the domain with the addresses of the target devices.
   type: str
 """
 

@@ -82,23 +82,23 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: What is not needed.
+  description: The devices that are no longer needed.
   type: dict
   contains:
     prepared:
-      description: The entries of the input whose targets are not needed.
+      description: The entries of the input whose targets are no longer needed.
       type: list
       elements: dict
     vacated:
-      description: The entries of the input whose sources are not needed.
+      description: The entries of the input whose sources are no longer needed.
       type: list
       elements: dict
     devices:
-      description: The devices to remove, as in the plan. It lacks the sources that stay for now.
+      description: The devices to remove, as in the plan, without sources that stay for now.
       type: list
       elements: dict
     sentences:
-      description: A sentence on each entry of the input.
+      description: A sentence for each entry of the input.
       type: list
       elements: str
 """

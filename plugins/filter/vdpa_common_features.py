@@ -64,29 +64,29 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: The common features, and what stands in the way of more.
+  description: The common features, and the management devices that lack further ones.
   type: dict
   contains:
     features:
-      description: The names of the features, by their bits; C(bit_<number>) for one without a name.
+      description: The names of the features, in the order of their bits. C(bit_<number>) for a feature without a name.
       type: list
       elements: str
     mask:
-      description: The same as a mask, such as V(0x300020028), for O(vfio.migration.vdpa_device#module:devices[].device_features).
+      description: The same features as a mask, for O(vfio.migration.vdpa_device#module:devices[].device_features), such as V(0x300020028).
       type: str
     lacking:
-      description: For each feature that only some offer, the management devices that do not, each with C(host) and C(mgmtdev).
+      description: For each feature that only some management devices offer, those that do not, each with C(host) and C(mgmtdev).
       type: dict
     mgmtdevs:
-      description: The management devices that were looked at, each with C(host) and C(mgmtdev).
+      description: The management devices that were compared, each with C(host) and C(mgmtdev).
       type: list
       elements: dict
     without:
-      description: The hosts that have none of the management devices asked for.
+      description: The hosts without any of the requested management devices.
       type: list
       elements: str
     unknown:
-      description: The hosts without usable facts, or whose kernel does not show what its management devices offer.
+      description: The hosts without usable facts, and hosts whose kernel does not show what their management devices offer.
       type: list
       elements: str
 """

@@ -86,16 +86,16 @@ EXAMPLES = r"""
 
 RETURN = r"""
 sentences:
-  description: A line on each host, or on each guest and host, as the filter P(vfio.migration.candidates#filter) documents; 200 at most.
+  description: A line for each host, or for each guest and host, as the filter P(vfio.migration.candidates#filter) returns them. 200 lines at most.
   returned: success
   type: list
   elements: str
 candidates:
-  description: The answer, with the shape that the filter P(vfio.migration.candidates#filter) documents.
+  description: The candidates, in the form that the filter P(vfio.migration.candidates#filter) returns.
   returned: without O(dest)
   type: dict
 dest:
-  description: The file with the answer.
+  description: The file with the candidates.
   returned: with O(dest)
   type: str
 """

@@ -87,7 +87,7 @@ hosts:
   type: list
   elements: str
 stale:
-  description: Those of which an answer from earlier in the run is to be forgotten.
+  description: The hosts whose earlier answers of this run must be discarded.
   returned: always
   type: list
   elements: str
@@ -97,39 +97,39 @@ states:
   type: list
   elements: dict
 define_hosts:
-  description: The hosts that are to define something in mdevctl.
+  description: The hosts on which to define devices in mdevctl.
   returned: after the step C(decide)
   type: list
   elements: str
 define:
-  description: What each of them is to define.
+  description: The devices to define, by host.
   returned: after the step C(decide)
   type: dict
 participants:
-  description: The hosts that are to remove something.
+  description: The hosts on which to remove devices.
   returned: after the step C(decide)
   type: list
   elements: str
 tasks:
-  description: What each of them is to remove.
+  description: The devices to remove, by host.
   returned: after the step C(decide)
   type: dict
 sentences:
-  description: A sentence on each move, for the operator.
+  description: A sentence for each move, as text for people.
   returned: after the step C(decide)
   type: list
   elements: str
 left:
-  description: What each host that was to remove something still has of it.
+  description: The devices that could not be removed, by host.
   returned: at the end
   type: dict
 notes:
-  description: Which functions keep a MAC address that a guest has taken along.
+  description: Sentences on functions that keep a MAC address that a guest has taken to another host.
   returned: at the end
   type: list
   elements: str
 failure:
-  description: What is left where, in words; V(null) where nothing is.
+  description: A sentence on what is left on which host. V(null) if nothing is left.
   returned: at the end
   type: str
 """

@@ -10,9 +10,9 @@ module: host_command
 short_description: Run a program on a host and return nothing but its output
 version_added: 0.1.0
 description:
-  - Runs M(ansible.builtin.command) on the host. Of the answer it takes the program's output and exit status, and no facts. With those,
-    a host in the wrong hands could set variables, C(inventory_hostname) among them.
-  - The playbooks of this collection ask hosts for what C(mdevctl) and C(virsh) say by it.
+  - Runs M(ansible.builtin.command) on the host, and returns only the program's output and exit status. It discards facts, with which a compromised host
+    could set variables such as C(inventory_hostname).
+  - The playbooks of this collection use it to run C(mdevctl) and C(virsh) on hosts.
 author:
   - vfio.migration contributors (@vfio-migration)
 extends_documentation_fragment:
@@ -27,7 +27,7 @@ attributes:
   idempotent:
     support: N/A
     details:
-      - That is up to the program.
+      - This depends on the program.
 options:
   argv:
     description: The program and its arguments. No shell is involved.
@@ -35,7 +35,7 @@ options:
     elements: str
     required: true
   stdin:
-    description: What the program reads from standard input, with a line's end. Nothing by default.
+    description: The standard input of the program. A newline is added. By default, it is empty.
     type: str
 seealso:
   - module: ansible.builtin.command
@@ -52,16 +52,16 @@ EXAMPLES = r"""
 
 RETURN = r"""
 rc:
-  description: The exit status.
+  description: The exit status of the program.
   returned: if the program was run
   type: int
   sample: 0
 stdout:
-  description: What it wrote to standard output.
+  description: The standard output of the program.
   returned: if the program was run
   type: str
 stderr:
-  description: What it wrote to standard error.
+  description: The standard error of the program.
   returned: if the program was run
   type: str
 """

@@ -7,25 +7,26 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: libvirt_guest_info
-short_description: Gather what libvirt knows of a host's guests with assigned devices
+short_description: Gather information on a host's libvirt guests with assigned devices
 version_added: 0.1.0
 description:
-  - Gathers the running guests of a host that have VFIO or vDPA devices, with what decides where they can migrate to,
-    and what the host has for guests of other hosts.
-  - Asks libvirt through its own Python binding. QEMU itself is asked only with O(blocked_reasons).
-  - What goes wrong with one guest is listed under RV(problems), with its name, and costs no other. A guest that cannot be read runs all the same, and is
-    among RV(others).
-  - What the host has is asked before its guests. Where a guest hangs, libvirt may be silent on what it does with it, and QEMU on what blocks it. Then no
-    other guest is asked about for the former, and each has two seconds for the latter.
+  - Returns the running guests of a host that have VFIO or vDPA devices, with the properties that decide where they can migrate to.
+  - Also returns what the host offers to guests of other hosts, such as memory, machine types and networks.
+  - Queries libvirt through its Python binding. QEMU itself is queried only with O(blocked_reasons).
+  - If something fails for one guest, RV(problems) lists it with the name of the guest, and the results for other guests are not affected. If the module
+    cannot read a running guest, RV(others) lists that guest.
+  - The module queries the host before the guests, so a guest that hangs does not delay the results for the host.
+  - If the query for the job or the blocked reasons of one guest times out, the module no longer queries other guests for jobs, and waits at most two
+    seconds for the blocked reasons of each.
 author:
   - vfio.migration contributors (@vfio-migration)
 requirements:
-  - The Python binding of libvirt, the package C(python3-libvirt) of Debian, Fedora and their kin, for the interpreter that runs the module.
+  - The Python binding of libvirt for the interpreter that runs the module, such as the package C(python3-libvirt) of Debian and Fedora.
 notes:
-  - There are no secrets in the result. Libvirt is asked for domains without their passwords, and of a domain only what is listed here is returned.
-    With O(definitions) that is all of it, with what C(<qemu:commandline>) has.
-  - Of guests that do not run no more is listed than RV(defined).
-  - Libvirt needs root rights, or those of the group C(libvirt).
+  - The module reads domains without their passwords, and returns only the values that are documented here.
+  - With O(definitions), the result has the whole XML of the domains, including C(<qemu:commandline>), where passwords may be.
+  - For guests that are not running, the module returns only names and UUIDs, as RV(defined).
+  - Access to libvirt requires root or the group C(libvirt).
 extends_documentation_fragment:
   - vfio.migration._attributes
   - vfio.migration._attributes.actiongroup_vfio
@@ -33,66 +34,70 @@ attributes:
   check_mode:
     support: full
     details:
-      - The module does the same in check mode. O(blocked_reasons) marks the guest then, too.
+      - The module does the same in check mode. With O(blocked_reasons), libvirt marks the guest as tainted in check mode, too.
   diff_mode:
     support: N/A
   idempotent:
     support: full
 options:
   uri:
-    description: Where libvirt is. The host's memory, files and network devices are those of the host on which the module runs.
+    description: The URI of libvirt. RV(host) and RV(arriving) have the memory, files and network devices of the host on which the module runs.
     type: str
     default: qemu:///system
   guests:
-    description: The names or UUIDs of the guests to gather. All of them, if this is left out.
+    description: The names or UUIDs of the guests to gather. By default, all guests.
     type: list
     elements: str
   blocked_reasons:
     description:
-      - Whether to ask QEMU why it would not migrate these guests, with C(query-migrate).
-      - This command changes nothing, but libvirt passes it on as it is, and from then on calls the guest B(tainted), with a line in its log and the message
-        C(custom monitor control commands issued) in C(virsh dominfo). The mark has no effect on the guest, and ends when the guest ends or migrates.
-        It shows those who support libvirt that somebody has spoken with QEMU past it.
-      - Nothing else gives these reasons beforehand. Without the mark, libvirt itself asks for them when a migration begins, and fails it if there are some.
+      - Whether to ask QEMU with C(query-migrate) why it would not migrate these guests.
+      - The command changes nothing. However, libvirt marks a guest as B(tainted) when it passes a monitor command on to QEMU. It writes a line to its log,
+        and C(virsh dominfo) shows C(custom monitor control commands issued).
+      - The mark has no effect on the guest, and disappears when the guest stops or migrates. It informs the support for libvirt that a client has sent
+        commands to QEMU directly.
+      - There is no other source for these reasons before a migration. When a migration begins, libvirt queries QEMU itself without the mark, and the
+        migration fails if there are reasons.
     type: bool
     default: false
   without_devices:
     description:
-      - Whether to gather guests without assigned devices like those that have some. They are then among RV(guests), and not among RV(others).
-      - With O(blocked_reasons), QEMU of these is asked as well.
+      - Whether to gather guests without assigned devices, too. RV(guests) then lists them instead of RV(others).
+      - With O(blocked_reasons), this queries QEMU for these guests as well.
     type: bool
     default: false
   named:
-    description: Names or UUIDs of guests that are gathered so though they have no assigned devices. O(without_devices) does that to all of them.
+    description: Names or UUIDs of guests to gather even if they have no assigned devices. O(without_devices) gathers all such guests.
     type: list
     elements: str
     default: []
   definitions:
-    description: Whether to return the XML of these guests, too, as C(virsh dumpxml) shows it, without passwords.
+    description: Whether to return the XML of these guests, as C(virsh dumpxml) shows it without C(--security-info).
     type: bool
     default: false
   arriving:
     description:
-      - Guests of other hosts, 4096 at most, each as RV(guests) has it on its host. This host is then to say whether it lacks something for them.
-      - Each of them has its share of the time. What has not shown by then is no problem, and V(unknown) or under C(unknown) in RV(arriving).
-      - C(name) and C(uuid) are needed. Of what else there is, C(arch), C(machine), C(virt_type), C(emulator), C(loader), C(cpu) and
-        C(disks) are read.
+      - Guests of other hosts, 4096 at most, each as the module returns it in RV(guests) on its host. RV(arriving) lists what this host lacks for them.
+      - The module divides the time that is left equally among them. A check that has not finished by then is not a problem. The CPU is then V(unknown),
+        and files are in C(unknown) of RV(arriving).
+      - C(uuid) is required. The module also reads C(arch), C(machine), C(virt_type), C(emulator), C(loader), C(cpu), and the C(type) and C(source) of
+        C(disks).
+      - The module does not check C(backing) of disks. To check these files, add them to C(disks).
     type: list
     elements: dict
     default: []
   peers:
-    description: URIs of the libvirt of other hosts, 64 at most. This host is to say which of them it does not reach, as for a migration.
+    description: URIs of libvirt on other hosts, 64 at most. RV(peers) shows which of them this host cannot connect to.
     type: list
     elements: str
     default: []
   timeout:
-    description: For how long to ask libvirt, in seconds. What has not been answered by then is listed under RV(problems).
+    description: How many seconds the queries to libvirt can take in total. RV(problems) lists queries without an answer by then.
     type: int
     default: 120
   sysfs:
     description:
-      - The sysfs tree, as in the other modules of the action group. Only V(/sys) is possible, as the module asks the host's libvirt.
-      - Another one is an error, so that nothing of the running host is taken for part of a copied tree.
+      - The sysfs tree, as in the other modules of the action group. Only V(/sys) is possible, because the module queries the libvirt of the running host.
+      - The module fails with any other tree, so that you do not take data of the running host for data of a copied tree.
     type: path
     default: /sys
 seealso:
@@ -107,30 +112,30 @@ EXAMPLES = r"""
   vfio.migration.libvirt_guest_info:
   register: libvirt
 
-- name: Show those that could be moved without a restart of libvirt's guests
+- name: Show the names of these guests
   ansible.builtin.debug:
     msg: "{{ libvirt.guests | map(attribute='name') }}"
 
-- name: Ask QEMU whether a guest could migrate, and let libvirt mark the guest as tainted
+- name: Ask QEMU whether a guest can migrate, which marks the guest as tainted
   vfio.migration.libvirt_guest_info:
     guests: [vm-17]
     blocked_reasons: true
   register: asked
 
-- name: Fail if it could not
+- name: Fail if the guest cannot migrate
   ansible.builtin.assert:
     that: not item.blocked_reasons
     fail_msg: "{{ item.name }}: {{ item.blocked_reasons }}"
   loop: "{{ asked.guests }}"
 
-- name: Ask another host whether it lacks something for the guest
+- name: Check what another host lacks for the guest
   vfio.migration.libvirt_guest_info:
     guests: []
     arriving: "{{ asked.guests }}"
   delegate_to: hv2
   register: there
 
-- name: Find out whether this host reaches the libvirt of another one
+- name: Check whether this host can connect to libvirt on another host
   vfio.migration.libvirt_guest_info:
     guests: []
     peers: ["qemu+ssh://root@hv2/system"]
@@ -139,61 +144,65 @@ EXAMPLES = r"""
 
 RETURN = r"""
 guests:
-  description: The running guests that have VFIO or vDPA devices, by name.
+  description: The running guests that have VFIO or vDPA devices, sorted by name.
   returned: success
   type: list
   elements: dict
   contains:
     name:
-      description: The name.
+      description: The name of the guest.
       type: str
       returned: always
       sample: vm-17
     uuid:
-      description: The UUID.
+      description: The UUID of the guest.
       type: str
       returned: always
       sample: 6c8a2f0e-1f0a-4c63-9f55-0d3c1a8e2b11
     state:
-      description: The state, V(running) or V(paused) for instance, as the constants of libvirt have it.
+      description: The state of the guest, such as V(running) or V(paused). The values are the names in libvirt's C(virDomainState).
       type: str
       returned: always
       sample: running
     persistent:
-      description: Whether libvirt has a definition of it, which outlives the guest.
+      description: Whether the guest is persistent, so that libvirt keeps its definition when it stops.
       type: bool
       returned: always
     autostart:
-      description: Whether it starts with its host.
+      description: Whether libvirt starts the guest when the host boots.
       type: bool
       returned: always
     log:
-      description: Where libvirt puts what QEMU says.
+      description: The path of the log that libvirt writes for the guest's QEMU.
       type: str
       returned: always
       sample: /var/log/libvirt/qemu/vm-17.log
     blocked_reasons:
-      description: Why QEMU would not migrate it, in QEMU's words, V(null) where QEMU was not asked or did not say.
+      description:
+        - The reasons why QEMU refuses to migrate the guest, as QEMU reports them.
+        - V(null) without O(blocked_reasons), or if QEMU did not answer.
       type: list
       elements: str
       returned: always
       sample: ["882cc4da-dede-11e7-9180-078a62063ab1: VFIO device doesn't support device and IOMMU dirty tracking"]
     definitions:
-      description: The XML of what runs as C(active), and of what it starts from as C(persistent), if there is that. V(null) without O(definitions).
+      description:
+        - The XML of the guest. C(active) is that of the running guest. C(persistent) is that of its persistent definition, or V(null) if it has none.
+        - V(null) without O(definitions).
       type: dict
       returned: always
     virt_type:
-      description: How it is run.
+      description: The type of the hypervisor, as libvirt's domain XML has it.
       type: str
       returned: always
       sample: kvm
     arch:
-      description: The architecture.
+      description: The architecture of the guest.
       type: str
       returned: always
       sample: x86_64
     machine:
-      description: The machine type.
+      description: The machine type of the guest.
       type: str
       returned: always
       sample: pc-q35-10.0
@@ -203,12 +212,12 @@ guests:
       returned: always
       sample: /usr/bin/qemu-system-x86_64
     loader:
-      description: The path of its firmware, V(null) where it has none of its own.
+      description: The path of the firmware. V(null) if the domain XML has none.
       type: str
       returned: always
       sample: /usr/share/OVMF/OVMF_CODE_4M.fd
     cpu:
-      description: The CPU that it sees, C(mode), C(match), C(check), C(model), C(vendor) and C(features) as libvirt's domain XML has them.
+      description: The CPU of the guest. C(mode), C(match), C(check), C(model), C(vendor) and C(features) are those of libvirt's domain XML.
       type: dict
       returned: always
       sample:
@@ -221,18 +230,20 @@ guests:
           - name: ss
             policy: require
     memory:
-      description: The memory that it may have, in KiB.
+      description: The maximum memory of the guest, in KiB, as C(<memory>) has it in libvirt's domain XML.
       type: int
       returned: always
       sample: 4194304
     huge_pages:
-      description: The sizes of its huge pages in KiB, an empty list for those that are the host's default, V(null) where it has none.
+      description: The sizes of the guest's huge pages, in KiB. An empty list if it uses the host's default size. V(null) if it does not use huge pages.
       type: list
       elements: int
       returned: always
       sample: [1048576]
     devices:
-      description: The devices, C(kind) and C(id) as in the facts of M(vfio.migration.vfio_migration_facts); of a vDPA device C(id) is the path of its node.
+      description:
+        - The VFIO and vDPA devices of the guest, with C(kind) and C(id) as M(vfio.migration.vfio_migration_facts) returns them.
+        - For a vDPA device, C(id) is the path of its device node.
       type: list
       elements: dict
       returned: always
@@ -240,19 +251,20 @@ guests:
         - kind: mdev
           id: 882cc4da-dede-11e7-9180-078a62063ab1
     iommu:
-      description: The model of its virtual IOMMU, V(null) where it has none.
+      description: The model of the virtual IOMMU. V(null) if the guest has none.
       type: str
       returned: always
       sample: intel
     iommufd:
-      description: Whether it has devices through IOMMUFD.
+      description: Whether the guest uses devices through IOMMUFD.
       type: bool
       returned: always
     disks:
       description:
-        - The disks, C(target), C(type), C(source), C(readonly), C(shareable) and C(cache) as libvirt's domain XML has them.
-        - C(shared) is V(false) for a file on a file system that is on one host alone, V(true) for one on a shared one, V(null) where that cannot be said.
-        - C(backing) are the files that it is an overlay of, the nearest first.
+        - The disks of the guest. C(target), C(type), C(source), C(readonly), C(shareable) and C(cache) are those of libvirt's domain XML.
+        - C(shared) is V(true) for a file on a shared file system such as NFS, and V(false) for a file on a local file system. V(null) for other file
+          systems and for other types of disks.
+        - C(backing) lists the backing files and block devices of an overlay, the nearest first.
       type: list
       elements: dict
       returned: always
@@ -266,29 +278,30 @@ guests:
           shared: true
           backing: [/srv/nfs/debian.qcow2]
     networks:
-      description: The networks of libvirt that it is connected to.
+      description: The libvirt networks that the guest is connected to.
       type: list
       elements: str
       returned: always
       sample: [tenants]
     links:
-      description: The host's own network devices that it is connected to, bridges and those of direct attachment.
+      description: The host's network devices that the guest is connected to without a libvirt network, such as bridges.
       type: list
       elements: str
       returned: always
       sample: [br0]
     pools:
-      description: The storage pools of libvirt that its disks are in.
+      description: The libvirt storage pools of the guest's disks.
       type: list
       elements: str
       returned: always
       sample: [images]
     obstacles:
       description:
-        - What libvirt refuses to migrate it with. C(kind) is V(snapshots), V(hostdev), V(shmem), V(transient_disk), V(block_job) or
-          V(job). C(name) is their number, the type of the C(<hostdev>), the name of the device, or what libvirt does with the guest already, such as
-          V(migration out), or V(migration in) for one that is not here yet.
-        - A block job shows where it copies or commits a disk.
+        - The properties for which libvirt refuses to migrate the guest.
+        - C(kind) is V(snapshots), V(hostdev), V(shmem), V(transient_disk), V(block_job) or V(job).
+        - C(name) is the number of snapshots, the type of the C(<hostdev>), the name of the shared memory or disk, or the operation of the job.
+        - The operation is V(migration out) for a guest that leaves this host, and V(migration in) for a guest that has not arrived yet.
+        - V(block_job) is only listed for a job that copies or commits a disk.
       type: list
       elements: dict
       returned: always
@@ -296,8 +309,10 @@ guests:
         - kind: snapshots
           name: "2"
 others:
-  description: Names and UUIDs of the other guests that run. Of those with such devices they are what O(guests) leaves out, of those without what O(guests),
-    O(without_devices) and O(named) leave out. One that cannot be read is here as well, and among RV(problems).
+  description:
+    - The names and UUIDs of all other running guests. These are guests that O(guests) does not select, and guests without assigned devices that
+      neither O(without_devices) nor O(named) selects.
+    - A guest that the module cannot read is listed here and in RV(problems).
   returned: success
   type: list
   elements: dict
@@ -305,7 +320,7 @@ others:
     - name: vm-18
       uuid: 0b2f6a51-7f0e-4b53-b3a5-6d0e1a7c9f00
 defined:
-  description: Names and UUIDs of the guests that are defined and do not run, V(null) where libvirt does not say.
+  description: The names and UUIDs of the guests that are defined but not running. V(null) if libvirt does not list them.
   returned: success
   type: list
   elements: dict
@@ -313,7 +328,7 @@ defined:
     - name: vm-19
       uuid: 5d3b1c70-2a84-4a6b-8a55-6a0f1c2d3e44
 arriving:
-  description: What this host lacks for the guests of O(arriving), in their order.
+  description: What this host lacks for the guests in O(arriving), in the same order.
   returned: success
   type: list
   elements: dict
@@ -325,31 +340,31 @@ arriving:
       sample: 6c8a2f0e-1f0a-4c63-9f55-0d3c1a8e2b11
     cpu:
       description:
-        - How the CPU that the hypervisor can give compares with that of the guest, V(identical), V(superset) or V(incompatible), as
-          C(virsh hypervisor-cpu-compare) says.
-        - V(unknown) where libvirt does not say, or did not in time.
-        - V(null) where that cannot be said, as for a guest that sees the CPU of its host.
+        - The result of comparing the hypervisor's CPU on this host with that of the guest, as C(virsh hypervisor-cpu-compare) does. V(identical),
+          V(superset) or V(incompatible).
+        - V(unknown) if libvirt did not answer in time.
+        - V(null) if there is no result. This is so for a guest whose CPU mode is not V(custom), and if RV(arriving[].cpu_problem) has an error.
       type: str
       returned: always
       sample: superset
     cpu_problem:
-      description: Why libvirt cannot compare the CPU, such as an unknown model; V(null) where it could, or need not.
+      description: The reason why libvirt cannot compare the CPU, such as an unknown model. V(null) if there was no error.
       type: str
       returned: always
     missing:
-      description: The files of its disks and of what these are overlays of, its emulator and its firmware, as far as they are not here.
+      description: The files of the guest's disks, emulator and firmware that do not exist on this host.
       type: list
       elements: str
       returned: always
       sample: [/srv/nfs/vm-17.qcow2]
     unknown:
-      description: Those of which it is not known whether they are here, as a server is silent, or the time was over.
+      description: The files for which the check did not finish in time or failed, for example because a file server does not respond.
       type: list
       elements: str
       returned: always
       sample: [/srv/silent/vm-17.qcow2]
 peers:
-  description: The C(uri) of each of O(peers), and the C(problem), why this host does not reach it; V(null) where it does.
+  description: The C(uri) of each of O(peers). C(problem) is the reason why this host cannot connect to it, or V(null) if it can.
   returned: success
   type: list
   elements: dict
@@ -357,14 +372,14 @@ peers:
     - uri: qemu+ssh://root@hv2/system
       problem: "Cannot recv data: Host key verification failed."
 versions:
-  description: The versions of libvirt and QEMU, each V(null) where libvirt does not say.
+  description: The versions of libvirt and QEMU. Each is V(null) if libvirt does not report it.
   returned: success
   type: dict
   sample:
     libvirt: 11.3.0
     qemu: 10.0.2
 host:
-  description: What the host has for guests.
+  description: What the host offers to guests.
   returned: success
   type: dict
   contains:
@@ -374,22 +389,23 @@ host:
       returned: always
       sample: x86_64
     cpu:
-      description: The CPU of the host, C(model) and C(vendor), as libvirt knows it.
+      description: The C(model) and C(vendor) of the host's CPU, as libvirt's capabilities have them.
       type: dict
       returned: always
       sample:
         model: Skylake-Server-IBRS
         vendor: Intel
     machines:
-      description: The machine types that its emulators have, by architecture.
+      description: The machine types of the host's emulators, by architecture.
       type: dict
       returned: always
       sample:
         x86_64: [pc, pc-i440fx-10.0, pc-q35-10.0, q35]
     memory:
       description:
-        - The memory that can be had without swapping as C(free), the default size of huge pages as C(default_huge_page), and for each C(size) of
-          C(huge_pages) how much is C(free). All in KiB.
+        - C(free) is the memory that is available without swapping. C(default_huge_page) is the default size of huge pages. C(huge_pages) has the
+          C(free) memory in huge pages of each C(size).
+        - All values are in KiB.
       type: dict
       returned: always
       sample:
@@ -399,31 +415,32 @@ host:
           - size: 1048576
             free: 67108864
     networks:
-      description: The networks of libvirt that are active, V(null) where libvirt does not say.
+      description: The active libvirt networks. V(null) if libvirt does not list them, or if there are more than 8192.
       type: list
       elements: str
       returned: always
       sample: [default, tenants]
     pools:
-      description: The storage pools of libvirt that are active, V(null) where libvirt does not say.
+      description: The active libvirt storage pools. V(null) if libvirt does not list them, or if there are more than 8192.
       type: list
       elements: str
       returned: always
       sample: [images]
     links:
-      description: The network devices, V(null) where there are more than 8192 of them.
+      description: The network devices of the host. V(null) if there are more than 8192.
       type: list
       elements: str
       returned: always
       sample: [br0, eno1, lo]
     iommufd:
-      description: Whether there is C(/dev/iommu).
+      description: Whether C(/dev/iommu) exists.
       type: bool
       returned: always
     tls:
       description:
-        - The C(directory) of the certificates with which QEMU encrypts migrations, by C(/etc/libvirt/qemu.conf), and whether there is what a
-          C(client) needs that sends guests, and a C(server) that receives them.
+        - The certificates with which QEMU encrypts migrations.
+        - C(directory) is their directory, which C(/etc/libvirt/qemu.conf) can set. C(client) is whether it has the files to send guests, and C(server)
+          whether it has the files to receive them.
       type: dict
       returned: always
       sample:
@@ -431,7 +448,7 @@ host:
         client: true
         server: true
 problems:
-  description: What could not be read, C(problem), and of which guest, C(guest), V(null) for the host itself.
+  description: Errors of queries. C(problem) is the error, and C(guest) the name of the guest, or V(null) for the host.
   returned: success
   type: list
   elements: dict

@@ -144,64 +144,68 @@ EXAMPLES = r"""
 RETURN = r"""
 outcome:
   description:
-    - V(moved), the guest runs on its target. V(failed), libvirt or QEMU have refused it, or the call has failed. V(aborted), a limit was
-      exceeded. After both, the guest may be on its way unless RV(state) has it on this host.
-    - V(stuck), it neither ends nor can be aborted. V(lost), the process that did the work is gone without a result, or the host does
-      not answer any more, so the guest may be on its way. V(refused), nothing was begun.
+    - The outcome of the migration.
+    - V(moved) if the guest runs on its target.
+    - V(failed) if libvirt or QEMU refused the migration, or the call failed. V(aborted) if a limit was exceeded. In both cases, the migration may still be
+      running unless RV(state) shows the guest on this host.
+    - V(stuck) if the migration does not end and cannot be aborted.
+    - V(lost) if the process that runs the migration ended without a result, or the host no longer answers. The migration may still be running.
+    - V(refused) if no migration was begun.
   returned: after V(step=all)
   type: str
   sample: moved
 errors:
-  description: What libvirt and QEMU said, which limit was exceeded, and why a guest that has moved does not start with its new host.
+  description: Errors of libvirt and QEMU, the limit that was exceeded, and the reason why a guest that has moved does not start with its new host.
   returned: after V(step=all)
   type: list
   elements: str
 state:
-  description: The guest's state on this host in the end, as C(virsh domstate --reason) has it; V(null) where it is not here, V(unknown) where
-    libvirt does not say, even a minute later.
-  returned: if libvirt was asked to send it
+  description:
+    - The state of the guest on this host at the end of the migration, as in C(virsh domstate --reason).
+    - V(null) if the guest is not on this host. V(unknown) if libvirt did not report the state within a minute.
+  returned: if libvirt was asked to send the guest
   type: str
   sample: running (unpaused)
 began:
-  description: When it began, in seconds since 1970 by the host's clock.
-  returned: if it was begun
+  description: The time at which the migration began, in seconds since 1970, by the host's clock.
+  returned: if the migration was begun
   type: float
 ended:
-  description: When it ended, likewise.
-  returned: if it was begun
+  description: The time at which the migration ended, in seconds since 1970, by the host's clock.
+  returned: if the migration was begun
   type: float
 duration:
-  description: How long it took, in milliseconds.
-  returned: if it was begun
+  description: The duration of the migration, in milliseconds.
+  returned: if the migration was begun
   type: int
 downtime:
-  description: How long the guest stood still, in milliseconds; V(null) where libvirt does not say.
-  returned: if it was begun
+  description: How long the guest was paused, in milliseconds. V(null) if libvirt does not report it.
+  returned: if libvirt was asked to send the guest
   type: int
 setup:
-  description: How long it took to begin, in milliseconds.
-  returned: if libvirt says
+  description: The duration of the setup, in milliseconds.
+  returned: if libvirt reports it
   type: int
 bytes:
-  description: How many bytes were sent.
-  returned: if libvirt says
+  description: The number of bytes that were sent.
+  returned: if libvirt reports it
   type: int
 iterations:
-  description: How often the guest's memory was gone through.
-  returned: if libvirt says
+  description: The number of passes over the guest's memory.
+  returned: if libvirt reports it
   type: int
 dirty_rate:
-  description: How many bytes of its memory the guest changed in a second, the last that libvirt said.
-  returned: if libvirt says
+  description: How many bytes of memory the guest changed per second, as libvirt reported it last.
+  returned: if libvirt reports it
   type: int
 qemu_log:
-  description: The last lines of QEMU's log of the guest on this host.
-  returned: if it has not moved
+  description: The last lines of the log of the guest's QEMU on this host.
+  returned: if the guest has not moved
   type: list
   elements: str
 kernel_log:
-  description: What this host's kernel logged meanwhile.
-  returned: if it has not moved
+  description: What the kernel of this host logged during the migration.
+  returned: if the guest has not moved
   type: list
   elements: str
 """

@@ -87,7 +87,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 moves:
-  description: What M(vfio.migration.libvirt_migrate) returns for each guest, with its C(number).
+  description: For each guest, the result of M(vfio.migration.libvirt_migrate) with its C(number).
   returned: always
   type: list
   elements: dict

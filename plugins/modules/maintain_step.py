@@ -139,7 +139,7 @@ asked:
   type: list
   elements: str
 stale:
-  description: Those of which an answer from earlier in the run is to be forgotten.
+  description: The hosts whose earlier answers of this run must be discarded.
   returned: always
   type: list
   elements: str
@@ -150,21 +150,21 @@ done:
   elements: str
 now:
   description:
-    - What is to be done next, C(hosts) that are worked on, those of them to C(drain), the C(targets), and the file C(dest) for the plan.
-    - Which guests do not go to which of the targets is in C(avoid), as in O(vfio.migration.migration_plan#filter:avoid),
-      and whether devices are to keep their types in C(keep_type).
+    - The next step, with the C(hosts) to work on, the hosts among them to C(drain), the C(targets), and the file C(dest) for the plan.
+    - C(avoid) has the guests that do not go to some of the targets, as in O(vfio.migration.migration_plan#filter:avoid).
+      C(keep_type) is whether devices keep their types.
   returned: always
   type: dict
 wanted:
-  description: What each of the hosts that are worked on has that must be there again.
+  description: The devices and parents that must be present again when each host is back.
   returned: after the step C(look)
   type: dict
 failure:
-  description: What is left to do.
-  returned: after the step C(end), where something is
+  description: A sentence on what is left to do.
+  returned: after the step C(end), if something is left
   type: str
 sentences:
-  description: What is done next.
+  description: Sentences on the next step.
   returned: after the step C(plan)
   type: list
   elements: str

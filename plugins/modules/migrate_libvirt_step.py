@@ -58,7 +58,7 @@ options:
     type: list
     elements: str
   targets:
-    description: The hosts that may receive.
+    description: The hosts that can receive guests.
     type: list
     elements: str
   avoid:
@@ -197,60 +197,61 @@ hosts:
   type: list
   elements: str
 stale:
-  description: Those of which an answer from earlier in the run is to be forgotten.
+  description: The hosts whose earlier answers of this run must be discarded.
   returned: always
   type: list
   elements: str
 other_guests:
-  description: What is done with guests without devices on hosts that are drained, as O(other_guests) has it.
+  description: What to do with guests without devices on drained hosts, as in O(other_guests).
   returned: always
   type: str
 reading:
-  description: The UUIDs of the guests that each host is to be asked about.
+  description: The UUIDs of the guests for which to query each host.
   returned: after the step C(find)
   type: dict
 arriving:
-  description: The guests of which hosts are to say what they lack for them, as M(vfio.migration.libvirt_guest_info) takes them.
+  description: The guests for which to query what possible targets lack, as O(vfio.migration.libvirt_guest_info#module:arriving) takes them.
   returned: after the step C(find)
   type: list
   elements: dict
 peers:
-  description: The URIs by which the hosts of the guests are to reach the libvirt of possible targets, none where these are many.
+  description: The URIs of libvirt on possible targets, to check whether the hosts of the guests can connect to them. Empty if there are too many.
   returned: after the step C(find)
   type: list
   elements: str
 receiving:
-  description: The hosts that may receive.
+  description: The hosts that can receive guests.
   returned: after the step C(find)
   type: list
   elements: str
 checks:
   description:
-    - The guests that can go as C(chosen), those that must stay as C(left), each with the C(reason).
-    - The hosts that may receive as C(targets), with the C(capacity) of hosts and guests, to which scarce memory is added, and places to C(avoid).
-    - What else an operator should know as C(notes).
+    - C(chosen) has the guests that can move. C(left) has the guests that must stay, each with the C(reason).
+    - C(targets) has the hosts that can receive guests. C(capacity) has the capacity of hosts and guests, which includes memory if it is scarce. C(avoid)
+      has the places to avoid.
+    - C(notes) has further sentences, as text for people.
   returned: after the step C(check)
   type: dict
 sources:
-  description: A device of each guest that can go.
+  description: One device of each guest that can move.
   returned: after the step C(check)
   type: list
   elements: dict
 taking_part:
-  description: The hosts that they are on, and those that may receive.
+  description: The hosts of these guests, and the hosts that can receive guests.
   returned: after the step C(check)
   type: list
   elements: str
 leaving:
-  description: The guests that leave each host, as M(vfio.migration.libvirt_migrate_guests) takes them.
+  description: The guests that leave each host, as O(vfio.migration.libvirt_migrate_guests#module:guests) takes them.
   returned: after the step C(order)
   type: dict
 turns:
-  description: In which order and within which limits they begin, as M(vfio.migration.libvirt_migrate_guests) takes it.
+  description: The order and the limits of the migrations, as O(vfio.migration.libvirt_migrate_guests#module:turns) takes them.
   returned: after the step C(order)
   type: dict
 logs:
-  description: What each target runs when the guests have moved, lists of words, to show what QEMU and the kernel there say.
+  description: The commands to run on each target after the moves, as lists of words. They print the logs of QEMU and the kernel.
   returned: after the step C(order)
   type: dict
 participants:
@@ -264,26 +265,26 @@ states:
   type: list
   elements: dict
 starting:
-  description: The guests that are to start with each host from now on.
+  description: The guests that must start with each host from now on.
   returned: after the step C(look)
   type: dict
 sentences:
-  description: The outcome for each guest, for the operator.
+  description: The outcome for each guest, as text for people.
   returned: after the steps C(check) and C(end)
   type: list
   elements: str
 stay:
-  description: The guests that have not moved, and why.
+  description: The guests that have not moved, each with the reasons.
   returned: at the end
   type: list
   elements: dict
 record:
-  description: A record of each guest that was to move, in the shape of C(docs/schemas/migration_record.json).
+  description: A record for each requested guest, in the form of C(docs/schemas/migration_record.json).
   returned: at the end
   type: list
   elements: dict
 failure:
-  description: Why not all went well, in one sentence; V(null) where it did.
+  description: A sentence on what failed. V(null) if nothing did.
   returned: at the end
   type: str
 """

@@ -98,16 +98,16 @@ EXAMPLES = r"""
 
 RETURN = r"""
 sentences:
-  description: The conclusion, and the first causes, a sentence each.
+  description: The conclusion and the first causes, one sentence each.
   returned: success
   type: list
   elements: str
 headroom:
-  description: The answer, with the shape that the filter P(vfio.migration.migration_headroom#filter) documents.
+  description: The headroom, in the form that the filter P(vfio.migration.migration_headroom#filter) returns.
   returned: without O(dest)
   type: dict
 dest:
-  description: The file with the answer.
+  description: The file with the headroom.
   returned: with O(dest)
   type: str
 """

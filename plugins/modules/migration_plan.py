@@ -95,7 +95,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 summary:
-  description: What the plan comes to.
+  description: The summary of the plan.
   returned: success
   type: dict
   contains:
@@ -117,28 +117,28 @@ summary:
       description: How many devices have a place.
       type: int
     created:
-      description: How many of the targets are to be created.
+      description: How many of the targets do not exist yet.
       type: int
     unplaced:
-      description: How many devices have none.
+      description: How many devices have no place.
       type: int
     waves:
-      description: In how many waves to move.
+      description: The number of waves.
       type: int
     hosts:
       description: How many devices each target host receives.
       type: dict
     changed:
-      description: With O(earlier), how many guests were planned anew.
+      description: With O(earlier), how many guests were replanned.
       type: int
     shortage:
-      description: How many devices need places that are reachable for fewer, as C(need) and C(reachable); V(null) without such a proof.
+      description: The proof of a shortage, where C(need) devices can reach only C(reachable) places. V(null) without such a proof.
       type: dict
     unknown:
       description: How many hosts have no usable facts.
       type: int
 plan:
-  description: The plan, with the shape that the filter P(vfio.migration.migration_plan#filter) documents.
+  description: The plan, in the form that the filter P(vfio.migration.migration_plan#filter) returns.
   returned: without O(dest)
   type: dict
 dest:

@@ -141,56 +141,59 @@ EXAMPLES = r"""
 
 RETURN = r"""
 verdict:
-  description: What the report comes to.
+  description: The conclusion of the report.
   returned: success
   type: dict
   contains:
     level:
-      description: Whether V(all), V(some) or V(none) of the devices can move, or V(nothing) is to be moved, or V(unknown) as no host has usable facts.
+      description:
+        - V(all), V(some) or V(none) of the devices can move.
+        - V(nothing) if there is nothing to move. V(unknown) if no host has usable facts.
       type: str
       sample: some
     sentence:
-      description: The same in words.
+      description: The conclusion as a sentence.
       type: str
       sample: 7 of 9 guests can leave a; 2 cannot.
     because:
       description:
-        - Why devices cannot move, at most five causes, each with C(devices), how many, C(guests), how many they belong to, C(code), C(reason),
-          the same in words, perhaps an C(example), C(more), whether there are further reasons, and C(remedy), what would make it possible.
+        - The first five causes why devices cannot move.
+        - Each has the numbers of its C(devices) and C(guests), the C(code), the C(reason) as text, C(more), which is whether there are further reasons,
+          and C(remedy), which is what would make the moves possible. Some have an C(example).
       type: list
       elements: dict
 headroom:
-  description: What O(headroom) comes to; RV(report.headroom) has all of it.
-  returned: when O(headroom) is given
+  description: The summary of O(headroom). RV(report.headroom) has all of it.
+  returned: with O(headroom)
   type: dict
   contains:
     holds:
-      description: Whether all hosts and groups can be emptied, and all hosts have usable facts, but those that are exempt.
+      description: Whether all hosts and failure domains can be emptied and all hosts have usable facts, except for those that are exempt.
       type: bool
     sentences:
-      description: The conclusion, and the first causes.
+      description: The conclusion and the first causes, one sentence each.
       type: list
       elements: str
 totals:
   description:
-    - How many there are of C(hosts), of hosts without usable facts (C(unknown)), of C(devices), of those C(in_use), of those that cannot migrate
-      at all (C(excluded)), of those that could go to another host (C(reachable)), and of C(problems).
+    - The numbers of C(hosts), hosts without usable facts (C(unknown)), C(devices), devices C(in_use), devices that cannot migrate at all (C(excluded)),
+      devices that can go to another host (C(reachable)), and C(problems).
   returned: success
   type: dict
 html:
-  description: The file with the page.
+  description: The file with the HTML page.
   returned: with O(html)
   type: str
 markdown:
-  description: The file with the Markdown.
+  description: The file with the summary in Markdown.
   returned: with O(markdown)
   type: str
 json:
-  description: The file with the JSON.
+  description: The file with the report as JSON.
   returned: with O(json)
   type: str
 metrics:
-  description: The file with the metrics.
+  description: The file with the metrics for Prometheus.
   returned: with O(metrics)
   type: str
 report:
@@ -199,13 +202,13 @@ report:
   type: dict
   contains:
     schema:
-      description: The version of this shape, V(1).
+      description: The version of this structure, V(1).
       type: int
     title:
-      description: The title.
+      description: The title of the report.
       type: str
     made:
-      description: When the report was made.
+      description: The time at which the report was made.
       type: str
       sample: 2026-11-23 08:30 UTC
     direction:
@@ -215,43 +218,44 @@ report:
       description: As RV(verdict).
       type: dict
     advice:
-      description: What to do, where there is nothing to report on.
+      description: What to do if there is nothing to report on.
       type: list
       elements: str
     totals:
       description: As RV(totals).
       type: dict
     facts:
-      description: When the C(oldest) and the C(newest) facts were gathered.
+      description: The times at which the C(oldest) and the C(newest) facts were gathered.
       type: dict
     plan:
-      description: What the plan comes to; V(null) without one.
+      description: The section on the plan. V(null) without a plan.
       type: dict
       contains:
         request:
-          description: As in the plan, like C(time), C(collection) and C(requested_by), which a plan that is no document lacks.
+          description: As in the plan, with C(time), C(collection) and C(requested_by) if the plan has them.
           type: dict
         guests:
           description:
-            - The guests and single devices that were to be moved, each with C(vm), C(in_use), C(host), C(to), C(wave), C(devices), C(hardware) by name,
-              C(becomes), C(certainty), C(warnings), C(why) it stays, its C(code), and C(remedy), what would make it possible. Those that stay come first.
+            - The guests and single devices to move. Those that stay come first.
+            - Each has C(vm), C(in_use), C(host), C(to), C(wave), C(devices), the names of its C(hardware), C(becomes), C(certainty) and C(warnings). If it
+              stays, C(why) and C(code) are the reason, and C(remedy) is what would make the move possible.
           type: list
           elements: dict
         writes:
           description:
-            - What is written on each target C(host), in order. Each of its C(writes) has C(device), C(action), C(what), C(where), C(attribute),
-              C(before) and C(after).
+            - The changes on each target C(host), in their order. Each of its C(writes) has C(device), C(action), C(what), C(where), C(attribute), C(before)
+              and C(after).
           type: list
           elements: dict
         capacity:
-          description: How many more of each C(type) that it receives each C(host) could take C(before) and C(after) the plan.
+          description: For each C(host) and C(type) that it receives, how many more devices it can take C(before) and C(after) the plan.
           type: list
           elements: dict
         status:
-          description: As in the plan, like C(solver), C(direction), C(policy), C(conditions).
+          description: As in the plan.
           type: str
         meaning:
-          description: What the status means.
+          description: The meaning of the status, as text for people.
           type: str
         solver:
           description: As in the plan.
@@ -266,56 +270,57 @@ report:
           description: As in the plan.
           type: dict
         devices:
-          description: How many devices were to be moved.
+          description: The number of devices to move.
           type: int
         placed:
-          description: How many of them have a place.
+          description: How many of these have a place.
           type: int
         created:
-          description: How many of the places are to be created.
+          description: How many of the places do not exist yet.
           type: int
         unplaced:
-          description: How many are left behind.
+          description: How many of these are left behind.
           type: int
         sources:
-          description: The hosts that they are on.
+          description: The hosts of the devices to move.
           type: list
           elements: str
         targets:
-          description: The hosts that receive, each with C(host), C(devices), and how many of these are C(created).
+          description: The hosts that receive devices. Each has C(host), the number of its C(devices), and how many of these are C(created).
           type: list
           elements: dict
         waves:
-          description: The waves, each with its number (C(wave)), and the numbers of its C(devices), C(guests), C(sources) and C(targets), which are hosts.
+          description:
+            - The waves. Each has its number (C(wave)), and the numbers of C(devices), C(guests), source hosts (C(sources)) and target hosts (C(targets)).
           type: list
           elements: dict
         warnings:
-          description: What the plan takes for granted, each a C(warning) with the number of C(moves).
+          description: The assumptions of the plan, each a C(warning) with the number of its C(moves).
           type: list
           elements: dict
         moves:
           description:
-            - The first 20,000 moves, each with C(wave), C(vm), C(host), C(kind), C(id), C(to), C(certainty),
-              and C(warnings), places in RV(report.plan.warnings).
+            - The first 20,000 moves, each with C(wave), C(vm), C(host), C(kind), C(id), C(to), C(certainty) and C(warnings).
             - C(to) has C(host), C(kind), C(id), C(parent), C(type), C(create), and C(attributes) as text.
+            - C(warnings) are indexes in RV(report.plan.warnings).
           type: list
           elements: dict
         moves_not_shown:
-          description: How many further moves there are.
+          description: The number of further moves.
           type: int
         left_behind:
           description:
-            - Of what is left behind the first 500 devices, those with the same reasons together. Each entry has the C(devices)
-              with C(vm), C(host), C(kind) and C(id), the C(cause) in short, and the C(reasons) on at most 20 hosts, each with C(host)
-              (V(null) for all), how many further hosts are C(alike),
-              C(reasons) (three at most) and how many more there are (C(not_shown)); C(reasons_not_shown) is the number of further hosts.
+            - The first 500 devices that are left behind, grouped by their reasons.
+            - Each entry has the C(devices), each with C(vm), C(host), C(kind) and C(id), the C(cause) as a short text, and C(reasons) for 20 hosts at most.
+            - Each of the C(reasons) has C(host), or V(null) for all hosts, the number of further hosts that are C(alike), C(reasons), three at most, and
+              the number of further reasons as C(not_shown). C(reasons_not_shown) is the number of further hosts.
           type: list
           elements: dict
         left_behind_not_shown:
-          description: How many further devices are left behind.
+          description: The number of further devices that are left behind.
           type: int
         causes:
-          description: As C(because) in RV(verdict).
+          description: As RV(verdict.because).
           type: list
           elements: dict
         shortage:
@@ -326,17 +331,18 @@ report:
           type: list
           elements: dict
         changed_since:
-          description: The hosts whose facts are no longer those that the plan was made with.
+          description: The hosts whose facts have changed since the plan was made.
           type: list
           elements: str
     host_groups:
       description:
-        - The hosts that are alike, or each host for itself, each entry with C(name) (the first host's), the number of C(hosts) and C(devices),
-          the C(hardware) and C(versions) (ten at most), and C(mixed), whether they are the rest that is not alike.
+        - The groups of hosts that are alike. In a small fleet, each host is its own group.
+        - Each has C(name), which is that of its first host, the numbers of its C(hosts) and C(devices), C(hardware), ten C(versions) at most, and C(mixed),
+          which is whether the group has all remaining hosts, which are not alike.
       type: list
       elements: dict
     matrix:
-      description: For each group (row) and each group (column) how many devices of the former could go to another host that is in the latter, each by itself.
+      description: For each group of hosts (row) and each group (column), how many devices on the former can go to another host in the latter, each by itself.
       type: list
       elements: list
     classes:
@@ -345,113 +351,116 @@ report:
       elements: dict
       contains:
         name:
-          description: The name that the filter P(vfio.migration.compatible_pairs#filter) gives it.
+          description: The name of the class in the result of P(vfio.migration.compatible_pairs#filter).
           type: str
         origin:
-          description: Where its descriptor was read from.
+          description: The source of the descriptor.
           type: str
         self:
-          description: What its devices say of themselves.
+          description: C(self) of the descriptor.
           type: dict
         compatible:
-          description: What they list.
+          description: C(compatible) of the descriptor.
           type: list
           elements: dict
         hosts:
-          description: On how many hosts there are any.
+          description: The number of hosts with devices of the class.
           type: int
         devices:
-          description: How many there are.
+          description: The number of devices of the class.
           type: int
         free:
-          description: How many of them nobody holds.
+          description: How many of these no process holds.
           type: int
         staying:
-          description: How many could go nowhere.
+          description: How many of these cannot go to any other host.
           type: int
         why:
-          description: Why these could not, V(null) where all could.
+          description: The reason why these cannot. V(null) if all can.
           type: str
         targets:
           description:
-            - The first five classes that could take one, each with C(class) (its place in this list), C(devices), C(free), and
-              C(set), C(bindings), C(certainty), C(direction_conflict) and C(warnings) of the verdict.
+            - The first five classes of devices that are compatible targets.
+            - Each has C(class), which is its index in RV(report.classes), C(devices), C(free), and C(set), C(bindings), C(certainty), C(direction_conflict)
+              and C(warnings) of the verdict.
           type: list
           elements: dict
         targets_not_shown:
-          description: How many further classes could.
+          description: The number of further classes of compatible targets.
           type: int
         creatable:
           description:
-            - The new devices that could take one, each with C(type), C(attributes), C(set), C(bindings), C(warnings), the number of C(hosts),
-              and for how many there is C(room).
+            - The new devices that would be compatible targets. Each has C(type), C(attributes), C(set), C(bindings), C(warnings), the number of C(hosts), and
+              C(room), which is how many can be created.
           type: list
           elements: dict
         reach:
           description:
-            - The groups that have something for it, each with C(host_group) (its place in RV(report.host_groups)), on how many C(hosts),
-              how many C(free) devices, and the types of C(new) ones that can be made.
+            - The groups of hosts with targets for the class. Each has C(host_group), which is its index in RV(report.host_groups), the numbers of C(hosts) and
+              C(free) devices, and the types of C(new) devices that can be created.
           type: list
           elements: dict
         obstacles:
           description:
-            - For the other groups what stands in the way, as C(host_group), C(reasons) (three at most) and how many more there are (C(not_shown)).
-            - Empty where there would be more than 2,000 of these.
+            - The reasons for each other group of hosts. Each has C(host_group), C(reasons), three at most, and the number of further reasons as C(not_shown).
+            - Empty if there would be more than 2,000 entries.
           type: list
           elements: dict
         misses:
-          description: The three classes that come nearest to being compatible, each with C(class), C(devices), C(certainty) and C(reasons) in words.
+          description: The three classes that are closest to compatible. Each has C(class), C(devices), C(certainty), and C(reasons) as text.
           type: list
           elements: dict
         barriers:
-          description: The attributes that alone keep devices away, each with C(attribute), and how many C(classes) and C(devices).
+          description: The attributes that are the only reason against targets. Each has C(attribute), and the numbers of C(classes) and C(devices) concerned.
           type: list
           elements: dict
     uncompared:
-      description: The attributes in which devices of one class differ, as nobody compares them.
+      description: The attributes in which devices of one class differ, because no pattern compares them.
       type: list
       elements: str
     excluded:
       description:
-        - Why devices cannot migrate at all, each C(text) with how often (C(count)) and on how many C(hosts) it is true,
-          and the first ten C(names) of hosts and ids of devices (C(paths)).
+        - The reasons why devices cannot migrate at all. Each has C(text), C(count), which is how often it applies, the number of C(hosts), and the first ten
+          host names (C(names)) and device ids (C(paths)).
       type: list
       elements: dict
     hosts:
       description:
-        - The hosts, each with C(name), C(host_group), the numbers of its C(devices), those C(in_use), C(excluded) and C(reachable), and C(classes),
-          for each class its place in RV(report.classes), the number of devices and of free ones.
+        - The hosts. Each has C(name), C(host_group), the numbers of C(devices), devices C(in_use), C(excluded) and C(reachable) devices, and C(classes).
+        - C(classes) has, for each class on the host, its index in RV(report.classes), the number of devices, and the number of free devices.
       type: list
       elements: dict
     devices:
       description:
-        - The devices, if they are not more than 2,000, each with C(host), C(kind), C(id), C(type), C(parent), C(class) (V(null) for one that cannot migrate),
-          C(vm), C(in_use) and C(obstacle).
+        - The devices, unless there are more than 2,000. Each has C(host), C(kind), C(id), C(type), C(parent), C(class), C(vm), C(in_use) and C(obstacle).
+        - C(class) is V(null) for a device that cannot migrate.
       type: list
       elements: dict
     devices_not_shown:
-      description: How many devices there are where they are more.
+      description: The number of devices if RV(report.devices) does not list them, otherwise V(0).
       type: int
     versions:
       description:
-        - What devices are of, each with C(device_api), C(model) (its PCI id or type), C(name), C(drivers), whether there are several major or minor
-          versions (C(mixed)), and C(versions), each with C(version), C(hosts), C(devices) and the first ten C(names) of hosts.
+        - The software versions of each model of devices. Each entry has C(device_api), C(model), which is a PCI id or a type, C(name), C(drivers), C(mixed),
+          which is whether there are several major or minor versions, and C(versions).
+        - Each of the C(versions) has C(version), the numbers of C(hosts) and C(devices), and the first ten host names (C(names)).
       type: list
       elements: dict
     headroom:
-      description: As O(headroom); absent without it.
+      description: As O(headroom). Absent without this option.
       type: dict
     last_run:
       description:
-        - The last run in O(record), absent without one. It has C(run), when it began, and how many guests have C(moved), C(stayed) although their
-          migration was begun, or were C(not_tried); of C(unknown) ones nobody has seen the end.
+        - The last run in O(record). Absent without a run.
+        - C(run) is the time at which it began. C(moved), C(stayed), C(not_tried) and C(unknown) are numbers of guests. Guests in C(stayed) did not move
+          although their migration began. For guests in C(unknown), the end of the migration was not seen.
       type: dict
     unknown:
-      description: Why hosts have no usable facts, with the same fields as RV(report.excluded).
+      description: The reasons why hosts have no usable facts, with the same fields as RV(report.excluded).
       type: list
       elements: dict
     problems:
-      description: The problems of all hosts, with the same fields as RV(report.excluded); C(paths) are on the hosts.
+      description: The problems of all hosts, with the same fields as RV(report.excluded). C(paths) are files and directories on the hosts.
       type: list
       elements: dict
 """

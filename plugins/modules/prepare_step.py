@@ -94,17 +94,17 @@ EXAMPLES = r"""
 
 RETURN = r"""
 hosts:
-  description: The hosts that may take part.
+  description: The hosts that can take part.
   returned: always
   type: list
   elements: str
 asked_hosts:
-  description: Those of them that gather their facts.
+  description: The hosts among them from which to gather facts.
   returned: always
   type: list
   elements: str
 stale:
-  description: Those of which an answer from earlier in the run is to be forgotten.
+  description: The hosts whose earlier answers of this run must be discarded.
   returned: always
   type: list
   elements: str
@@ -113,51 +113,51 @@ plan:
   returned: after a plan was made
   type: dict
 participants:
-  description: The hosts that are to make something, or to gather their facts.
+  description: The hosts on which to create or configure devices, or from which to gather facts.
   returned: after a plan was made
   type: list
   elements: str
 tasks:
-  description: What each of them is to make.
+  description: The devices to create or configure, by host.
   returned: after a plan was made
   type: dict
 failures:
-  description: What failed in all attempts, each with C(host), C(problem), C(parent), C(devices) and C(way).
+  description: The failures of all attempts, each with C(host), C(problem), C(parent), C(devices) and C(way).
   returned: after a plan was made
   type: list
   elements: dict
 given_up:
-  description: The devices that no target takes, each as a list of host, device and reason.
+  description: The devices for which no target works, each as a list of host, device and reason.
   returned: after a plan was made
   type: list
   elements: list
 made:
-  description: What was made in this run, or may have been, for each host.
+  description: The devices that the run has created, or may have created, by host.
   returned: after a plan was made
   type: dict
 undo_hosts:
-  description: The hosts that are to remove something.
-  returned: when nothing more is to be made
+  description: The hosts on which to remove devices.
+  returned: when there is nothing left to create
   type: list
   elements: str
 undo:
-  description: What each of them is to remove.
-  returned: when nothing more is to be made
+  description: The devices to remove, by host.
+  returned: when there is nothing left to create
   type: dict
 failure:
-  description: Why nothing was prepared, and what of it is left where; V(null) where all went well.
-  returned: when nothing more is to be made
+  description: The reason why nothing was prepared, and the devices that are left on which host. V(null) if nothing failed.
+  returned: when there is nothing left to create
   type: str
 left:
-  description: What each host that was to remove something still has of it.
+  description: The devices that could not be removed, by host.
   returned: at the end
   type: dict
 place:
-  description: Where it is written down what is made, and how to clean up by that, for the operator.
-  returned: once it is written down
+  description: The path of the record of created devices, and how to clean up with it, as text for people.
+  returned: after the record was written
   type: str
 sentences:
-  description: What was prepared, for the operator.
+  description: Sentences on what was prepared, as text for people.
   returned: at the end
   type: list
   elements: str

@@ -105,41 +105,41 @@ asked:
   type: list
   elements: str
 stale:
-  description: Those of which an answer from earlier in the run is to be forgotten.
+  description: The hosts whose earlier answers of this run must be discarded.
   returned: after the steps C(begin) and C(look)
   type: list
   elements: str
 known:
-  description: The hosts that are reported on.
+  description: The hosts to report on.
   returned: after the step C(look)
   type: list
   elements: str
 silent:
-  description: Those that did not answer, each with the reason.
+  description: The hosts that did not answer, each with the reason.
   returned: after the step C(look)
   type: dict
 verdict:
-  description: What the report comes to, as M(vfio.migration.migration_report) returns it.
+  description: The conclusion of the report, as M(vfio.migration.migration_report) returns it.
   returned: after the step C(write)
   type: dict
 totals:
-  description: What the report counts, as M(vfio.migration.migration_report) returns it.
+  description: The totals of the report, as M(vfio.migration.migration_report) returns them.
   returned: after the step C(write)
   type: dict
 html:
-  description: The page.
+  description: The file with the HTML page.
   returned: after the step C(write)
   type: str
 markdown:
-  description: The report in short, for a ticket.
+  description: The file with the summary in Markdown, for a ticket.
   returned: after the step C(write)
   type: str
 json:
-  description: The report for programs.
+  description: The file with the report as JSON, for programs.
   returned: after the step C(write)
   type: str
 metrics:
-  description: The numbers for Prometheus.
+  description: The file with the metrics for Prometheus.
   returned: after the step C(write)
   type: str
 """

@@ -180,7 +180,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 devices:
-  description: The devices, in the order of O(devices). In check mode, as they would be.
+  description: The devices, in the order of O(devices). In check mode, the state that they would have.
   returned: success
   type: list
   elements: dict
@@ -191,54 +191,55 @@ devices:
       returned: success
       sample: vdpa0
     action:
-      description: What was done, one of V(created), V(unchanged) and V(removed).
+      description: What the module did, V(created), V(unchanged) or V(removed).
       type: str
       returned: success
       sample: created
     mgmtdev:
-      description: Its management device, V(null) if there is no device and none was given.
+      description: The management device. V(null) if the device does not exist and O(devices[].mgmtdev) is not set.
       type: str
       returned: success
       sample: pci/0000:65:00.2
     type:
-      description: Its class, V(null) if there is no device, or where one is to be created that may be of several.
+      description: The class of the device. V(null) if the device does not exist. In check mode also V(null) for a new device that can have several classes.
       type: str
       returned: success
       sample: net
     attributes:
-      description: What it is provisioned with, as far as the kernel shows it.
+      description: The attributes with which the device is provisioned, as far as the kernel shows them.
       type: list
       elements: dict
       returned: success
       contains:
         name:
-          description: One of V(mac), V(mtu), V(max_vqp) and V(device_features).
+          description: The name of the attribute, V(mac), V(mtu), V(max_vqp) or V(device_features).
           type: str
           returned: success
           sample: device_features
         value:
-          description: The attribute's value. Features are a mask.
+          description: The value of the attribute. For V(device_features), a mask.
           type: str
           returned: success
           sample: "0x300020028"
     definition:
       description:
-        - What was done to its definition, one of V(defined), V(undefined) and V(unchanged); V(null) unless O(persistent=true).
+        - What the module did to the definition, V(defined), V(undefined) or V(unchanged).
+        - V(null) unless O(persistent=true).
       type: str
       returned: success
       sample: null
     driver:
-      description: The driver that it is bound to, V(null) if it is bound to none or there is no device.
+      description: The driver that the device is bound to. V(null) if it is not bound to a driver or does not exist.
       type: str
       returned: success
       sample: vhost_vdpa
     node:
-      description: The device node through which a guest can have it, V(null) if there is none.
+      description: The device node that a guest can use. V(null) if there is none.
       type: str
       returned: success
       sample: /dev/vhost-vdpa-0
     self:
-      description: The device's own attribute set, as its descriptor states it; V(null) if there is no device or descriptor.
+      description: C(self) of the device's descriptor. V(null) if the device does not exist or has no descriptor.
       type: dict
       returned: success
       sample:
@@ -250,7 +251,7 @@ devices:
         software_version: "1.0"
         type: net
 recovered:
-  description: What an earlier call that was killed had left half done, and this one undid, in the order of undoing.
+  description: The changes of an earlier call that was killed, which this call has undone, in the order in which it undid them.
   returned: always, except in check mode
   type: list
   elements: dict
@@ -261,41 +262,41 @@ recovered:
       returned: always
       sample: vdpa0
     change:
-      description: What had been done, V(created), V(defined) or V(undefined).
+      description: The change, V(created), V(defined) or V(undefined).
       type: str
       returned: always
       sample: created
 step:
   description:
-    - The step that failed, one of V(validate), V(recover), V(lock), V(inspect), V(create), V(verify), V(remove)
+    - The step that failed. One of V(validate), V(recover), V(lock), V(inspect), V(create), V(verify), V(remove)
       and V(define).
-    - Up to V(inspect), nothing was touched but what is in RV(recovered).
+    - In the first four steps, the module changes nothing except for what RV(recovered) lists.
   returned: failure
   type: str
   sample: create
 device:
-  description: The name of the device that it failed for, V(null) if it was none in particular.
+  description: The name of the device for which the step failed. V(null) if the error is not about a single device.
   returned: failure
   type: str
   sample: vdpa0
 errno:
-  description: The name of the kernel's error, V(null) if it was none.
+  description: The name of the kernel's error. V(null) if the kernel did not report one.
   returned: failure
   type: str
   sample: ENOSPC
 hint:
-  description: The likely cause or the remedy; V(null) if none is known.
+  description: The likely cause or the remedy. V(null) if none is known.
   returned: failure
   type: str
   sample: the management device takes no further device
 kernel_log:
-  description: What the kernel logged while it refused, its last lines; empty where nothing was logged or the log may not be read.
+  description: The last lines that the kernel logged during the step. Empty if there are none, or if the module cannot read the log.
   returned: failure
   type: list
   elements: str
   sample: ["mlx5_core 0000:65:00.2: failed to create the device"]
 reasons:
-  description: Why the device matches no set of O(devices[].accept), with RV(step=verify); else empty.
+  description: With RV(step=verify), the reasons why the device matches no set of O(devices[].accept). Otherwise empty.
   returned: failure
   type: list
   elements: dict
@@ -311,22 +312,22 @@ reasons:
       returned: failure
       sample: max_vq_size
     rule:
-      description: The rule that it breaks.
+      description: The rule that the value breaks.
       type: str
       returned: failure
       sample: equal
     expected:
-      description: What would match.
+      description: The expected value.
       type: str
       returned: failure
       sample: "256"
     actual:
-      description: What the device has, V(null) if nothing.
+      description: The value of the device. V(null) if it has none.
       type: str
       returned: failure
       sample: "128"
 undone:
-  description: What the call had done and undid again, in the order of undoing.
+  description: The changes of the call that it has undone, in the order in which it undid them.
   returned: failure
   type: list
   elements: dict
@@ -337,15 +338,15 @@ undone:
       returned: failure
       sample: vdpa0
     change:
-      description: What had been done, V(created), V(defined) or V(undefined).
+      description: The change, V(created), V(defined) or V(undefined).
       type: str
       returned: failure
       sample: created
 left:
   description:
-    - What the call had done and could not undo; empty if the host is as it was before.
-    - With RV(step=recover), what calls that were killed had done under the same lock, and this one could not undo. The next call
-      tries it again, and RV(recovered) has what was undone.
+    - The changes that the call could not undo. Empty if the host is in the same state as before.
+    - With RV(step=recover), the changes of killed calls under the same lock that this call could not undo. The next call tries again. RV(recovered) lists
+      what was undone.
   returned: failure
   type: list
   elements: dict
@@ -356,12 +357,12 @@ left:
       returned: failure
       sample: vdpa0
     change:
-      description: What was done, V(created), V(removed), V(defined) or V(undefined).
+      description: The change, V(created), V(removed), V(defined) or V(undefined).
       type: str
       returned: failure
       sample: created
     problem:
-      description: Why it was not undone.
+      description: The reason why it was not undone.
       type: str
       returned: failure
       sample: process 4711 (vm-17) holds it; stop that first
@@ -371,7 +372,7 @@ left:
       returned: failure, unless the change is V(removed)
       sample: /sys/bus/vdpa/devices/vdpa0
     by_hand:
-      description: How to undo it by hand, as a shell command if possible.
+      description: How to undo the change by hand, as a shell command if possible.
       type: str
       returned: failure, unless the change is V(removed)
       sample: "vdpa dev del vdpa0"

@@ -71,7 +71,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 dest:
-  description: The archive, O(dest) or O(fetch_to).
+  description: The path of the archive, O(fetch_to) if it is set and O(dest) otherwise.
   returned: always
   type: str
   sample: /root/vfio.tar.gz

@@ -184,7 +184,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 devices:
-  description: The devices, in the order of O(devices). In check mode, as they would be.
+  description: The devices, in the order of O(devices). In check mode, the state that they would have.
   returned: success
   type: list
   elements: dict
@@ -195,29 +195,29 @@ devices:
       returned: success
       sample: 882cc4da-dede-11e7-9180-078a62063ab1
     parent:
-      description: The name of its parent, V(null) if there is no device and none was given.
+      description: The name of the parent. V(null) if the device does not exist and O(devices[].parent) is not set.
       type: str
       returned: success
       sample: "0000:00:02.0"
     type:
-      description: The id of its type, V(null) if there is no device and none was given.
+      description: The id of the type. V(null) if the device does not exist and O(devices[].type) is not set.
       type: str
       returned: success
       sample: i915-GVTg_V5_8
     action:
-      description: What was done, one of V(created), V(configured), V(unchanged) and V(removed).
+      description: What the module did, V(created), V(configured), V(unchanged) or V(removed).
       type: str
       returned: success
       sample: created
     definition:
       description:
-        - What was done to its definition in mdevctl, one of V(defined), V(undefined) and V(unchanged); V(null) unless
-          O(persistent=true).
+        - What the module did to the definition in mdevctl, V(defined), V(undefined) or V(unchanged).
+        - V(null) unless O(persistent=true).
       type: str
       returned: success
       sample: null
     attributes:
-      description: The attributes that can be configured on it and be read.
+      description: The attributes of the device that can be configured and read.
       type: list
       elements: dict
       returned: success
@@ -234,8 +234,8 @@ devices:
           sample: "4"
     self:
       description:
-        - The device's own attribute set, as its descriptor states it; V(null) if it has no valid descriptor, or in check mode if it
-          would change.
+        - C(self) of the device's descriptor.
+        - V(null) if the device has no valid descriptor. In check mode also V(null) if the descriptor would change.
       type: dict
       returned: success
       sample:
@@ -245,7 +245,7 @@ devices:
         software_version: 0.1.0
         type: i915-GVTg_V5_8
 recovered:
-  description: What an earlier call that was killed had left half done, and this one undid, in the order of undoing.
+  description: The changes of an earlier call that was killed, which this call has undone, in the order in which it undid them.
   returned: always, except in check mode
   type: list
   elements: dict
@@ -256,41 +256,41 @@ recovered:
       returned: always
       sample: 882cc4da-dede-11e7-9180-078a62063ab1
     change:
-      description: What had been done, as in RV(undone[].change).
+      description: The change, as in RV(undone[].change).
       type: str
       returned: always
       sample: created
 step:
   description:
-    - The step that failed, one of V(validate), V(recover), V(lock), V(inspect), V(create), V(wait), V(attribute), V(verify),
+    - The step that failed. One of V(validate), V(recover), V(lock), V(inspect), V(create), V(wait), V(attribute), V(verify),
       V(remove) and V(define).
-    - Up to V(inspect), nothing was touched but what is in RV(recovered).
+    - In the first four steps, the module changes nothing except for what RV(recovered) lists.
   returned: failure
   type: str
   sample: attribute
 device:
-  description: The UUID of the device that it failed for, V(null) if it was none in particular.
+  description: The UUID of the device for which the step failed. V(null) if the error is not about a single device.
   returned: failure
   type: str
   sample: 882cc4da-dede-11e7-9180-078a62063ab1
 errno:
-  description: The name of the kernel's error, V(null) if it was none.
+  description: The name of the kernel's error. V(null) if the kernel did not report one.
   returned: failure
   type: str
   sample: ENOSPC
 hint:
-  description: The likely cause or the remedy; V(null) if none is known.
+  description: The likely cause or the remedy. V(null) if none is known.
   returned: failure
   type: str
   sample: the parent has not enough left for this value
 kernel_log:
-  description: What the kernel logged while it refused, its last lines; empty where nothing was logged or the log may not be read.
+  description: The last lines that the kernel logged during the step. Empty if there are none, or if the module cannot read the log.
   returned: failure
   type: list
   elements: str
   sample: ["i915 0000:00:02.0: not enough resources left"]
 reasons:
-  description: Why the device matches no set of O(devices[].accept), with RV(step=verify); else empty.
+  description: With RV(step=verify), the reasons why the device matches no set of O(devices[].accept). Otherwise empty.
   returned: failure
   type: list
   elements: dict
@@ -306,22 +306,22 @@ reasons:
       returned: failure
       sample: pci_id
     rule:
-      description: The rule that it breaks.
+      description: The rule that the value breaks.
       type: str
       returned: failure
       sample: equal
     expected:
-      description: What would match.
+      description: The expected value.
       type: str
       returned: failure
       sample: "80865963"
     actual:
-      description: What the device has, V(null) if nothing.
+      description: The value of the device. V(null) if it has none.
       type: str
       returned: failure
       sample: 8086591d
 undone:
-  description: What the call had done and undid again, in the order of undoing.
+  description: The changes of the call that it has undone, in the order in which it undid them.
   returned: failure
   type: list
   elements: dict
@@ -332,15 +332,15 @@ undone:
       returned: failure
       sample: 882cc4da-dede-11e7-9180-078a62063ab1
     change:
-      description: What had been done, V(created), V(defined), V(undefined) or the attribute that was written, C(group/name=value).
+      description: The change, V(created), V(defined), V(undefined), or a written attribute as C(group/name=value).
       type: str
       returned: failure
       sample: created
 left:
   description:
-    - What the call had done and could not undo; empty if the host is as it was before.
-    - With RV(step=recover), what calls that were killed had done under the same lock, and this one could not undo. The next call
-      tries it again, and RV(recovered) has what was undone.
+    - The changes that the call could not undo. Empty if the host is in the same state as before.
+    - With RV(step=recover), the changes of killed calls under the same lock that this call could not undo. The next call tries again. RV(recovered) lists
+      what was undone.
   returned: failure
   type: list
   elements: dict
@@ -351,12 +351,12 @@ left:
       returned: failure
       sample: 882cc4da-dede-11e7-9180-078a62063ab1
     change:
-      description: What was done, as in RV(undone[].change), or V(removed).
+      description: The change, as in RV(undone[].change), or V(removed).
       type: str
       returned: failure
       sample: created
     problem:
-      description: Why it was not undone.
+      description: The reason why it was not undone.
       type: str
       returned: failure
       sample: process 4711 (vm-17) holds it; stop that first
@@ -366,7 +366,7 @@ left:
       returned: failure, unless the change is V(removed)
       sample: /sys/bus/mdev/devices/882cc4da-dede-11e7-9180-078a62063ab1
     by_hand:
-      description: How to undo it by hand, as a shell command if possible.
+      description: How to undo the change by hand, as a shell command if possible.
       type: str
       returned: failure, unless the change is V(removed)
       sample: "echo 1 > /sys/bus/mdev/devices/882cc4da-dede-11e7-9180-078a62063ab1/remove"

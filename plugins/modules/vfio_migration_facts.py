@@ -7,32 +7,33 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: vfio_migration_facts
-short_description: Gather what decides whether VFIO and vDPA devices can be live-migrated
+short_description: Gather facts on VFIO and vDPA devices and their migration compatibility
 version_added: 0.1.0
 description:
-  - Gathers a host's VFIO devices, that is mediated devices (mdev) and physical PCI devices, and its vDPA devices, with their
-    migration descriptors, and the parents that further mediated and vDPA devices can be created on.
-  - A device's descriptor says what the device is (C(self)) and which devices it can be migrated to (C(compatible)). It is read from
-    the device's C(migration) directory, in either form of the proposal
-    "device compatibility interface for live migration with assigned devices". For drivers that do not speak the proposal it is
-    derived from what the kernel shows of every device; its C(compatible) then accepts only an equal device with a
-    C(software_version) that can serve it. For vfio_ccw it has C(subchannel_type) and C(chpid_type) too, for vfio_ap C(adapters)
-    and C(domains), for mediated devices of NVIDIA C(type_name) and C(subsystem_id), for functions of Intel QAT C(cfg_services). The ECC mode,
-    which NVIDIA wants to be equal as well, is not in sysfs.
-  - The descriptor of a vDPA device is derived from what the kernel shows over netlink, as the tool C(vdpa) does. Its C(self)
-    has the features that the device offers, each as an attribute C(feature_<name>) with the value C(offered), and the configuration
-    that a guest sees. Its C(compatible) asks for the same configuration, and of the features for those that the guest has accepted,
-    or for all if no guest has accepted any yet. Devices with more features, and of other vendors, are compatible too.
+  - Gathers the VFIO devices of a host, which are mediated devices (mdev) and physical PCI devices, and its vDPA devices, with their migration
+    descriptors.
+  - Also gathers the parents on which mediated and vDPA devices can be created.
+  - The descriptor of a device states what the device is (C(self)) and which devices it can migrate to (C(compatible)). The module reads it from the
+    device's C(migration) directory, in either form of the proposal "device compatibility interface for live migration with assigned devices".
+  - For drivers that do not implement the proposal, the module derives the descriptor from what the kernel shows for every device. C(compatible) then
+    accepts only an equal device with a C(software_version) that can take over the state.
+  - Derived descriptors have further attributes for some drivers. These are C(subchannel_type) and C(chpid_type) for vfio_ccw, C(adapters) and C(domains)
+    for vfio_ap, C(type_name) and C(subsystem_id) for NVIDIA mediated devices, and C(cfg_services) for functions of Intel QAT.
+  - NVIDIA requires that the ECC mode is the same, too. This mode is not in sysfs, but RV(ansible_facts.vfio_migration.nvidia) has it.
+  - For a vDPA device, the module derives the descriptor from what the kernel shows over netlink, as the tool C(vdpa) does. C(self) has an attribute
+    C(feature_<name>) with the value C(offered) for each feature that the device offers, and the configuration that a guest sees.
+  - C(compatible) of a vDPA device requires the same configuration, and the features that the guest has accepted, or all features if no guest has
+    accepted any yet. Devices with more features, and devices of other vendors, are compatible, too.
   - A physical PCI device is reported if it is bound to a VFIO driver or has a C(migration) directory.
-  - Facts never fail because one device is odd. What cannot be read or breaks a rule is listed under C(problems).
+  - The module does not fail because of a single device. C(problems) lists what it cannot read, and what breaks a rule of the descriptor's form.
 author:
   - vfio.migration contributors (@vfio-migration)
 notes:
-  - Without root rights, devices that only root may read about are incomplete, with an entry under C(problems), and whether a device
-    is in use or supports migration is mostly unknown.
-  - vDPA devices are those of the running kernel. Of a copied or simulated tree there are none.
-  - Only mediated devices show attributes that lie in their own directory. For physical PCI devices, whose own directory belongs to
-    the kernel's PCI core, only those in attribute groups (subdirectories such as C(nvidia)) are reported.
+  - Without root, facts that only root can read are missing, with an entry in C(problems). It is then mostly unknown whether a device is in use, and
+    whether it supports migration.
+  - vDPA devices are those of the running kernel. For a copied or simulated tree, the module returns none.
+  - For mediated devices, the module returns attributes in the device's own directory and in attribute groups (subdirectories such as C(nvidia)). For
+    physical PCI devices, it returns only those in attribute groups, because the device's own directory belongs to the kernel's PCI core.
 extends_documentation_fragment:
   - vfio.migration._attributes
   - vfio.migration._attributes.facts
@@ -42,22 +43,21 @@ options:
   sysfs:
     description:
       - The sysfs tree to read.
-      - In another tree than C(/sys), links are followed as if the tree was C(/sys), so that none leads out of it, and nothing but regular
-        files and directories is opened.
-      - The playbook C(vfio.migration.capture) makes copies of hosts' trees, with which devices, parents and descriptors are the same
-        as the host's, byte for byte. A copied or simulated tree lacks what is not in sysfs, that is, which process holds a device,
-        vDPA devices, and whether devlink lets a function migrate.
+      - In any other tree than C(/sys), links cannot lead out of the tree, and the module opens only regular files and directories.
+      - The playbook C(vfio.migration.capture) makes copies of hosts' trees. Devices, parents and descriptors in a copy are the same as those of the
+        host, byte for byte.
+      - A copied or simulated tree lacks what is not in sysfs, such as the processes that hold devices, vDPA devices, and whether devlink marks a function
+        as migratable.
     type: path
     default: /sys
   timeout:
-    description: For how many seconds NVIDIA's library may be asked, on a host that has it. Nothing else waits.
+    description: How many seconds queries to NVIDIA's library can take, on a host that has it. No other query uses this timeout.
     type: int
     default: 30
   kinds:
     description:
       - The kinds of devices to gather.
-      - V(mdev) are mediated devices and their parents, V(pci) are physical PCI devices, V(vdpa) are vDPA devices and their management
-        devices.
+      - V(mdev) for mediated devices and their parents, V(pci) for physical PCI devices, V(vdpa) for vDPA devices and their management devices.
     type: list
     elements: str
     choices:
@@ -101,14 +101,14 @@ EXAMPLES = r"""
 
 RETURN = r"""
 ansible_facts:
-  description: The facts, all under one key.
+  description: The facts.
   returned: always
   type: dict
   contains:
     vfio_migration:
       description:
-        - The host's VFIO and vDPA devices. Lists are sorted by C(id); the same tree gives the same facts, byte for byte,
-          but for RV(ansible_facts.vfio_migration.gathered).
+        - The host's VFIO and vDPA devices.
+        - Lists are sorted by C(id). The same tree gives the same facts, byte for byte, except for RV(ansible_facts.vfio_migration.gathered).
       type: dict
       returned: always
       contains:
@@ -118,37 +118,37 @@ ansible_facts:
           returned: always
           sample: 1
         gathered:
-          description: When the facts were gathered, by the host's own clock, and in which of its boots.
+          description: When the facts were gathered, by the host's clock, and the boot in which they were gathered.
           type: dict
           returned: always
           contains:
             time:
-              description: The time before the first look, in UTC. Of a copied tree it is the time at which the copy was read.
+              description: The time at which gathering began, in UTC. For a copied tree, this is the time at which the module began to read the copy.
               type: str
               returned: always
               sample: "2026-11-26T17:20:00Z"
             boot:
-              description: The kernel's id of the boot, V(null) for a copied tree, which is of no boot that is known.
+              description: The kernel's id of the boot. V(null) for a copied tree, whose boot is unknown.
               type: str
               returned: always
               sample: 4f6d0c1e-8a7b-4a0e-9c46-2f0f2d3f8f55
         descriptors:
           description:
-            - The distinct descriptors of the host, each once. The key is what RV(ansible_facts.vfio_migration.devices[].descriptor)
-              refers to, 32 hex digits of the SHA-256 over the canonical JSON of C(self), C(compatible) and C(configuration)
-              if there is one.
+            - The distinct descriptors of the host, each once, by the key that RV(ansible_facts.vfio_migration.devices[].descriptor) refers to.
+            - The key is the first 32 hex digits of the SHA-256 of the canonical JSON of C(self), C(compatible) and, if it exists, C(configuration).
           type: dict
           returned: always
           contains:
             origin:
               description:
-                - Where the descriptor is from. V(directory) and V(file) are the two forms of the proposal, one file per attribute and
-                  one file with a line per attribute; V(derived) is made of what the kernel shows of every device.
+                - The source of the descriptor.
+                - V(directory) and V(file) are the two forms of the proposal, one file per attribute and one file with a line per attribute.
+                - V(derived) if the module derived the descriptor from what the kernel shows for every device.
               type: str
               returned: always
               sample: file
             self:
-              description: What the device is, attribute name to value.
+              description: What the device is, as attribute values by name.
               type: dict
               returned: always
               sample:
@@ -158,7 +158,7 @@ ansible_facts:
                 software_version: 0.1.0
                 type: i915-GVTg_V5_4
             compatible:
-              description: The patterns of attributes of the devices it can be migrated to; matching one of them is enough.
+              description: The patterns for the attributes of the devices that it can migrate to. A target must match one of them.
               type: list
               elements: dict
               returned: always
@@ -170,10 +170,10 @@ ansible_facts:
                   type: i915-GVTg_V5_{val1:int:1,2,4,8}
             configuration:
               description:
-                - What a guest sees of the configuration space of a PCI function, as far as QEMU compares it, by name. All but the first 64 bytes
-                  of it can only be read by root.
-                - What a guest may write is shown of a function that nobody holds.
-                - Of a device on an NVIDIA GPU, what RV(ansible_facts.vfio_migration.nvidia) has that decides.
+                - For a PCI function, the parts of its configuration space that a guest sees and QEMU compares, by name. Only root can read more than
+                  the first 64 bytes.
+                - Registers that a guest can write are included only if no process holds the function.
+                - For a device on an NVIDIA GPU, the values of RV(ansible_facts.vfio_migration.nvidia) that decide where the device can go.
               type: dict
               returned: where the device is a PCI function, or on an NVIDIA GPU whose library was asked
               sample:
@@ -196,41 +196,42 @@ ansible_facts:
               returned: always
               sample: mdev
             id:
-              description: The UUID of a mediated device, the address of a PCI device, the name of a vDPA device.
+              description: The UUID of a mediated device, the address of a PCI device, or the name of a vDPA device.
               type: str
               returned: always
               sample: 882cc4da-dede-11e7-9180-078a62063ab1
             parent:
               description:
-                - The name of a mediated device's parent, the address of a virtual function's physical function, the name of a vDPA
-                  device's management device, V(null) for another physical device.
+                - The name of a mediated device's parent, the address of a virtual function's physical function, or the name of a vDPA device's
+                  management device. V(null) for a physical device that is not a virtual function.
               type: str
               returned: always
               sample: "0000:00:02.0"
             type:
               description:
-                - The type of a mediated device. For a physical device the C(type) of its own descriptor, else a signature of its
-                  PCI ids, C(pci-<vendor><device>-<subsystem vendor><subsystem device>). The class of a vDPA device, V(net) or
-                  V(block).
+                - For a mediated device, its type.
+                - For a physical device, the C(type) of its own descriptor, or else a signature of its PCI ids, C(pci-<vendor><device>-<subsystem
+                  vendor><subsystem device>).
+                - For a vDPA device, its class, V(net) or V(block).
               type: str
               returned: always
               sample: i915-GVTg_V5_4
             descriptor:
-              description: The key of the device's descriptor, V(null) if that is unreadable or malformed.
+              description: The key of the device's descriptor. V(null) if the descriptor is unreadable or malformed.
               type: str
               returned: always
               sample: 9f86d081884c7d659a2feaa0c55ad015
             attributes:
               description:
-                - The attributes that can be configured on the device, and be read, in the order of their names.
-                - Of a vDPA device those that it was provisioned with, V(mac), V(mtu), V(max_vqp) and V(device_features), the last one
-                  a mask; those that its features leave out are missing.
+                - The attributes of the device that can be configured and read, sorted by name.
+                - For a vDPA device, the attributes with which it was provisioned, V(mac), V(mtu), V(max_vqp) and V(device_features), a mask. Attributes
+                  that its features exclude are missing.
               type: list
               elements: dict
               returned: always
               contains:
                 name:
-                  description: The attribute's file, as C(name) or C(group/name), or the name that the tool C(vdpa) has for it.
+                  description: The attribute's file as C(name) or C(group/name), or for a vDPA device the name that the tool C(vdpa) uses.
                   type: str
                   returned: always
                   sample: intel_vgpu/aggregator
@@ -241,8 +242,8 @@ ansible_facts:
                   sample: "2"
                 choices:
                   description:
-                    - The values that the attribute takes now, where the device is of no use before it has one. That one function of a
-                      card is given a value may take it away from the others.
+                    - The values that the attribute currently accepts. The device cannot be used until one of them is set.
+                    - Setting a value on one function of a card can make it unavailable to the others.
                   type: list
                   elements: str
                   returned: for V(nvidia/current_vgpu_type) of a virtual function of a GPU that has no type yet
@@ -254,26 +255,26 @@ ansible_facts:
                   returned: for an attribute that has choices
                   sample: ["NVIDIA H200X-141C", "NVIDIA H200X-70C"]
             numa_node:
-              description: The NUMA node of the device, or of its parent; V(null) if there is none.
+              description: The NUMA node of the device or of its parent. V(null) if it has none.
               type: int
               returned: always
               sample: 0
             iommu_group:
-              description: The number of the device's IOMMU group, V(null) if it is in none.
+              description: The number of the device's IOMMU group. V(null) if it is in none.
               type: int
               returned: always
               sample: 7
             driver:
-              description: The driver that the device is bound to, V(null) if it is bound to none.
+              description: The driver that the device is bound to. V(null) if it is not bound to a driver.
               type: str
               returned: always
               sample: intel_vgpu_mdev
             in_use:
               description:
-                - The process that holds the device, V(null) if none does. A process holds a device whose node it has open, which is known
-                  by the node's device number, not by its path.
-                - Where it is unknown, because not every process can be looked at or the tree is a copy, the holder is there and
-                  all its values are V(null).
+                - The process that holds the device. V(null) if no process does.
+                - A process holds a device if it has the device node open. The module identifies the node by its device number, not by its path.
+                - If the holder is unknown, because the module cannot inspect every process or the tree is a copy, all values in this dictionary are
+                  V(null).
               type: dict
               returned: always
               contains:
@@ -283,43 +284,42 @@ ansible_facts:
                   returned: always
                   sample: 4711
                 name:
-                  description: The name of the guest, if the process is QEMU with a named guest, else that of the command.
+                  description: The name of the guest if the process is QEMU with a named guest, otherwise the name of the command.
                   type: str
                   returned: always
                   sample: vm-17
                 uuid:
-                  description: The UUID of the guest, as QEMU's command line has it. Guests of one name differ by it.
+                  description: The UUID of the guest, from QEMU's command line. It distinguishes guests with the same name.
                   type: str
                   returned: if the process has one
                   sample: c7e0ae6a-2f1b-4c54-9f0b-6f2a3c7d1e55
             migration:
               description:
-                - What is known about the device's ability to migrate. The kernel shows it to root, from Linux 6.8 on, in debugfs;
-                  where it does not, the driver may be known.
+                - What is known about the device's ability to migrate.
+                - From Linux 6.8 on, the kernel shows it to root in debugfs. Otherwise, it depends on what the collection knows of the driver.
               type: dict
               returned: always
               contains:
                 supported:
                   description:
-                    - Whether the device can migrate as far as the driver is concerned, V(null) if that is unknown, also where
-                      the driver needs more than this host shows; then C(evidence) says what.
-                    - V(false) also where QEMU migrates no such device, as those of vfio-ccw and vfio-ap,
-                      where no guest can have the device, as the host itself uses others of its IOMMU group, and where
-                      C(devlink) shows that a virtual function of C(mlx5_vfio_pci) was not made migratable. V(true) where
-                      C(devlink) shows that it was.
+                    - Whether the driver supports migration of the device. V(null) if this is unknown, or if the driver has requirements that this host
+                      does not show, which C(evidence) then states.
+                    - V(false) also for devices that QEMU cannot migrate, such as those of vfio-ccw and vfio-ap.
+                    - V(false) also if no guest can use the device because the host itself uses another device of its IOMMU group.
+                    - For virtual functions of C(mlx5_vfio_pci), V(true) or V(false) as C(devlink) shows whether the function is migratable.
                   type: bool
                   returned: always
                   sample: true
                 evidence:
                   description:
-                    - How that is known, for people. V(debugfs) if the kernel says so, V(unknown) if it is unknown, else what is
-                      known of the driver or stands in the way. Where the kernel says that the device cannot migrate, what
-                      would let it follows after V(debugfs), as far as that is known.
+                    - The source of RV(ansible_facts.vfio_migration.devices[].migration.supported), as text for people.
+                    - V(debugfs) if the kernel shows it, V(unknown) if it is unknown, otherwise what is known of the driver or what prevents migration.
+                    - If the kernel shows that the device cannot migrate, what would make it possible follows after V(debugfs), as far as this is known.
                   type: str
                   returned: always
                   sample: driver hisi_acc_vfio_pci is known to support it
                 features:
-                  description: The migration features of the driver, which the kernel shows from Linux 6.18 on.
+                  description: The migration features of the driver. The kernel shows them from Linux 6.18 on.
                   type: list
                   elements: str
                   returned: always
@@ -327,65 +327,65 @@ ansible_facts:
                     - stop-copy
                     - p2p
                 state:
-                  description: The migration state of the device, V(null) if that is unknown.
+                  description: The migration state of the device. V(null) if it is unknown.
                   type: str
                   returned: always
                   sample: RUNNING
             network:
               description:
-                - What is set of a virtual function of a network card through its physical function, as C(ip link) shows it.
-                  What the driver of the physical function does not show is missing.
-                - Nothing of this is compared. A plan gives it to the target, as far as that shows what it has.
+                - The settings of a virtual function of a network card on its physical function, as C(ip link) shows them. Settings that the driver of
+                  the physical function does not show are missing.
+                - These settings do not affect verdicts. A plan sets them on the target, as far as the target shows such settings.
               type: dict
               returned: for a virtual function whose physical function has a network interface that shows it
               contains:
                 mac:
-                  description: Its MAC address, zeros where it was given none.
+                  description: The MAC address of the function. Zeros if none was set.
                   type: str
                   returned: always
                   sample: "52:54:00:12:34:56"
                 vlan:
-                  description: The VLAN that its frames are put into, V(0) for none.
+                  description: The VLAN of the function. V(0) for none.
                   type: int
                   returned: where the driver shows it
                   sample: 100
                 qos:
-                  description: The priority in the VLAN's tag.
+                  description: The priority in the VLAN tag.
                   type: int
                   returned: where the driver shows it
                   sample: 0
                 proto:
-                  description: The protocol of the VLAN's tag, V(802.1Q) or V(802.1ad).
+                  description: The protocol of the VLAN tag, V(802.1Q) or V(802.1ad).
                   type: str
                   returned: where the driver shows it
                   sample: 802.1Q
                 spoofchk:
-                  description: Whether frames with another sender's address are dropped.
+                  description: Whether the card drops frames whose source address is not that of the function.
                   type: bool
                   returned: where the driver shows it
                   sample: true
                 trust:
-                  description: Whether the guest may do what affects other functions, such as the promiscuous mode.
+                  description: Whether the card trusts the function, so that a guest can use features that affect other functions, such as promiscuous mode.
                   type: bool
                   returned: where the driver shows it
                   sample: false
                 min_tx_rate:
-                  description: The rate in Mbit/s at which it may always send, V(0) for none.
+                  description: The guaranteed transmit rate in Mbit/s. V(0) for none.
                   type: int
                   returned: where the driver shows it
                   sample: 0
                 max_tx_rate:
-                  description: The rate in Mbit/s at which it may send at most, V(0) for no limit.
+                  description: The maximum transmit rate in Mbit/s. V(0) for no limit.
                   type: int
                   returned: where the driver shows it
                   sample: 1000
                 link_state:
-                  description: Whether its link is up, V(auto) as the card's, V(enable) always, or V(disable) never.
+                  description: The link state of the function, V(auto) to follow the link of the card, V(enable) for always up, V(disable) for always down.
                   type: str
                   returned: where the driver shows it
                   sample: auto
         parents:
-          description: The devices that mediated devices and vDPA devices can be created on.
+          description: The devices on which mediated devices and vDPA devices can be created.
           type: list
           elements: dict
           returned: always
@@ -396,38 +396,38 @@ ansible_facts:
               returned: always
               sample: mdev
             id:
-              description: The name of the parent. Of a management device C(bus/device) or C(device), as in C(vdpa mgmtdev show).
+              description: The name of the parent. For a management device, C(bus/device) or C(device) as in C(vdpa mgmtdev show).
               type: str
               returned: always
               sample: "0000:00:02.0"
             driver:
               description:
-                - What the kernel calls the parent's driver, as it is in the names of its types. For a parent that is bound to no driver
-                  this is its bus or class, for one without a bus V(null).
+                - The kernel's name for the parent's driver, with which the names of its types begin.
+                - For a parent that is not bound to a driver, its bus or class. V(null) for a parent without a bus.
               type: str
               returned: always
               sample: i915
             pci_id:
-              description: The vendor and device id of a PCI device, V(null) for another parent.
+              description: The vendor and device id of a PCI device. V(null) for other parents.
               type: str
               returned: always
               sample: "80865963"
             physical_function:
-              description: The physical function of the card whose virtual function the parent is, and whose memory it shares with the others.
+              description: The physical function of the parent. All virtual functions of the card share its memory.
               type: str
               returned: for a parent that is a virtual function
               sample: "0000:41:00.0"
             self:
               description:
-                - The attributes that a device made there has of the parent in its own C(self), as far as the host shows them.
-                - For vfio_ap it is from what those follow. C(features) are the driver's, empty before Linux 6.10. Where it can migrate,
-                  C(cards) has the upper byte of C(ap_functions), the class and the C(hwtype) of the host's cards, each with the
-                  adapters that have these, and C(host_control_domains) has the host's control domains.
+                - The attributes that a new device on the parent gets from it in its own C(self), as far as the host shows them.
+                - For vfio_ap, the values that determine these attributes. C(features) are those of the driver, empty before Linux 6.10. If the driver
+                  supports migration, C(cards) lists the upper byte of C(ap_functions), the class and the C(hwtype) of the host's cards, each with the
+                  adapters that have these values, and C(host_control_domains) lists the host's control domains.
               type: dict
               returned: for a parent whose driver is known to give any
               sample: {"subsystem_id": "10de1533"}
             numa_node:
-              description: The NUMA node of the parent, V(null) if there is none.
+              description: The NUMA node of the parent. V(null) if it has none.
               type: int
               returned: always
               sample: 0
@@ -443,7 +443,7 @@ ansible_facts:
                   returned: always
                   sample: i915-GVTg_V5_4
                 name:
-                  description: The type's name for people, V(null) if it has none.
+                  description: The display name of the type. V(null) if it has none.
                   type: str
                   returned: always
                   sample: GVTg_V5_4
@@ -454,20 +454,20 @@ ansible_facts:
                   sample: vfio-pci
                 available_instances:
                   description:
-                    - How many more can be created now. The types of one parent usually share what there is.
-                    - V(1) for a management device that has no device yet, else V(0). Some can make more, which the kernel does not show.
+                    - How many more devices of the type can currently be created. The types of a parent usually share its resources.
+                    - For a management device, V(1) if it has no device yet, otherwise V(0). Some can have more devices, but the kernel does not show this.
                   type: int
                   returned: always
                   sample: 2
                 description:
-                  description: The type's description, V(null) if it has none.
+                  description: The description of the type. V(null) if it has none.
                   type: str
                   returned: always
                   sample: "fence: 4, resolution: 1920x1200"
                 resources:
                   description:
-                    - What a device of the type takes of its parent, where the description says so.
-                    - Of GVT-g C(low_gm_size) and C(high_gm_size), graphics memory in MiB, and C(fence).
+                    - The resources of the parent that a device of the type takes, from the description of the type.
+                    - For GVT-g, C(low_gm_size) and C(high_gm_size), graphics memory in MiB, and C(fence).
                   type: dict
                   returned: for types of i915 with such a description
                   sample:
@@ -475,29 +475,29 @@ ansible_facts:
                     high_gm_size: 512
                     fence: 4
                 max_instance:
-                  description: How many of the type one card holds.
+                  description: How many devices of the type a card can have.
                   type: int
                   returned: where the description states it
                   sample: 4
                 framebuffer:
-                  description: The frame buffer of each in MiB.
+                  description: The frame buffer of a device of the type, in MiB.
                   type: int
                   returned: where the description states it
                   sample: 12288
             supported_classes:
-              description: The classes of vDPA devices that can be created.
+              description: The classes of vDPA devices that can be created on the management device.
               type: list
               elements: str
               returned: for management devices
               sample:
                 - net
             max_supported_vqs:
-              description: How many virtqueues a device can have there, V(null) if the kernel does not show it.
+              description: How many virtqueues a device can have. V(null) if the kernel does not show it.
               type: int
               returned: for management devices
               sample: 17
             dev_features:
-              description: The virtio features that a device can be provisioned with there, by name, C(bit_<number>) for one without a name.
+              description: The names of the virtio features with which a device can be provisioned. C(bit_<number>) for a feature without a name.
               type: list
               elements: str
               returned: for management devices
@@ -508,12 +508,12 @@ ansible_facts:
                 - VERSION_1
                 - ACCESS_PLATFORM
             dev_features_mask:
-              description: The same features as a mask, V(null) if the kernel does not show it, as before Linux 5.18.
+              description: The same features as a mask. V(null) if the kernel does not show it. Linux does so from 5.18 on.
               type: str
               returned: for management devices
               sample: "0x300400028"
         problems:
-          description: What could not be read, or breaks a rule of the descriptor's form.
+          description: Files and directories that the module could not read, or that break a rule of the descriptor's form.
           type: list
           elements: dict
           returned: always
@@ -524,16 +524,17 @@ ansible_facts:
               returned: always
               sample: /sys/bus/mdev/devices/882cc4da-dede-11e7-9180-078a62063ab1/migration/self
             problem:
-              description: What is wrong with it and what would be right.
+              description: What is wrong, and what was expected.
               type: str
               returned: always
               sample: "line 3 has no '=': 'type'; expected name=value"
         nvidia:
           description:
-            - What NVIDIA's management library C(libnvidia-ml.so.1) reports. A separate process calls it, and is ended after O(timeout) seconds.
-            - What of this decides where a device may go is in C(configuration) of descriptors and parents, too.
+            - What NVIDIA's management library C(libnvidia-ml.so.1) reports. A separate process calls the library, and is terminated after O(timeout)
+              seconds.
+            - The values that decide where a device can go are also in C(configuration) of descriptors and parents.
           type: dict
-          returned: on a host that has the library and devices of NVIDIA's driver, not of a copied tree
+          returned: on a host that has the library and devices of NVIDIA's driver, not for a copied tree
           contains:
             driver:
               description: The version of the host's driver.
@@ -542,17 +543,17 @@ ansible_facts:
               sample: 550.90.05
             gpus:
               description:
-                - The GPUs, each with its PCI address C(id), C(ecc), C(mig), its C(virtualization) mode, C(host_mode), C(capabilities),
-                  the lowest and highest of the C(vgpu_versions) that its host takes, and its C(metadata) for M(vfio.migration.vgpu_compatibility).
-                - What the library does not report is V(null).
+                - The GPUs, each with its PCI address C(id), C(ecc), C(mig), C(virtualization) mode, C(host_mode), C(capabilities), C(vgpu_versions), which
+                  are the lowest and highest version that its host accepts, and C(metadata) for M(vfio.migration.vgpu_compatibility).
+                - V(null) for values that the library does not report.
               type: list
               elements: dict
               returned: always
             vgpus:
               description:
-                - The vGPUs at work, each with its mdev's UUID C(id), the address of its C(gpu), the guest's C(vm), the C(guest_driver), the
-                  C(vgpu_version) that host and guest have agreed on, and its C(metadata) for M(vfio.migration.vgpu_compatibility).
-                - What the library does not report is V(null).
+                - The active vGPUs, each with the UUID of its mdev as C(id), the address of its C(gpu), the guest's C(vm), the C(guest_driver), the
+                  C(vgpu_version) that host and guest have negotiated, and C(metadata) for M(vfio.migration.vgpu_compatibility).
+                - V(null) for values that the library does not report.
               type: list
               elements: dict
               returned: always

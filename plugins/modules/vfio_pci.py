@@ -10,35 +10,32 @@ module: vfio_pci
 short_description: Prepare PCI devices and virtual functions for guests
 version_added: 0.1.0
 description:
-  - Makes the virtual functions of physical PCI devices, binds PCI devices to VFIO drivers, writes their attributes in order, and
-    verifies what came of it; or gives all this back.
-  - One call takes a host's whole lists and is a transaction. Everything is checked before anything is changed. If a device then cannot be bound,
-    configured or verified, what the call did before is undone again in reverse order, so that devices are bound to their former drivers, and the
-    error says which device failed at which step, why, and what could not be undone. The same happens if the call is stopped with a signal.
-  - If the call is killed instead, the next call of the module on the host, for any devices, first undoes its steps.
+  - Creates the virtual functions of physical PCI devices, binds PCI devices to VFIO drivers, writes their attributes in the given order, and verifies the
+    result. With O(state=absent), restores what the module changed.
+  - A call is a transaction for all devices in its lists. The module checks everything before it changes anything.
+  - If a device cannot be bound, configured or verified, the module undoes the changes of the call in reverse order. The error names the device and the
+    step that failed, the reason, and what could not be undone. The module does the same if a signal stops the call.
+  - If the call is killed, the next call of the module on the host first undoes its changes, whatever devices that call is for.
 author:
   - vfio.migration contributors (@vfio-migration)
 notes:
-  - Needs root rights, except in check mode where nothing would have to be changed.
-  - One call at a time works on a physical function and its virtual functions; others wait for it, for at most O(timeout) seconds. Locks, what is to
-    be undone if the call is killed, and what devices were before they were changed, are in C(/run/vfio.migration/pci), or for another tree than
-    C(/sys) in C(~/.local/state/vfio.migration) of the user. A directory where other users can write is refused.
-  - A file there that is damaged, or has the format of another release of the collection, stops calls with an error that names
-    the file and what to do; nothing is changed then.
-  - Without O(persistent=true), nothing of all this outlasts a reboot, neither the binding nor the virtual functions nor their attributes. Run the module again
-    then; it finds the devices as they were at first.
-  - A device that a process holds, that has a mediated device, a network interface that is up or a disk in use is neither bound to
-    another driver nor reconfigured nor removed, nor is one whose holder is unknown, as in a container or with a copied tree.
-    Neither is a device that has virtual functions taken from its driver, as they would go with it.
-  - A guest gets all devices of an IOMMU group or none. A device is refused while the host's own drivers have others of its group
-    that are not in O(devices) as well; bridges, and what C(pci-stub) has, do not matter.
-  - A driver that the host does not have is loaded with C(modprobe), if its name ends in C(vfio-pci) or C(vfio_pci), and is not
-    unloaded again.
-  - Attributes of physical devices are those in groups, such as C(nvidia/vgpu_params); what lies in the device's own directory is the
-    kernel's. They are compared as M(vfio.migration.vfio_mdev) compares them.
-  - C(nvidia/current_vgpu_type) is set to C(0) before it takes another type, and the type must then be in
-    C(nvidia/creatable_vgpu_types), which gets shorter with each one that another function takes. The attributes that follow it in
-    the list are written anew.
+  - Requires root, except in check mode if nothing would change.
+  - Only one call at a time works on a physical function and its virtual functions. Others wait for at most O(timeout) seconds.
+  - The module keeps its locks, its journals and the original state of devices in C(/run/vfio.migration/pci). For another tree than C(/sys), it keeps them
+    in the user's C(~/.local/state/vfio.migration). It refuses a directory in which other users can write.
+  - If a file there is damaged or has the format of another release of the collection, the module fails before it changes anything. The error names the
+    file and states what to do.
+  - Without O(persistent=true), bindings, virtual functions and attributes are lost at a reboot. Run the module again after the reboot.
+  - The module does not bind, reconfigure or remove a device that is in use. A device is in use if a process holds it, or if it has a mediated device, a
+    network interface that is up, or a disk in use. The same applies if its holder is unknown, as in a container or with a copied tree.
+  - The module does not take a device with virtual functions from its driver, because they would disappear.
+  - A guest gets all devices of an IOMMU group or none. The module refuses a device if drivers of the host have other devices of its group, unless these
+    are in O(devices), too. Bridges and devices of C(pci-stub) do not count.
+  - If a driver is not loaded and its name ends in C(vfio-pci) or C(vfio_pci), the module loads it with C(modprobe). The module does not unload it again.
+  - Attributes of physical devices are those in groups, such as C(nvidia/vgpu_params). Files in the device's own directory belong to the kernel. The module
+    compares attributes as M(vfio.migration.vfio_mdev) does.
+  - To change C(nvidia/current_vgpu_type), the module first sets it to C(0). The new type must then be in C(nvidia/creatable_vgpu_types), from which types
+    disappear as other functions of the card take them. The module then writes all attributes that follow in the list again.
 extends_documentation_fragment:
   - vfio.migration._attributes
   - vfio.migration._attributes.actiongroup_vfio
@@ -46,8 +43,8 @@ attributes:
   check_mode:
     support: full
     details:
-      - What O(devices[].accept) would find, and whether a driver takes a device, can be predicted only for devices that are bound and
-        need no configuration. What a call that was killed left half done is not undone, and a warning says so.
+      - The module can check O(devices[].accept), and whether the driver accepts a device, only for devices that are bound and need no configuration.
+      - The module does not undo what a killed call left unfinished, and gives a warning instead.
   diff_mode:
     support: full
   idempotent:
@@ -55,7 +52,7 @@ attributes:
 options:
   functions:
     description:
-      - The physical functions whose number of virtual functions matters. They are seen to before O(devices).
+      - The physical functions for which to set the number of virtual functions. The module does this before it prepares O(devices).
     type: list
     elements: dict
     default: []
@@ -63,7 +60,7 @@ options:
       address:
         description:
           - The PCI address of the function, with its domain.
-          - The name V(id) works in all modules that change devices, as facts have it.
+          - All modules that change devices accept the name V(id), as in the facts of M(vfio.migration.vfio_migration_facts).
         type: str
         required: true
         aliases:
@@ -72,14 +69,14 @@ options:
           - uuid
       sriov_numvfs:
         description:
-          - How many virtual functions it has. The kernel changes one number to another by way of 0 alone, so all there are go first.
-          - Needed with O(state=present). Not used with O(state=absent), which gives the function the number back that it had before
-            the module changed it.
+          - How many virtual functions the function must have. To change the number, the module removes all existing virtual functions first, because the
+            kernel allows no other way.
+          - Required with O(state=present). Not used with O(state=absent), which restores the number from before the module changed it.
         type: int
   devices:
     description:
-      - The devices, physical or virtual functions, in the order in which they are prepared.
-      - Virtual functions that O(functions) is to make may be among them.
+      - The devices to prepare, physical or virtual functions, in this order.
+      - They can include virtual functions that the module creates for O(functions).
     type: list
     elements: dict
     default: []
@@ -87,7 +84,7 @@ options:
       address:
         description:
           - The PCI address of the device, with its domain.
-          - The name V(id) works in all modules that change devices, as facts have it.
+          - All modules that change devices accept the name V(id), as in the facts of M(vfio.migration.vfio_migration_facts).
         type: str
         required: true
         aliases:
@@ -96,36 +93,36 @@ options:
           - uuid
       parent:
         description:
-          - The physical function that the virtual function is of, as facts have it. If it is of another one, or is no virtual function, that is an error.
-          - Where it is left out or V(null), as facts have it of a physical device, it is not looked at.
+          - The physical function of the virtual function, as in the facts. The module fails if the device belongs to another one, or is not a virtual
+            function.
+          - With V(null), as the facts have it for a physical device, or without this option, there is no such check.
         type: str
       driver:
         description:
-          - The VFIO driver, V(vfio-pci) or the variant that knows the device's state.
-          - Where it is left out the device keeps its driver, which must be for VFIO.
-          - Not used with O(state=absent), which gives the device the driver back that it had before the module changed it.
+          - The VFIO driver, V(vfio-pci) or a variant driver that supports migration of the device.
+          - By default, the device keeps its driver, which must be a VFIO driver.
+          - Not used with O(state=absent), which restores the driver from before the module changed it.
         type: str
       migratable:
         description:
-          - Whether the virtual function of a network card may be migrated, which some cards, such as those of C(mlx5_core), accept
-            only while no driver has the function. The card then does without what cannot be migrated.
-          - The driver is taken from the device meanwhile, also where it has the right one already.
-          - Where it is left out, nothing is changed. Not used with O(state=absent), which gives the value back that it had before the
-            module changed it.
-          - This is C(devlink port function set … migratable), so the card's switch has to be in the mode C(switchdev). It has been
-            tried against a simulated kernel only, on no such card.
+          - Whether the virtual function of a network card is migratable, as C(devlink port function set … migratable) sets it. The card then disables
+            features that cannot be migrated.
+          - Some cards, such as those of C(mlx5_core), accept a change only while the function has no driver. The module takes the driver from the device
+            for the change, even if it is the right one.
+          - By default, nothing is changed. Not used with O(state=absent), which restores the value from before the module changed it.
+          - The card's switch must be in the mode C(switchdev). This option has been tested with a simulated kernel only, and not with such a card.
         type: bool
       attributes:
         description:
-          - What to write to the device's attributes, in this order. A name may repeat.
-          - Not used with O(state=absent), which gives the attributes the values back that they had before the module changed them.
+          - The attributes to write to the device, in this order. A name can occur more than once.
+          - Not used with O(state=absent), which restores the values from before the module changed them.
         type: list
         elements: dict
         suboptions:
           name:
             description:
-              - The name of the attribute, C(group/name), or C(name) if one group alone has it.
-              - Names of the kernel's own files, and names that lead elsewhere, are refused.
+              - The name of the attribute as C(group/name), or as C(name) if only one group has it.
+              - The module refuses names of the kernel's own files, and names that lead to another directory.
             type: str
             required: true
           value:
@@ -134,57 +131,54 @@ options:
             required: true
       accept:
         description:
-          - Attribute patterns, as in C(compatible) of a source device. When the device is configured its own C(self) must match
-            one of them.
-          - C(software_version) is compared only with patterns that state it.
+          - Attribute patterns, as in C(compatible) of a source device. C(self) of the configured device must match one of them.
+          - C(software_version) is only compared with patterns that have it.
           - Not used with O(state=absent).
         type: list
         elements: dict
       network:
         description:
-          - What the host sets of a virtual function of a network card through its physical function, as C(ip link set … vf) does. What
-            is left out is left as it is.
-          - It is set when the device is bound and its attributes are written, read back, and undone on failure.
-          - A function on another host that has the same MAC address may be in use still. From when it is set until the guest has moved,
-            this card gives frames for the address that come from its own host to this function, so that they do not reach the guest.
-            Set it right before the guest moves.
-          - The physical function needs a network interface whose driver shows what is asked for. In the mode C(switchdev) some drivers
-            refuse some of it.
-          - O(persistent) does not define it; set it again after a reboot.
-          - Not used with O(state=absent), which gives the settings back that the function had before the module changed them.
+          - Settings of a virtual function of a network card on its physical function, as C(ip link set … vf) makes them. Settings that you leave out stay
+            as they are.
+          - The module makes the settings after it has bound the device and written its attributes, and reads them back. It undoes them on failure.
+          - The function of the guest on its current host can keep using the same MAC address. As long as both have it, this card delivers frames from its
+            own host for the address to the new function, and they do not reach the guest. Set the address right before the guest moves.
+          - The physical function needs a network interface whose driver shows these settings. In the mode C(switchdev), some drivers refuse some of them.
+          - O(persistent) does not include these settings. Set them again after a reboot.
+          - Not used with O(state=absent), which restores the settings from before the module changed them.
         type: dict
         suboptions:
           mac:
             description:
-              - Its MAC address; zeros take it away, where the driver knows that.
-              - Refused where a network interface of the host has it, or another function of the same card that is in use.
+              - The MAC address of the function. Zeros remove it, if the driver supports this.
+              - The module refuses an address that a network interface of the host has, or another function of the same card that is in use.
             type: str
           vlan:
-            description: The VLAN that its frames are put into, from V(1) to V(4094), or V(0) for none.
+            description: The VLAN of the function, from V(1) to V(4094), or V(0) for none.
             type: int
           qos:
-            description: The priority in the VLAN's tag, from V(0) to V(7).
+            description: The priority in the VLAN tag, from V(0) to V(7).
             type: int
           proto:
-            description: The protocol of the VLAN's tag.
+            description: The protocol of the VLAN tag.
             type: str
             choices:
               - 802.1Q
               - 802.1ad
           spoofchk:
-            description: Whether frames with another sender's address are dropped.
+            description: Whether the card drops frames whose source address is not that of the function.
             type: bool
           trust:
-            description: Whether the guest may do what affects other functions, such as the promiscuous mode.
+            description: Whether the card trusts the function, so that a guest can use features that affect other functions, such as promiscuous mode.
             type: bool
           min_tx_rate:
-            description: The rate in Mbit/s at which it may always send, V(0) for none.
+            description: The guaranteed transmit rate in Mbit/s. V(0) for none.
             type: int
           max_tx_rate:
-            description: The rate in Mbit/s at which it may send at most, V(0) for no limit.
+            description: The maximum transmit rate in Mbit/s. V(0) for no limit.
             type: int
           link_state:
-            description: Whether its link is up, V(auto) as the card's, V(enable) always, or V(disable) never.
+            description: The link state of the function, V(auto) to follow the link of the card, V(enable) for always up, V(disable) for always down.
             type: str
             choices:
               - auto
@@ -192,15 +186,15 @@ options:
               - disable
       keep_driver:
         description:
-          - With O(state=absent), whether the device keeps its driver and whether it is migratable, so that only its attributes and
-            network settings get the values back that they had before the module changed them.
+          - With O(state=absent), whether the device keeps its driver and its O(devices[].migratable) setting. The module then restores only its attributes
+            and network settings.
           - Not used with O(state=present).
         type: bool
         default: false
   state:
     description:
-      - Whether the devices should be prepared, or given back to what they were before the module changed them. What the module did
-        not change, or what a reboot has undone, is left as it is.
+      - With V(present), the module prepares the devices. With V(absent), it restores them to the state from before it changed them.
+      - V(absent) has no effect on what the module did not change, and on what a reboot has undone.
     type: str
     choices:
       - present
@@ -208,35 +202,34 @@ options:
     default: present
   force:
     description:
-      - Whether to change the number of virtual functions also if some of them are bound to drivers of the host's own. They must be free
-        all the same.
+      - Whether to change the number of virtual functions even if some of them are bound to drivers of the host. No virtual function can be in use in any
+        case.
     type: bool
     default: false
   persistent:
     description:
-      - Whether the numbers of functions, and the drivers and attributes of devices, are also defined as units of systemd, so that
-        they are back after a reboot; with O(state=absent), whether their definitions are removed too. Each is a file
-        C(vfio-migration-functions-ADDRESS.service) or C(vfio-migration-device-ADDRESS.service) in C(/etc/systemd/system).
-      - The definitions of virtual functions beyond the number that a function in O(functions) has afterwards are removed with it, and
-        those that M(vfio.migration.vdpa_device) has made of vDPA devices on them.
-      - If V(false), definitions are left as they are.
-      - What is defined is what the call asks for; a driver that it leaves out, or O(devices[].migratable), stays defined as it was. A
-        controller of disks is refused, as its disks may be in use before it is taken.
-      - A unit whose device does not come within two minutes, or is another one by now, fails and keeps no other from being
-        started; C(systemctl --failed) shows it. It is started before libvirt, and the functions of a device before what binds and configures them.
+      - Whether to define the numbers of functions, and the drivers and attributes of devices, as systemd units, too, so that they are back after a reboot.
+        With O(state=absent), whether to remove their definitions, too.
+      - The units are files C(vfio-migration-functions-ADDRESS.service) and C(vfio-migration-device-ADDRESS.service) in C(/etc/systemd/system).
+      - If a function in O(functions) has fewer virtual functions afterwards, the module removes the definitions of those that no longer exist, and of vDPA
+        devices on them that M(vfio.migration.vdpa_device) defined.
+      - With V(false), definitions stay as they are.
+      - The definition has the options of the call. O(devices[].driver) and O(devices[].migratable) keep their values in the definition if you leave them
+        out. The module refuses storage controllers, because their disks can be in use before the unit starts.
+      - A unit fails if its device does not appear within two minutes, or if another device has its address. Other units start nevertheless. Run
+        C(systemctl --failed) to list failed units.
+      - Units start before libvirt. The unit for the functions of a device starts before those that bind and configure the functions.
     type: bool
     default: false
   timeout:
     description:
-      - How many seconds to wait for other calls, and for the kernel to show new virtual functions, a driver that was bound and an
-        attribute that was reset.
+      - How many seconds to wait for other calls, and for the kernel to show a new virtual function, the bound driver, or an attribute that was reset.
     type: int
     default: 10
   sysfs:
     description:
       - The sysfs tree to work in.
-      - In another tree than C(/sys), links are followed as if the tree was C(/sys), so that none leads out of it, and nothing but regular
-        files and directories is opened.
+      - In any other tree than C(/sys), links cannot lead out of the tree, and the module opens only regular files and directories.
     type: path
     default: /sys
 seealso:
@@ -251,7 +244,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Make four virtual functions, and one of them ready for a guest that comes from another host
+- name: Create four virtual functions, and prepare one of them for a guest that comes from another host
   vfio.migration.vfio_pci:
     functions:
       - address: "0000:01:00.0"
@@ -264,7 +257,7 @@ EXAMPLES = r"""
             type: pci-15b3101e-15b30058
             pci_id: 15b3101e
 
-- name: Give a virtual function of a GPU a type of vGPU
+- name: Set the vGPU type of a virtual function of a GPU
   vfio.migration.vfio_pci:
     devices:
       - address: "0000:41:00.4"
@@ -274,7 +267,7 @@ EXAMPLES = r"""
           - name: nvidia/vgpu_params
             value: frame_rate_limiter=0,disable_vnc=1
 
-- name: Make virtual functions, and have one of them for guests, also after a reboot
+- name: Create virtual functions, and keep one of them for guests even after a reboot
   vfio.migration.vfio_pci:
     functions:
       - address: "0000:01:00.0"
@@ -284,7 +277,7 @@ EXAMPLES = r"""
         driver: vfio-pci
     persistent: true
 
-- name: Give a virtual function the MAC address and VLAN that the guest's function has on the other host
+- name: Set the MAC address and VLAN of a virtual function to those of the guest's function on the other host
   vfio.migration.vfio_pci:
     devices:
       - address: "0000:01:00.2"
@@ -293,7 +286,7 @@ EXAMPLES = r"""
           vlan: 100
           spoofchk: true
 
-- name: Give a device back to the driver that it had
+- name: Restore the driver and the settings that a device had
   vfio.migration.vfio_pci:
     devices:
       - address: "0000:01:00.2"
@@ -302,7 +295,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 functions:
-  description: The physical functions, in the order of O(functions). In check mode, as they would be.
+  description: The physical functions, in the order of O(functions). In check mode, the state that they would have.
   returned: success
   type: list
   elements: dict
@@ -313,45 +306,46 @@ functions:
       returned: success
       sample: "0000:01:00.0"
     action:
-      description: What was done, V(resized) or V(unchanged).
+      description: What the module did, V(resized) or V(unchanged).
       type: str
       returned: success
       sample: resized
     sriov_numvfs:
-      description: How many virtual functions it has.
+      description: How many virtual functions the function has.
       type: int
       returned: success
       sample: 2
     virtual_functions:
-      description: Their addresses, in their order.
+      description: The addresses of the virtual functions, in their order on the physical function.
       type: list
       elements: str
       returned: success
       sample: ["0000:01:10.0", "0000:01:10.2"]
     definition:
       description:
-        - What was done to its definition, one of V(defined), V(undefined) and V(unchanged); V(null) unless O(persistent=true).
+        - What the module did to the definition, V(defined), V(undefined) or V(unchanged).
+        - V(null) unless O(persistent=true).
       type: str
       returned: success
       sample: null
     undefined:
       description:
-        - The addresses of virtual functions beyond that number whose definitions were removed, as with O(persistent=true) they
-          would wait in vain when the host starts.
+        - The addresses of virtual functions that no longer exist and whose definitions the module removed with O(persistent=true). Their units would fail
+          when the host boots.
       type: list
       elements: str
       returned: success
       sample: []
     undefined_vdpa:
       description:
-        - The names of vDPA devices on virtual functions beyond that number whose definitions were removed for the same reason. Another
-          module has made them, M(vfio.migration.vdpa_device).
+        - The names of vDPA devices on such virtual functions whose definitions the module removed, too. M(vfio.migration.vdpa_device) made these
+          definitions.
       type: list
       elements: str
       returned: success
       sample: []
 devices:
-  description: The devices, in the order of O(devices). In check mode, as they would be.
+  description: The devices, in the order of O(devices). In check mode, the state that they would have.
   returned: success
   type: list
   elements: dict
@@ -362,17 +356,17 @@ devices:
       returned: success
       sample: "0000:01:10.0"
     action:
-      description: What was done, one of V(bound), V(configured), V(unchanged) and V(restored).
+      description: What the module did, V(bound), V(configured), V(unchanged) or V(restored).
       type: str
       returned: success
       sample: bound
     driver:
-      description: The driver that it is bound to, V(null) if it is bound to none or there is no such device any more.
+      description: The driver that the device is bound to. V(null) if it is not bound to a driver, or no longer exists.
       type: str
       returned: success
       sample: vfio-pci
     attributes:
-      description: The attributes that can be configured on it and be read; in check mode, those that are known.
+      description: The attributes of the device that can be configured and read. In check mode, those whose values are known.
       type: list
       elements: dict
       returned: success
@@ -389,14 +383,15 @@ devices:
           sample: "1428"
     definition:
       description:
-        - What was done to its definition, one of V(defined), V(undefined) and V(unchanged); V(null) unless O(persistent=true).
+        - What the module did to the definition, V(defined), V(undefined) or V(unchanged).
+        - V(null) unless O(persistent=true).
       type: str
       returned: success
       sample: null
     self:
       description:
-        - The device's own attribute set, as its descriptor states it; V(null) if it has no valid descriptor, or in check mode if it
-          would change.
+        - C(self) of the device's descriptor.
+        - V(null) if the device has no valid descriptor. In check mode also V(null) if the descriptor would change.
       type: dict
       returned: success
       sample:
@@ -405,7 +400,7 @@ devices:
         software_version: 0.1.0
         type: pci-808610ca-80860000
 recovered:
-  description: What an earlier call that was killed had left half done, and this one undid, in the order of undoing.
+  description: The changes of an earlier call that was killed, which this call has undone, in the order in which it undid them.
   returned: always, except in check mode
   type: list
   elements: dict
@@ -416,41 +411,41 @@ recovered:
       returned: always
       sample: "0000:01:10.0"
     change:
-      description: What had been done, as in RV(undone[].change).
+      description: The change, as in RV(undone[].change).
       type: str
       returned: always
       sample: driver=vfio-pci
 step:
   description:
-    - The step that failed, one of V(validate), V(recover), V(lock), V(inspect), V(resize), V(bind), V(attribute),
-      V(network), V(verify), V(restore) and V(define).
-    - Up to V(inspect), nothing was touched but what is in RV(recovered).
+    - The step that failed. One of V(validate), V(recover), V(lock), V(inspect), V(resize), V(bind), V(attribute), V(network), V(verify), V(restore) and
+      V(define).
+    - In the first four steps, the module changes nothing except for what RV(recovered) lists.
   returned: failure
   type: str
   sample: bind
 device:
-  description: The address of the device that it failed for, V(null) if it was none in particular.
+  description: The address of the device for which the step failed. V(null) if the error is not about a single device.
   returned: failure
   type: str
   sample: "0000:01:10.0"
 errno:
-  description: The name of the kernel's error, V(null) if it was none.
+  description: The name of the kernel's error. V(null) if the kernel did not report one.
   returned: failure
   type: str
   sample: ENODEV
 hint:
-  description: The likely cause or the remedy; V(null) if none is known.
+  description: The likely cause or the remedy. V(null) if none is known.
   returned: failure
   type: str
   sample: the driver does not know such devices, or the device went away
 kernel_log:
-  description: What the kernel logged while it refused, its last lines; empty where nothing was logged or the log may not be read.
+  description: The last lines that the kernel logged during the step. Empty if there are none, or if the module cannot read the log.
   returned: failure
   type: list
   elements: str
   sample: ["vfio-pci 0000:01:10.0: probe with driver vfio-pci failed with error -22"]
 reasons:
-  description: Why the device matches no set of O(devices[].accept), with RV(step=verify); else empty.
+  description: With RV(step=verify), the reasons why the device matches no set of O(devices[].accept). Otherwise empty.
   returned: failure
   type: list
   elements: dict
@@ -466,22 +461,22 @@ reasons:
       returned: failure
       sample: pci_id
     rule:
-      description: The rule that it breaks.
+      description: The rule that the value breaks.
       type: str
       returned: failure
       sample: equal
     expected:
-      description: What would match.
+      description: The expected value.
       type: str
       returned: failure
       sample: "808610ca"
     actual:
-      description: What the device has, V(null) if nothing.
+      description: The value of the device. V(null) if it has none.
       type: str
       returned: failure
       sample: 8086154c
 undone:
-  description: What the call had done and undid again, in the order of undoing.
+  description: The changes of the call that it has undone, in the order in which it undid them.
   returned: failure
   type: list
   elements: dict
@@ -493,16 +488,16 @@ undone:
       sample: "0000:01:10.0"
     change:
       description:
-        - What had been done, C(driver=name), C(sriov_numvfs=number), V(defined), V(undefined), the attribute that was written,
-          C(group/name=value), or the network settings, as C(vlan=100,qos=0).
+        - The change, C(driver=name), C(sriov_numvfs=number), V(defined), V(undefined), a written attribute as C(group/name=value), or network settings,
+          such as C(vlan=100,qos=0).
       type: str
       returned: failure
       sample: driver=vfio-pci
 left:
   description:
-    - What the call had done and could not undo; empty if the host is as it was before.
-    - With RV(step=recover), what calls that were killed had done under the same lock, and this one could not undo. The next call
-      tries it again, and RV(recovered) has what was undone.
+    - The changes that the call could not undo. Empty if the host is in the same state as before.
+    - With RV(step=recover), the changes of killed calls under the same lock that this call could not undo. The next call tries again. RV(recovered) lists
+      what was undone.
   returned: failure
   type: list
   elements: dict
@@ -513,24 +508,24 @@ left:
       returned: failure
       sample: "0000:01:10.0"
     change:
-      description: What was done, as in RV(undone[].change), or V(record), what is noted to be given back one day.
+      description: The change, as in RV(undone[].change), or V(original state) for the record of the state before the first change.
       type: str
       returned: failure
       sample: driver=vfio-pci
     problem:
-      description: Why it was not undone.
+      description: The reason why it was not undone.
       type: str
       returned: failure
       sample: process 4711 (vm-17) holds it; stop that first
     where:
       description: The directory of the device.
       type: str
-      returned: failure, unless the change is V(removed)
+      returned: failure
       sample: /sys/bus/pci/devices/0000:3b:00.0
     by_hand:
-      description: How to undo it by hand, as a shell command if possible.
+      description: How to undo the change by hand, as a shell command if possible.
       type: str
-      returned: failure, unless the change is V(removed)
+      returned: failure
       sample: "echo 0 > /sys/bus/pci/devices/0000:3b:00.0/sriov_numvfs; echo 4 > /sys/bus/pci/devices/0000:3b:00.0/sriov_numvfs"
 """
 

@@ -70,19 +70,19 @@ EXAMPLES = r"""
 
 RETURN = r"""
 pairs:
-  description: The answers, in the order of O(pairs).
+  description: The results, in the order of O(pairs).
   returned: success
   type: list
   elements: dict
   contains:
     states:
-      description: The states in which the guest can go there, of V(cold), V(hibernate), V(sleep) and V(live).
+      description: The states in which the guest can move to the GPU, among V(cold), V(hibernate), V(sleep) and V(live).
       returned: always
       type: list
       elements: str
       sample: [cold, hibernate, sleep, live]
     limits:
-      description: What limits these, of V(host_driver), V(guest_driver), V(gpu) and V(other).
+      description: What limits these states, among V(host_driver), V(guest_driver), V(gpu) and V(other).
       returned: always
       type: list
       elements: str
