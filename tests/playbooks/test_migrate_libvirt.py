@@ -105,7 +105,7 @@ def test_guests_move_fail_and_stay_whatever_their_names_are(tmp_path):
 # Before the guest moves, and while it does.
 @pytest.mark.parametrize(
     "task",
-    ["Migrate the leaving guests", "Read what QEMU and the kernel say of the arriving guests"],
+    ["Migrate the leaving guests", "Read the logs of QEMU and the kernel for the arriving guests"],
 )
 def test_after_a_run_is_killed_cleanup_leaves_what_guests_hold(tmp_path, task):
     guest = {"host": "a", "uuid": UUIDS[5], "device": UUIDS[1], "xml": GRAPHICS}
@@ -122,7 +122,7 @@ def test_after_a_run_is_killed_cleanup_leaves_what_guests_hold(tmp_path, task):
 
 def test_the_same_run_again_ends_what_was_killed_though_nobody_is_left_to_move(tmp_path):
     fleet = Fleet(tmp_path, "ab", {"vm-1": {"host": "a", "uuid": UUIDS[5], "device": UUIDS[1]}})
-    task = "Read what QEMU and the kernel say of the arriving guests"
+    task = "Read the logs of QEMU and the kernel for the arriving guests"
     drain = {"migrate_libvirt_drain": "a"}
     assert fleet.kill("vfio.migration.migrate_libvirt", task, drain)
     assert {name: fleet.holders(name) for name in "ab"} == {"a": [None], "b": ["vm-1"]}
@@ -138,7 +138,7 @@ def test_the_same_run_again_ends_what_was_killed_though_nobody_is_left_to_move(t
 def test_a_guest_that_came_when_nobody_watched_is_in_the_record_of_the_next_run(tmp_path):
     fleet = Fleet(tmp_path, "ab", {"vm-1": {"host": "a", "uuid": UUIDS[5], "device": UUIDS[1]}})
     drain = {"migrate_libvirt_drain": "a"}
-    task = "Read what QEMU and the kernel say of the arriving guests"
+    task = "Read the logs of QEMU and the kernel for the arriving guests"
     assert fleet.kill("vfio.migration.migrate_libvirt", task, drain)
     # As if the run had been killed while the guest was on its way.
     (record,) = fleet.work.glob("**/migration-record.jsonl")
@@ -159,7 +159,7 @@ def two_guests(place, hosts="abc", **changes):
     return Fleet(place, hosts, guests)
 
 
-AFTER_THE_MOVES = "Read what QEMU and the kernel say of the arriving guests"
+AFTER_THE_MOVES = "Read the logs of QEMU and the kernel for the arriving guests"
 
 
 @pytest.mark.parametrize(

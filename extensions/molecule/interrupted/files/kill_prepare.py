@@ -19,7 +19,7 @@ from kill import each_kill
 FIRST_TASK = 3
 # Each with the seconds after which it is at work.
 CHANGES = (
-    ("Show where it is written down", 0.0),
+    ("Show the path of the record of created devices", 0.0),
     ("Create, configure and verify", 0.0),
     ("Create, configure and verify", 1.5),
     ("Configure and verify physical devices", 0.0),

@@ -24,7 +24,7 @@ from kill import each_kill
 # What the scenario interrupted does not change, each with the seconds after which it is at work: a guest is first read, and then sent by a process of its own.
 CHANGES = (
     ("Migrate the leaving guests", 6.0),
-    ("Define the targets of sources that are defined", 1.5),
+    ("Define the targets of defined sources", 1.5),
 )
 HOSTS = "ab"
 WAIT_SECONDS = 120
