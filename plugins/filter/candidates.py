@@ -42,12 +42,12 @@ seealso:
   - plugin: vfio.migration.migration_plan
     plugin_type: filter
   - name: JSON Schema
-    description: The exact shape of the result, for programs.
+    description: The exact structure of the result, for programs.
     link: https://github.com/vfio-migration/vfio.migration/blob/main/docs/schemas/candidates.json
   - ref: ansible_collections.vfio.migration.docsite.verdict_guide
     description: The rules of verdicts, and their limits.
   - ref: ansible_collections.vfio.migration.docsite.getting_started_guide
-    description: The way from the installation to a migrated guest.
+    description: From the installation to a migrated guest.
 """
 
 EXAMPLES = r"""

@@ -57,7 +57,7 @@ options:
 positional: _input, fleet, guests, nodes, socket_directory, port, tls_dir, device_ids, vdpa_nodes
 seealso:
   - name: JSON Schema
-    description: The exact shape of the result, for programs.
+    description: The exact structure of the result, for programs.
     link: https://github.com/vfio-migration/vfio.migration/blob/main/docs/schemas/cloud_hypervisor_migrations.json
 """
 

@@ -40,7 +40,7 @@ seealso:
   - plugin: vfio.migration.explain
     plugin_type: filter
   - name: JSON Schema
-    description: The exact shape of verdicts, for programs.
+    description: The exact structure of verdicts, for programs.
     link: https://github.com/vfio-migration/vfio.migration/blob/main/docs/schemas/verdict.json
   - ref: ansible_collections.vfio.migration.docsite.verdict_guide
     description: The rules of verdicts, and their limits.

@@ -27,9 +27,9 @@ version_added: 0.1.0
 author:
   - vfio.migration contributors (@vfio-migration)
 description:
-  - Compares the devices of all hosts and returns which classes of equal devices may migrate to which, which new devices
-    hosts could make for them, and what comes nearest where nothing fits.
-  - The answer is compact, so that it stays usable for large fleets.
+  - Compares the devices of all hosts and returns which classes of equal devices can migrate to which, which new devices hosts can create as targets, and
+    which classes are closest to compatible.
+  - The result is compact, so that you can use it for large fleets.
 extends_documentation_fragment:
   - vfio.migration._fleet
   - vfio.migration._fleet.fleet
@@ -53,7 +53,7 @@ seealso:
   - plugin: vfio.migration.migration_plan
     plugin_type: filter
   - name: JSON Schema
-    description: The exact shape of the result, for programs.
+    description: The exact structure of the result, for programs.
     link: https://github.com/vfio-migration/vfio.migration/blob/main/docs/schemas/pairs.json
   - ref: ansible_collections.vfio.migration.docsite.verdict_guide
     description: The rules of verdicts, and their limits.

@@ -46,7 +46,7 @@ seealso:
   - plugin: vfio.migration.compatibility
     plugin_type: filter
   - name: JSON Schema
-    description: The exact shape of the result, for programs.
+    description: The exact structure of the result, for programs.
     link: https://github.com/vfio-migration/vfio.migration/blob/main/docs/schemas/explanation.json
   - ref: ansible_collections.vfio.migration.docsite.verdict_guide
     description: The rules of verdicts, and their limits.

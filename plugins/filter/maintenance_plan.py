@@ -77,7 +77,7 @@ seealso:
   - plugin: vfio.migration.migration_headroom
     plugin_type: filter
   - name: JSON Schema
-    description: The exact shape of the result, for programs.
+    description: The exact structure of the result, for programs.
     link: https://github.com/vfio-migration/vfio.migration/blob/main/docs/schemas/maintenance.json
   - ref: ansible_collections.vfio.migration.docsite.plan_guide.maintenance
     description: What the steps promise.

@@ -58,10 +58,10 @@ seealso:
     plugin_type: filter
   - module: vfio.migration.migration_report
   - name: JSON Schema
-    description: The exact shape of the result, for programs.
+    description: The exact structure of the result, for programs.
     link: https://github.com/vfio-migration/vfio.migration/blob/main/docs/schemas/headroom.json
   - ref: ansible_collections.vfio.migration.docsite.plan_guide
-    description: What plans take for granted and promise.
+    description: The assumptions and guarantees of plans.
 """
 
 EXAMPLES = r"""

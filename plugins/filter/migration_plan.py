@@ -39,10 +39,10 @@ seealso:
   - plugin: vfio.migration.explain
     plugin_type: filter
   - name: JSON Schema
-    description: The exact shape of plans, for programs.
+    description: The exact structure of plans, for programs.
     link: https://github.com/vfio-migration/vfio.migration/blob/main/docs/schemas/plan.json
   - ref: ansible_collections.vfio.migration.docsite.plan_guide
-    description: What plans take for granted and promise.
+    description: The assumptions and guarantees of plans.
 """
 
 EXAMPLES = r"""

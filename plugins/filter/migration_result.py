@@ -61,7 +61,7 @@ seealso:
   - plugin: vfio.migration.placement_states
     plugin_type: filter
   - ref: ansible_collections.vfio.migration.docsite.migration_guide
-    description: What is checked with this before guests migrate.
+    description: The checks before guests migrate, and how to migrate them.
 """
 
 EXAMPLES = r"""

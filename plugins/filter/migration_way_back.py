@@ -49,7 +49,7 @@ seealso:
   - plugin: vfio.migration.migrate_libvirt
     plugin_type: role
   - ref: ansible_collections.vfio.migration.docsite.migration_guide
-    description: What is checked with this before guests migrate.
+    description: The checks before guests migrate, and how to migrate them.
 """
 
 EXAMPLES = r"""

@@ -39,7 +39,7 @@ extends_documentation_fragment:
 positional: _input, fleet, guests, nodes
 seealso:
   - name: JSON Schema
-    description: The exact shape of the result, for programs.
+    description: The exact structure of the result, for programs.
     link: https://github.com/vfio-migration/vfio.migration/blob/main/docs/schemas/nova_migrations.json
 """
 

@@ -52,7 +52,7 @@ seealso:
   - plugin: vfio.migration.migration_plan
     plugin_type: filter
   - ref: ansible_collections.vfio.migration.docsite.plan_guide
-    description: What plans take for granted and promise.
+    description: The assumptions and guarantees of plans.
 """
 
 EXAMPLES = r"""

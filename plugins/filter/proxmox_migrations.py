@@ -43,7 +43,7 @@ options:
 positional: _input, fleet, guests, nodes, with_conntrack_state
 seealso:
   - name: JSON Schema
-    description: The exact shape of the result, for programs.
+    description: The exact structure of the result, for programs.
     link: https://github.com/vfio-migration/vfio.migration/blob/main/docs/schemas/proxmox_migrations.json
 """
 

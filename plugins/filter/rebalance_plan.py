@@ -65,7 +65,7 @@ seealso:
   - plugin: vfio.migration.maintenance_plan
     plugin_type: filter
   - name: JSON Schema
-    description: The exact shape of the result, for programs.
+    description: The exact structure of the result, for programs.
     link: https://github.com/vfio-migration/vfio.migration/blob/main/docs/schemas/rebalance.json
   - ref: ansible_collections.vfio.migration.docsite.maintenance_guide.rebalance
     description: How to carry it out.

@@ -40,7 +40,7 @@ options:
 seealso:
   - module: ansible.builtin.command
   - ref: ansible_collections.vfio.migration.docsite.architecture_guide
-    description: Which part of the collection does what.
+    description: The structure of the collection.
 """
 
 EXAMPLES = r"""

@@ -104,7 +104,7 @@ seealso:
   - module: vfio.migration.vfio_migration_facts
   - module: community.libvirt.virt
   - ref: ansible_collections.vfio.migration.docsite.migration_guide
-    description: What is checked with this before guests migrate.
+    description: The checks before guests migrate, and how to migrate them.
 """
 
 EXAMPLES = r"""

@@ -74,7 +74,7 @@ seealso:
   - module: vfio.migration.libvirt_migrate
   - module: vfio.migration.migrate_libvirt_step
   - ref: ansible_collections.vfio.migration.docsite.migration_guide
-    description: What is checked with this before guests migrate.
+    description: The checks before guests migrate, and how to migrate them.
 """
 
 EXAMPLES = r"""

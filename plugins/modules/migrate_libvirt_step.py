@@ -174,7 +174,7 @@ options:
 seealso:
   - module: vfio.migration.libvirt_guest_info
   - ref: ansible_collections.vfio.migration.docsite.migration_guide
-    description: What is checked with this before guests migrate.
+    description: The checks before guests migrate, and how to migrate them.
 """
 
 EXAMPLES = r"""

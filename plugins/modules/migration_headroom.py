@@ -67,7 +67,7 @@ seealso:
     plugin_type: filter
   - module: vfio.migration.migration_report
   - ref: ansible_collections.vfio.migration.docsite.plan_guide
-    description: What plans take for granted and promise.
+    description: The assumptions and guarantees of plans.
 """
 
 EXAMPLES = r"""

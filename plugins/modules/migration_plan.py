@@ -60,10 +60,10 @@ seealso:
   - module: vfio.migration.vfio_migration_facts
   - module: vfio.migration.vfio_mdev
   - name: JSON Schema
-    description: The exact shape of plans, for programs.
+    description: The exact structure of plans, for programs.
     link: https://github.com/vfio-migration/vfio.migration/blob/main/docs/schemas/plan.json
   - ref: ansible_collections.vfio.migration.docsite.plan_guide
-    description: What plans take for granted and promise.
+    description: The assumptions and guarantees of plans.
   - ref: ansible_collections.vfio.migration.docsite.scale_guide
     description: Fact caches, slices and big fleets.
 """

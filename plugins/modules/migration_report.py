@@ -98,7 +98,7 @@ seealso:
   - module: vfio.migration.migration_plan
   - module: vfio.migration.vfio_migration_facts
   - name: JSON Schema
-    description: The exact shape of reports, for programs.
+    description: The exact structure of reports, for programs.
     link: https://github.com/vfio-migration/vfio.migration/blob/main/docs/schemas/report.json
   - ref: ansible_collections.vfio.migration.docsite.maintenance_guide
     description: Drain a host, patch it, and bring its guests back.

@@ -77,7 +77,7 @@ options:
 seealso:
   - module: vfio.migration.migration_plan
   - ref: ansible_collections.vfio.migration.docsite.plan_guide
-    description: What plans take for granted and promise.
+    description: The assumptions and guarantees of plans.
 """
 
 EXAMPLES = r"""

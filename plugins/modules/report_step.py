@@ -83,7 +83,7 @@ seealso:
   - module: vfio.migration.migration_plan
   - module: vfio.migration.migration_report
   - ref: ansible_collections.vfio.migration.docsite.getting_started_guide
-    description: The way from the installation to a migrated guest.
+    description: From the installation to a migrated guest.
 """
 
 EXAMPLES = r"""

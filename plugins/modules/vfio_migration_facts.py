@@ -73,7 +73,7 @@ seealso:
   - module: vfio.migration.vfio_capture
   - module: vfio.migration.vfio_mdev
   - name: JSON Schema
-    description: The exact shape of the facts, for programs.
+    description: The exact structure of the facts, for programs.
     link: https://github.com/vfio-migration/vfio.migration/blob/main/docs/schemas/facts.json
   - ref: ansible_collections.vfio.migration.docsite.verdict_guide
     description: The rules of verdicts, and their limits.

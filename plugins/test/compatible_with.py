@@ -20,7 +20,7 @@ version_added: 0.1.0
 author:
   - vfio.migration contributors (@vfio-migration)
 description:
-  - True where the verdict of P(vfio.migration.compatibility#filter) is that the device may migrate.
+  - True where the verdict of P(vfio.migration.compatibility#filter) is that the device can migrate.
 extends_documentation_fragment:
   - vfio.migration._fleet
 options:
@@ -56,7 +56,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: Whether the device may migrate from the source to the target.
+  description: Whether the device can migrate from the source to the target.
   type: bool
 """
 
