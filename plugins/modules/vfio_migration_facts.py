@@ -426,6 +426,13 @@ ansible_facts:
               type: dict
               returned: for a parent whose driver is known to give any
               sample: {"subsystem_id": "10de1533"}
+            configuration:
+              description: The values of RV(ansible_facts.vfio_migration.nvidia) that decide where devices on the parent can go.
+              type: dict
+              returned: for a parent on an NVIDIA GPU whose library was asked
+              sample:
+                nvidia.ecc: "on"
+                nvidia.mig: "off"
             numa_node:
               description: The NUMA node of the parent. V(null) if it has none.
               type: int
