@@ -14,22 +14,22 @@ description:
     the devices.
   - A guest can be migrated to a device of another host if that one offers the features the guest uses and has the same configuration.
     The filter P(vfio.migration.vdpa_common_features#filter) lists the features that all hosts of a group can offer.
-  - One call takes a host's whole list and is a transaction. Everything is checked before anything is changed. If a device then cannot be created,
-    deleted or verified, the devices that the call created before are deleted again in reverse order, and the error says which device failed at which
-    step, why, and what could not be undone. The same happens if the call is stopped with a signal.
-  - If the call is killed instead, the next call of the module on the host, for any devices, first undoes its steps.
-  - What a device is provisioned with cannot be changed afterwards. A device that exists with other attributes, or on another
-    management device, is an error; it is never replaced.
+  - A call is a transaction for all devices in its list. The module checks everything before it changes anything.
+  - If a device cannot be created, deleted or verified, the module deletes the devices that the call has created, in reverse order. The error names the device
+    and the step that failed, the reason, and what could not be undone. The module does the same if a signal stops the call.
+  - If the call is killed, the next call of the module on the host first undoes its changes, whatever devices that call is for.
+  - The attributes of a device cannot be changed after it was created, and the module never replaces a device. It fails if a device exists with other
+    attributes, or on another management device.
 author:
   - vfio.migration contributors (@vfio-migration)
 requirements:
   - vdpa, of iproute2 6.1 or newer, except in check mode
   - Linux 6.2 or newer, for O(devices[].device_features)
 notes:
-  - Needs root rights, except in check mode with O(state=present).
-  - A device that a process holds is not deleted, nor is one whose holder is unknown, as in a container, or one that the host
-    itself uses as its own network or block device, with the driver C(virtio_vdpa).
-  - A guest can have a device only if it is bound to the driver C(vhost_vdpa). It is if that is the one that is loaded.
+  - Requires root, except in check mode with O(state=present).
+  - The module does not delete a device that a process holds, or whose holder is unknown, as in a container. It does not delete a device that the host itself
+    uses as a network or block device with the driver C(virtio_vdpa), either.
+  - A guest can use a device only if it is bound to the driver C(vhost_vdpa). The kernel binds new devices to this driver if no other vDPA driver is loaded.
   - Only one call at a time works on the vDPA devices of a host. Others wait for it, at most O(timeout) seconds. The lock, and the steps to undo if
     the call is killed, are in C(/run/vfio.migration/vdpa). A directory where other users can write is refused.
   - If a file there is damaged, or has the format of another release of the collection, every call fails with an error that names the file and the
@@ -43,7 +43,7 @@ attributes:
   check_mode:
     support: full
     details:
-      - What a call that was killed left half done is not undone, and a warning says so.
+      - The module does not undo what a killed call left unfinished, and gives a warning instead.
   diff_mode:
     support: full
   idempotent:

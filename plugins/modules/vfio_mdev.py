@@ -11,17 +11,17 @@ short_description: Create, configure and remove mediated devices
 version_added: 0.1.0
 description:
   - Creates mediated devices (mdev), writes their attributes in order, and verifies the result, or removes the devices.
-  - One call takes a host's whole list and is a transaction. Everything is checked before anything is changed. If a device then cannot be created,
-    configured or verified, what the call did before is undone again in reverse order, and the error says which device failed at which step, why, and
-    what could not be undone. The same happens if the call is stopped with a signal.
-  - If the call is killed instead, the next call of the module on the host, for any devices, first undoes its steps.
-  - A device that exists with another parent or type is an error, as is one that is defined so in mdevctl; it is never replaced.
+  - A call is a transaction for all devices in its list. The module checks everything before it changes anything.
+  - If a device cannot be created, configured or verified, the module undoes the changes of the call in reverse order. The error names the device and the step
+    that failed, the reason, and what could not be undone. The module does the same if a signal stops the call.
+  - If the call is killed, the next call of the module on the host first undoes its changes, whatever devices that call is for.
+  - The module never replaces a device. It fails if a device exists with another parent or type, or is defined with another one in mdevctl.
 author:
   - vfio.migration contributors (@vfio-migration)
 requirements:
   - mdevctl, for O(persistent=true)
 notes:
-  - Needs root rights, except in check mode where nothing would have to be removed or reconfigured.
+  - Requires root, except in check mode if nothing would be removed or reconfigured.
   - Only one call at a time works on a parent. Others wait for it, at most O(timeout) seconds. Locks, and the steps to undo if the call is killed, are
     in C(/run/vfio.migration/mdev), or for another tree than C(/sys) in C(~/.local/state/vfio.migration) of the user. A directory where other users
     can write is refused.
