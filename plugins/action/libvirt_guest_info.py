@@ -11,5 +11,8 @@ class ActionModule(DocumentedAction):
     """Runs ``libvirt_guest_info`` on the host, and takes of its answer what that documents."""
 
     returned = frozenset(
-        ("guests", "others", "defined", "arriving", "peers", "versions", "host", "problems")
+        (
+            *("guests", "others", "paused", "defined", "arriving"),
+            *("peers", "versions", "host", "problems"),
+        )
     )

@@ -319,6 +319,18 @@ others:
   sample:
     - name: vm-18
       uuid: 0b2f6a51-7f0e-4b53-b3a5-6d0e1a7c9f00
+paused:
+  description:
+    - The guests that are paused, of RV(guests) and RV(others), V(null) where libvirt does not say which are.
+    - C(reason) is why, as the constants of libvirt have it, V(null) where libvirt does not say. One that another host sends is here with
+      V(starting up) or V(migration) until it is whole; one that its owner has paused with V(user).
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - name: vm-20
+      uuid: 7e0f4f1b-93a1-4b1d-8a3c-9d2f6a1b0c55
+      reason: user
 defined:
   description: The names and UUIDs of the guests that are defined but not running. V(null) if libvirt does not list them.
   returned: success
@@ -503,6 +515,7 @@ def main() -> None:
         # A guest that hangs takes no time from what is asked of the host.
         running = asking.running()
         about = {
+            "paused": asking.paused(),
             "defined": asking.defined(),
             "versions": asking.versions(),
             "host": asking.host(),

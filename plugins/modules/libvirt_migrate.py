@@ -147,7 +147,7 @@ outcome:
     - The outcome of the migration.
     - V(moved) if the guest runs on its target.
     - V(failed) if libvirt or QEMU refused the migration, or the call failed. V(aborted) if a limit was exceeded. In both cases, the migration may still be
-      running unless RV(state) shows the guest on this host.
+      running, or the guest may have ended, unless RV(state) shows the guest on this host as running or paused by its owner.
     - V(stuck) if the migration does not end and cannot be aborted.
     - V(lost) if the process that runs the migration ended without a result, or the host no longer answers. The migration may still be running.
     - V(refused) if no migration was begun.

@@ -843,7 +843,7 @@ class MigrationRecord(t.TypedDict):
     dirty_rate: Count | None
     """How many bytes of its memory the guest changed in a second; null where libvirt does not say."""
     outcome: t.Annotated[str, where(enum=("begun", "interrupted", "moved", "stayed", "not_tried"))]
-    """Whether the guest holds its devices on the target, by the kernels' word; if not, whether its migration was begun.
+    """Whether the guest goes on on the target, by libvirt's word, and holds its devices there, by the kernels'; if not, whether its migration was begun.
 
     Where nobody has seen the end yet, it is begun, and interrupted where a signal has ended the run meanwhile, or its host has not
     said by the end of the run how it ended.

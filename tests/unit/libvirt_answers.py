@@ -86,6 +86,7 @@ def libvirt_info(*guests: t.Any, **changes: t.Any) -> t.Any:
         "changed": False,
         "guests": list(guests),
         "others": [],
+        "paused": [],
         "defined": [],
         "arriving": [],
         "peers": [],

@@ -43,6 +43,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.libvirt_bindi
     Libvirt,
     LibvirtError,
     name_of,
+    reason_of,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.reading import displayable
 
@@ -419,15 +420,8 @@ def state_words(binding: t.Any, state: int, reason: int) -> str:
     name = name_of(binding, DOMAIN_STATE, DOMAIN_STATES, state)
     if name is None:
         return f"state {state}"
-    # A state's name begins those of its reasons.
-    prefix = f"{DOMAIN_STATE}{name}_"
-    reasons = [
-        each[len(prefix) :]
-        for each in dir(binding)
-        if each.startswith(prefix) and getattr(binding, each) == reason
-    ]
-    words = _WORDS.get(name, name.lower())
-    return f"{words} ({reasons[0].lower().replace('_', ' ')})" if reasons else words
+    words, why = _WORDS.get(name, name.lower()), reason_of(binding, name, reason)
+    return words if why is None else f"{words} ({why})"
 
 
 def _number(sample: t.Mapping[str, t.Any], key: str) -> int | None:

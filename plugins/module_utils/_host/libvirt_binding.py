@@ -91,6 +91,18 @@ def name_of(binding: t.Any, prefix: str, names: t.Iterable[str], code: t.Any) ->
     return found[0] if found else None
 
 
+def reason_of(binding: t.Any, state: str, code: t.Any) -> str | None:
+    """Return what the binding calls the reason of a state with this name, such as ``starting up``; ``None`` where it has none for a number."""
+    # A state's name begins those of its reasons.
+    prefix = f"{DOMAIN_STATE}{state}_"
+    found = [
+        each[len(prefix) :]
+        for each in dir(binding)
+        if each.startswith(prefix) and getattr(binding, each) == code
+    ]
+    return found[0].lower().replace("_", " ") if found else None
+
+
 def _load(name: str) -> t.Any:
     try:
         return importlib.import_module(name)

@@ -31,6 +31,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.libvirt_bindi
     Libvirt,
     LibvirtError,
     name_of,
+    reason_of,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.libvirt_xml import (
     Facts,
@@ -125,6 +126,39 @@ class Asking:
             raise LibvirtError(f"libvirt has {len(domains)} guests; expected {MOST_GUESTS} at most")
         found = [RunningDomain(short(each.name()), each.UUIDString(), each) for each in domains]
         return sorted(found, key=lambda each: each[:2])
+
+    def paused(self) -> list[Facts] | None:
+        """Return names and UUIDs of the guests that are paused, each with the reason, ``None`` where libvirt does not say which are.
+
+        To be asked after ``running``: of those, one that still comes in is paused until it is whole.
+        """
+        binding, connection = self.libvirt.binding, self.libvirt.connection
+        try:
+            domains = self.ask(
+                "the paused guests cannot be listed",
+                lambda: connection.listAllDomains(binding.VIR_CONNECT_LIST_DOMAINS_PAUSED),
+            )
+        except LibvirtError as error:
+            self.note(None, error)
+            return None
+        found = [fact for each in domains[:MOST_GUESTS] for fact in self._why_paused(each)]
+        return sorted(found, key=lambda each: (each["name"], each["uuid"]))
+
+    def _why_paused(self, domain: t.Any) -> t.Iterator[Facts]:
+        """Yield a guest with the reason for which it is paused, unless it is not any more."""
+        binding, reason = self.libvirt.binding, None
+        name, uuid = short(domain.name()), domain.UUIDString()
+        try:
+            state, code = self.ask("why it is paused is not known", domain.state)[:2]
+        except LibvirtError as error:
+            if error.code == binding.VIR_ERR_NO_DOMAIN:
+                return
+            self.note(name, error)
+        else:
+            if state != binding.VIR_DOMAIN_PAUSED:
+                return
+            reason = reason_of(binding, "PAUSED", code)
+        yield {"name": name, "uuid": uuid, "reason": reason}
 
     def guests(
         self,

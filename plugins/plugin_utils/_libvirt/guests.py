@@ -35,6 +35,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Sen
 LIBVIRT = "libvirt"
 QEMU = "QEMU"
 
+# Why a guest is paused that is whole where it is: its owner has paused it, or it has run there until then. Any other reason may be that of
+# one that still comes in, or never will.
+_WHOLE = frozenset(("user", "ioerror", "watchdog", "crashed"))
 _VERSION = re.compile(r"[0-9.]{1,32}\Z")
 
 
@@ -59,6 +62,7 @@ class RunningGuest:
 class LibvirtHost:
     """What libvirt on a host says: why it says nothing, if so; versions by program, as far as it says them; guests that run, by name.
 
+    ``halves`` are the UUIDs of those that are paused and not known to be whole there, ``None`` where it does not say who is paused.
     ``stopped`` are the UUIDs of those that are defined and do not run, by name, ``None`` where it does not say which, and ``names`` the
     names of all by UUID.
     ``info`` is what the host has for guests, ``arriving`` what it lacks for those of others, in the order in which it was asked,
@@ -69,6 +73,7 @@ class LibvirtHost:
     error: str | None = None
     versions: t.Mapping[str, str] = field(default_factory=dict)
     running: t.Mapping[str, RunningGuest] = field(default_factory=dict)
+    halves: t.Collection[str] | None = ()
     stopped: t.Mapping[str, str] | None = field(default_factory=dict)
     names: t.Mapping[str, str] = field(default_factory=dict)
     info: HostInfo | None = None
@@ -110,7 +115,7 @@ def read_host(answer: LibvirtInfo) -> LibvirtHost:
     running = {each["name"]: RunningGuest(each["uuid"]) for each in answer["others"]}
     for each in answer["guests"]:
         running[each["name"]] = RunningGuest(each["uuid"], each["persistent"], each)
-    defined = answer["defined"]
+    defined, paused = answer["defined"], answer["paused"]
     stopped = None if defined is None else {each["name"]: each["uuid"] for each in defined}
     names = {uuid: name for name, uuid in (stopped or {}).items()}
     names.update({each.uuid: name for name, each in running.items()})
@@ -124,6 +129,9 @@ def read_host(answer: LibvirtInfo) -> LibvirtHost:
             if version and _VERSION.match(version)
         },
         running=running,
+        halves=None
+        if paused is None
+        else [each["uuid"] for each in paused if each["reason"] not in _WHOLE],
         stopped=stopped,
         names=names,
         info=answer["host"],

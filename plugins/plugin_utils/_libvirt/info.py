@@ -99,6 +99,14 @@ class OtherInfo(t.TypedDict):
     uuid: str
 
 
+class PausedInfo(t.TypedDict):
+    """A guest that is paused, and why, ``None`` where libvirt does not say."""
+
+    name: str
+    uuid: str
+    reason: str | None
+
+
 class ArrivalInfo(t.TypedDict):
     """What a host lacks for a guest of another one, and of which files it does not know whether it has them."""
 
@@ -179,6 +187,7 @@ class LibvirtInfo(t.TypedDict):
 
     guests: list[GuestInfo]
     others: list[OtherInfo]
+    paused: list[PausedInfo] | None
     defined: list[OtherInfo] | None
     arriving: list[ArrivalInfo]
     peers: list[PeerInfo]

@@ -38,6 +38,8 @@ OUTCOMES = frozenset((MOVED, FAILED, ABORTED, STUCK, REFUSED, LOST))
 # The states of a guest on its source after a call that has failed which leave open whether its target has it: it is not there, libvirt
 # does not say, or had come so far that the target was to go on with it.
 _NOT_SEEN_TO_STAY = (None, UNKNOWN, "paused (migration)", "shut off (migrated)")
+# How the states begin of a guest whose QEMU has ended. What that leaves open is not whether its migration goes on.
+_OFF = ("shut off", "crashed")
 # What is read of the lists that a host gives.
 _MOST_LINES = 100
 _LONGEST_LINE = 1000
@@ -74,6 +76,14 @@ class MoveReport:
     def tried(self) -> bool:
         """Whether it was begun at all."""
         return self.outcome != REFUSED
+
+    @property
+    def was_seen_after(self) -> bool:
+        """Whether its host has seen the guest go on after the end: on its target, or where it was."""
+        if self.outcome in (FAILED, ABORTED):
+            is_off = str(self.state).startswith(_OFF)
+            return self.looked and self.state not in _NOT_SEEN_TO_STAY and not is_off
+        return self.outcome == MOVED
 
     @property
     def end_is_known(self) -> bool:

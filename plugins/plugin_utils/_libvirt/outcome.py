@@ -43,10 +43,14 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
 
 
 class Whereabouts(enum.Enum):
-    """Where a guest that was sent is by what libvirt of both hosts says; on both it is on its way, on neither it has ended."""
+    """Where a guest that was sent is by what libvirt of both hosts says; on both it is on its way, on neither it has ended.
+
+    On its target it is whole: what is paused there until the rest has come, while its source has none of it, is a ``HALF``.
+    """
 
     SOURCE = "source"
     TARGET = "target"
+    HALF = "half"
     NOWHERE = "nowhere"
     UNKNOWN = "unknown"
 
@@ -55,9 +59,9 @@ class Whereabouts(enum.Enum):
 class Attempt:
     """A migration that was tried: what went wrong, and how far its devices have come by ``placement_states``.
 
-    ``log`` is QEMU's on the target, empty where the migration failed. ``report`` is what its host said of the migration. Of a guest
-    without ``devices`` only libvirt knows more: where it is ``now``, if its host has not said how it ended. With ``at_work`` the process
-    that sends it is, or its host does not say that it is not.
+    ``log`` is QEMU's on the target, empty where the migration failed. ``report`` is what its host said of the migration. ``now`` is where
+    libvirt has the guest, if its host has not seen it go on. With ``at_work`` the process that sends it is, or its host does not say that
+    it is not.
     """
 
     vm: str
@@ -81,11 +85,14 @@ class Attempt:
 
     @property
     def moved(self) -> bool:
-        """Whether the guest holds all its devices on the target, whatever libvirt said; without any, whether libvirt moved it."""
-        if not self.devices:
-            by_its_host = self.report is not None and self.report.outcome == MOVED
-            return by_its_host or self.now is Whereabouts.TARGET
-        return bool(self.own_states) and not still_to_move(self.own_states)
+        """Whether libvirt says that it goes on on its target, of its host or of both now, and it holds all its devices there, if it has any.
+
+        That it holds them is not enough: what comes in holds them before it is whole, and when its source has crashed.
+        """
+        by_its_host = self.report is not None and self.report.outcome == MOVED
+        if not by_its_host and self.now is not Whereabouts.TARGET:
+            return False
+        return not self.devices or (bool(self.own_states) and not still_to_move(self.own_states))
 
     @property
     def may_be_migrating(self) -> bool:
@@ -97,9 +104,9 @@ class Attempt:
         if not self.devices:
             return self.at_work or self.now not in (Whereabouts.SOURCE, Whereabouts.NOWHERE)
         left = still_to_move(self.own_states)
-        return (
-            self.at_work or not left or any(each["state"] in (MIGRATING, UNCLEAR) for each in left)
-        )
+        # Of one that has ended, nobody holds what is unclear.
+        going = (MIGRATING,) if self.now is Whereabouts.NOWHERE else (MIGRATING, UNCLEAR)
+        return self.at_work or not left or any(each["state"] in going for each in left)
 
 
 class Staying(t.TypedDict):
@@ -198,14 +205,26 @@ def _not_moved(
             yield _stay(vm, host, [f"{host} does not answer any more"])
         elif not attempt.moved:
             target = guest["target"] if attempt.may_be_migrating else None
-            yield _stay(vm, host, _why(attempt), target)
+            yield _stay(vm, host, _why(attempt, guest), target)
 
 
-def _why(attempt: Attempt) -> list[str]:
+def half_on(target: str, source: str, name: str) -> Sentence:
+    """Return what to do with the half of a guest that ``target`` has, and its ``source`` nothing; ``name`` is its UUID, or what it is called."""
+    return (
+        f"{source} does not run it any more, and on {target} it is paused and not known to be whole; if virsh domstate --reason {name} there"
+        f" goes on to say migration or starting up, remove that half with virsh destroy {name}, start the guest on {source}, and run this again"
+    )
+
+
+def _why(attempt: Attempt, guest: Migration) -> list[str]:
     """Return why a guest has not moved: what the hosts said, or else where its devices are."""
     elsewhere = still_to_move(attempt.own_states)
     unclear = [each["reason"] for each in elsewhere if each["reason"]]
-    ended = ["it does not run any more"] if attempt.now is Whereabouts.NOWHERE else []
+    ended = []
+    if attempt.now is Whereabouts.NOWHERE:
+        ended = ["it does not run any more"]
+    elif attempt.now is Whereabouts.HALF:
+        ended = [half_on(guest["target"], guest["host"], guest["uuid"] or guest["vm"])]
     if said := [*ended, *attempt.said, *dict.fromkeys(unclear)]:
         return said
     states = dict.fromkeys(each["state"] for each in elsewhere)

@@ -21,7 +21,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests imp
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.move import (
     MOVED,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.outcome import Whereabouts
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.outcome import (
+    Whereabouts,
+    half_on,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.record import (
     read_records,
     sent_before,
@@ -49,22 +52,34 @@ def sent_by_earlier_runs(run: _Run) -> list[MigrationRecord]:
 
 
 def has_arrived(libvirt: t.Mapping[str, LibvirtHost], guest: MigrationRecord) -> bool:
-    """Return whether the guest of a record is on its target alone."""
+    """Return whether the guest of a record is on its target alone, and whole."""
     return whereabouts(libvirt, guest) is Whereabouts.TARGET
 
 
 def whereabouts(libvirt: t.Mapping[str, LibvirtHost], guest: MigrationRecord) -> Whereabouts:
     """Return where the guest of a record is, as far as libvirt of both hosts says.
 
-    Unless the record has it that it has moved, libvirt on its source has to say that it is not there any more.
+    Unless the record has it that it has moved, libvirt on its source has to say that it is not there any more, and that on its target that
+    it goes on there.
     """
     if not (_knows(libvirt, guest) and _says(libvirt, guest["target"])):
         return Whereabouts.UNKNOWN
     on = [_is_on(libvirt, guest[end], guest) for end in ("source", "target")]
     if not any(on) and _says(libvirt, guest["source"]):
         return Whereabouts.NOWHERE
-    places = {(True, False): Whereabouts.SOURCE, (False, True): Whereabouts.TARGET}
+    places = {(True, False): Whereabouts.SOURCE, (False, True): _on_target(libvirt, guest)}
     return places.get((on[0], on[1]), Whereabouts.UNKNOWN)
+
+
+def _on_target(libvirt: t.Mapping[str, LibvirtHost], guest: MigrationRecord) -> Whereabouts:
+    """Return what a guest that libvirt has on its target alone is there."""
+    there = libvirt.get(guest["target"], LibvirtHost())
+    running = there.running.get(guest["vm"])
+    if guest["outcome"] == MOVED or running is None:
+        return Whereabouts.TARGET
+    if there.halves is None:
+        return Whereabouts.UNKNOWN
+    return Whereabouts.HALF if running.uuid in there.halves else Whereabouts.TARGET
 
 
 def _is_on(libvirt: t.Mapping[str, LibvirtHost], host: str, guest: MigrationRecord) -> bool:
@@ -102,12 +117,41 @@ def without_halves(
             )
             if there is not None:
                 found.remove(there)
-        elif there is not None and here is None and not _knows(libvirt, each):
-            there["reason"] = (
-                f"it is unknown whether it has left {each['source']} whole, from where the run of {each['run']} began to send it:"
-                f" libvirt there does not answer; see to {each['source']}, and run this again"
-            )
+        elif here is None and (why := _why_not_whole(libvirt, each)) is not None:
+            if there is not None:
+                there["reason"] = why
+            elif whereabouts(libvirt, each) is Whereabouts.HALF:
+                found.append(_left_half(each, why))
     return found
+
+
+def _why_not_whole(libvirt: t.Mapping[str, LibvirtHost], sent: MigrationRecord) -> str | None:
+    """Return why a guest that is not on its source may not be whole on its target; ``None`` where that is known, or it is not there."""
+    source, target = sent["source"], sent["target"]
+    if not _knows(libvirt, sent):
+        return (
+            f"it is unknown whether it has left {source} whole, from where the run of {sent['run']} began to send it:"
+            f" libvirt there does not answer; see to {source}, and run this again"
+        )
+    if whereabouts(libvirt, sent) is Whereabouts.HALF:
+        return half_on(target, source, sent["vm_uuid"] or sent["vm"])
+    if _is_on(libvirt, target, sent) and _on_target(libvirt, sent) is Whereabouts.UNKNOWN:
+        return f"it is unknown whether it is whole on {target}: libvirt there does not say who is paused; see to {target}, and run this again"
+    return None
+
+
+def _left_half(sent: MigrationRecord, reason: str) -> Guest:
+    """Return the entry for a half on a host whose guests nobody has asked for."""
+    return Guest(
+        vm=sent["vm"],
+        host=sent["target"],
+        uuid=sent["vm_uuid"],
+        persistent=False,
+        device=None,
+        kinds=[],
+        memory=0,
+        reason=reason,
+    )
 
 
 def _is_of(guest: Guest, sent: MigrationRecord) -> bool:
@@ -130,8 +174,12 @@ def without_those(run: _Run, arrived: t.Iterable[MigrationRecord]) -> _Run:
 
 
 def arrived_unwatched(run: _Run, cleaned: t.Mapping[str, t.Any]) -> list[MigrationRecord]:
-    """Return the records of guests that an earlier run was to move, and that have moved since it was broken off."""
+    """Return the records of guests that an earlier run was to move, and that have moved since it was broken off.
+
+    Where libvirt was asked for one of them, as a run with this request has sent it, and did not have it on its target, it is none.
+    """
     going = {(each["host"], each["vm"]) for each in run["migrations"]["going"]}
+    going |= {tuple(each) for each in run["not_arrived"]}
     going |= {(each["source"], each["vm"]) for each in run["arrived"]}
     states = [each for each in run["states"] if guest_of(each) not in going]
     if not states:

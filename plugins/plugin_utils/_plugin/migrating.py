@@ -188,6 +188,7 @@ def find(run: _Run, hostvars: t.Any) -> _Run:
     return run | {
         "found": found,
         "arrived": arrived,
+        "not_arrived": [(each["source"], each["vm"]) for each in sent if each not in arrived],
         "reading": reading,
         "without_devices": any(not guest["kinds"] for guest in going),
         "arriving": arriving,
@@ -412,8 +413,7 @@ def order(run: _Run, hostvars: t.Any) -> _Run:
         "unknown": [],
         "tracing_hosts": [],
         "tracing_guests": {},
-        # Of any other guest the kernels say whether it has moved.
-        "tracing": any(not each["placements"] for each in going),
+        "tracing": bool(going),
     }
 
 

@@ -100,24 +100,23 @@ _Run = dict[str, t.Any]
 
 
 def trace(run: _Run, hostvars: t.Any) -> _Run:
-    """Return ``run`` with whom libvirt is to be asked about: guests without devices whose hosts have not said how their migration ended.
+    """Return ``run`` with whom libvirt is to be asked about: guests that their hosts have not seen go on after the end of their migration.
 
-    Of others the kernels say where they are, and the clean-up whether they are still being sent. ``tracing_hosts`` are those that they may be
-    on, ``tracing_guests`` their UUIDs by the hosts that send them.
+    Whoever holds the devices then, libvirt is to say where the guest is. ``tracing_hosts`` are those that they may be on, ``tracing_guests``
+    by the hosts that send them the UUIDs of those that have no devices: of others the clean-up asks whether they are still being sent.
     """
     noted = _noted(run)
     unknown = [
         begun(run["begun"], run["request"], each)
         for number, each in enumerate(run["migrations"]["going"])
-        if not each["placements"]
-        and not _report(
+        if not _report(
             result_of(hostvars, each["host"], MOVES), number, noted.get(_key(each))
-        ).end_is_known
+        ).was_seen_after
     ]
     hosts = {each[end] for each in unknown for end in ("source", "target")}
     guests: dict[str, list[str]] = {}
     for each in unknown:
-        if each["vm_uuid"]:
+        if each["vm_uuid"] and not each["devices"]:
             guests.setdefault(each["source"], []).append(each["vm_uuid"])
     return run | {"unknown": unknown, "tracing_hosts": sorted(hosts), "tracing_guests": guests}
 

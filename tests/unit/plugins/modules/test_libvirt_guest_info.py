@@ -171,6 +171,47 @@ def test_a_silent_qemu_takes_no_time_from_that_of_another_guest(gather, held, mo
     ]
 
 
+def listing(*domains, paused):
+    """Return a libvirt that has these guests, of which some are paused, or that says why it does not tell which."""
+    found = {1: [*domains], 32: paused}
+    return lambda flags: found.get(flags, [])
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [([3, 1], "user"), ([3, 2], "migration"), ([3, 11], "starting up"), ([3, 99], None)],
+)
+def test_who_is_paused_is_told_with_the_reason(gather, state, reason):
+    half = guest(state=state)
+    result = gather(
+        listAllDomains=listing(half, guest("vm-18", number=18), paused=[half]),
+        options={"guests": []},
+    )
+    uuid = "00000000-0000-4000-8000-000000000017"
+    assert result["paused"] == [{"name": "vm-17", "uuid": uuid, "reason": reason}]
+    assert [each["name"] for each in result["others"]] == ["vm-17", "vm-18"]
+
+
+def test_who_goes_on_or_has_ended_meanwhile_is_not_paused(gather):
+    ended = libvirtError("Domain not found", libvirt_stand_in.VIR_ERR_NO_DOMAIN)
+    paused = [guest(state=[1, 1]), guest("vm-18", number=18, state=ended)]
+    result = gather(listAllDomains=listing(paused=paused))
+    assert (result["paused"], result["problems"]) == ([], [])
+
+
+def test_that_libvirt_does_not_say_who_is_paused_is_told(gather):
+    denied = libvirtError("access denied", 88)
+    result = gather(listAllDomains=listing(paused=denied))
+    assert result["paused"] is None
+    assert result["problems"] == [
+        {"guest": None, "problem": "the paused guests cannot be listed: access denied"}
+    ]
+    silent = guest(state=denied)
+    result = gather(listAllDomains=listing(silent, paused=[silent]), options={"guests": []})
+    assert [each["reason"] for each in result["paused"]] == [None]
+    assert [each["guest"] for each in result["problems"]] == ["vm-17"]
+
+
 def test_no_guest_is_gathered_where_none_is_asked_for(gather):
     assert gather(guest(), options={"guests": []})["guests"] == []
 
@@ -581,7 +622,7 @@ def test_guests_that_are_defined_alone_are_named(gather):
 
 def test_a_libvirt_that_does_not_say_what_is_defined_says_the_rest(gather):
     def listed(flags):
-        return [guest()] if flags == 1 else libvirtError("denied", 88)
+        return {1: [guest()], 2: libvirtError("denied", 88)}.get(flags, [])
 
     result = gather(listAllDomains=listed)
     assert result["defined"] is None

@@ -40,12 +40,18 @@ def told(*going: dict, attempts=(), ended=(), waiting=(), unplaced=(), checks=No
     return result(checks, migrations, unplaced, attempts, **others)
 
 
+def came(vm, states, said=(), now=None):
+    """Return the attempt of a guest that has moved by its host's word, or that is ``now`` somewhere."""
+    report = MoveReport("moved" if now is None else "failed")
+    return Attempt(vm, "a", [*said], states, report=report, now=now)
+
+
 def test_nothing_to_do_is_said():
     assert told() == {"stay": [], "sentences": ["there is no guest to move"], "failure": None}
 
 
 def test_a_guest_of_a_later_wave_stays_until_the_playbook_is_run_again():
-    attempt = Attempt("vm-1", "a", [], [state("vm-1", "moved")])
+    attempt = came("vm-1", [state("vm-1", "moved")])
     found = told(migration("vm-1"), attempts=[attempt], waiting=[migration("vm-2", "c")])
     assert [(each["vm"], each["host"]) for each in found["stay"]] == [("vm-2", "c")]
     assert found["sentences"][0] == "vm-1 has moved from a to b"
@@ -60,19 +66,48 @@ def test_a_guest_of_a_later_wave_stays_until_the_playbook_is_run_again():
 @pytest.mark.parametrize("left", ["prepared", "unclear", "planned"])
 def test_a_guest_has_moved_though_an_earlier_plan_made_another_target_for_it(left):
     states = [state("vm-1", left, id_="1"), state("vm-1", "moved", id_="1"), state("vm-1", "done")]
-    assert Attempt("vm-1", "a", [], states).moved
-    assert not Attempt("vm-1", "a", [], states[:1]).moved
+    assert came("vm-1", states).moved
+    assert not came("vm-1", states[:1]).moved
 
 
 @pytest.mark.parametrize("states", [["moved"], ["done"], ["moved", "done"]])
-def test_a_guest_that_holds_its_targets_has_moved_whatever_libvirt_said(states):
+def test_a_guest_that_libvirt_has_on_its_target_and_that_holds_its_devices_there_has_moved(states):
+    """Whatever went wrong with the call that has sent it."""
     own = [state("vm-1", each) for each in states]
     others = [state("vm-2", "planned"), state("vm-1", "planned", host="c")]
-    attempt = Attempt("vm-1", "a", ["virsh: error"], own + others)
+    attempt = came("vm-1", own + others, ["virsh: error"], Whereabouts.TARGET)
     found = told(migration("vm-1"), attempts=[attempt])
     assert found["sentences"] == ["vm-1 has moved from a to b"]
     assert found["stay"] == []
     assert found["failure"] is None
+
+
+@pytest.mark.parametrize("outcome", ["failed", "aborted", "lost", "stuck", "refused"])
+@pytest.mark.parametrize("now", [None, *Whereabouts])
+def test_that_a_guest_holds_its_devices_on_its_target_proves_nothing_by_itself(outcome, now):
+    """The half that a crashed source has left there holds them as well."""
+    attempt = lost([state("vm-1", "moved")], outcome=outcome, now=now)
+    assert attempt.moved == (now is Whereabouts.TARGET)
+    # Who is on its target, and holds its devices elsewhere, has not moved with them.
+    assert not lost([state("vm-1", "prepared")], outcome=outcome, now=now).moved
+
+
+@pytest.mark.parametrize(("outcome", "on_its_way"), [("failed", False), ("lost", True)])
+def test_of_a_half_on_the_target_it_is_told_what_to_do(outcome, on_its_way):
+    attempt = lost([state("vm-1", "moved")], outcome=outcome, now=Whereabouts.HALF)
+    (stays,) = told(migration("vm-1"), attempts=[attempt])["stay"]
+    assert stays["target"] == ("b" if on_its_way else None)
+    assert stays["said"][0] == (
+        "a does not run it any more, and on b it is paused and not known to be whole;"
+        f" if virsh domstate --reason {UUID} there goes on to say migration or starting up,"
+        f" remove that half with virsh destroy {UUID}, start the guest on a, and run this again"
+    )
+
+
+def test_a_guest_with_devices_that_has_ended_stays_though_nobody_holds_these():
+    attempt = lost([state("vm-1", "unclear", "vm-1 holds neither")], now=Whereabouts.NOWHERE)
+    (stays,) = told(migration("vm-1"), attempts=[attempt])["stay"]
+    assert (stays["said"][0], stays["target"]) == ("it does not run any more", None)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +157,7 @@ def test_in_check_mode_guests_would_move():
 
 
 def test_a_guest_that_ended_before_it_was_prepared_is_told():
-    attempt = Attempt("vm-2", "a", [], [state("vm-2", "done")])
+    attempt = came("vm-2", [state("vm-2", "done")])
     ended = [{"vm": None, "source": {"host": "a", "id": 1}, "target": {"host": "b"}}]
     assert told(migration("vm-2"), attempts=[attempt], ended=ended)["stay"] == [
         {
@@ -182,10 +217,9 @@ def test_what_is_not_as_before_is_a_failure_although_the_guest_has_moved():
 
 
 def test_what_went_wrong_before_the_guest_was_there_after_all_is_none_of_its_problems():
-    attempt = Attempt("vm-1", "a", ["libvirt: timed out"], [state("vm-1", "moved")])
-    for report in (None, MoveReport("failed")):
-        found = told(migration("vm-1"), attempts=[dataclasses.replace(attempt, report=report)])
-        assert found["failure"] is None
+    moved = [state("vm-1", "moved")]
+    attempt = came("vm-1", moved, ["libvirt: timed out"], Whereabouts.TARGET)
+    assert told(migration("vm-1"), attempts=[attempt])["failure"] is None
 
 
 def test_a_guest_without_devices_has_moved_where_libvirt_says_so():
@@ -215,7 +249,6 @@ def lost(states=(), devices=True, outcome="lost", **known):
         # What sends it is at work, and its new host has not come to it yet.
         (["prepared"], True, True),
         (["prepared"], False, False),
-        (["moved"], True, False),
         (["moved", "unclear"], False, True),
     ],
 )
@@ -230,6 +263,17 @@ def test_a_guest_whose_end_nobody_has_seen_is_on_its_way_unless_the_kernels_know
     assert ("vm-1 stays on a:" in found["sentences"]) == (not on_its_way and not attempt.moved)
 
 
+@pytest.mark.parametrize("outcome", ["lost", "stuck"])
+@pytest.mark.parametrize("now", [None, Whereabouts.UNKNOWN, Whereabouts.HALF])
+def test_who_holds_its_devices_on_its_target_may_be_on_its_way_until_libvirt_has_it_there(
+    outcome, now
+):
+    states = [state("vm-1", "moved")]
+    assert lost(states, outcome=outcome, now=now).may_be_migrating
+    assert not lost(states, outcome=outcome, now=Whereabouts.TARGET).may_be_migrating
+    assert not lost(states, outcome="moved", now=now).may_be_migrating
+
+
 @pytest.mark.parametrize("outcome", ["failed", "aborted", "refused"])
 def test_a_guest_whose_host_has_seen_the_end_is_not_on_its_way(outcome):
     assert not lost([state("vm-1", "unclear")], at_work=True, outcome=outcome).may_be_migrating
@@ -242,6 +286,7 @@ def test_a_guest_whose_host_has_seen_the_end_is_not_on_its_way(outcome):
         ("running (unpaused)", True),
         ("paused (user)", True),
         ("shut off (shutdown)", True),
+        ("shut off (crashed)", True),
         ("unknown", False),
         (None, False),
         # Libvirt there was about to let the target go on with it, or has.
@@ -255,13 +300,16 @@ def test_the_end_of_a_call_that_failed_is_known_where_the_guest_is_seen_on_its_s
     """Libvirt there may have restarted meanwhile: the guest is gone, or it does not say."""
     report = MoveReport(outcome, state=state_there, looked=True)
     assert report.end_is_known == known
+    # A guest that is off there may be on its target all the same.
+    assert report.was_seen_after == (known and not state_there.startswith("shut off"))
     on_its_way = [state("vm-1", "migrating")]
     attempt = Attempt("vm-1", "a", [], on_its_way, report=report)
     assert attempt.may_be_migrating == (not known)
     back = dataclasses.replace(attempt, states=[state("vm-1", "prepared")])
     assert not back.may_be_migrating
-    # It failed before libvirt was asked to send anything.
+    # It failed before libvirt was asked to send anything, and nobody has looked where it is.
     assert MoveReport(outcome).end_is_known
+    assert not MoveReport(outcome).was_seen_after
 
 
 @pytest.mark.parametrize(
@@ -276,6 +324,7 @@ def test_the_end_of_a_call_that_failed_is_known_where_the_guest_is_seen_on_its_s
         (Whereabouts.TARGET, False, True, False),
         (Whereabouts.TARGET, True, True, False),
         (Whereabouts.UNKNOWN, False, False, True),
+        (Whereabouts.HALF, False, False, True),
         (None, False, False, True),
     ],
 )

@@ -9,6 +9,7 @@ import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests import (
     LibvirtHost,
     RunningGuest,
+    read_host,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.outcome import Whereabouts
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.record import as_lines
@@ -16,10 +17,15 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.record imp
     begun as begun_line,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.earlier_moves import (
+    arrived_unwatched,
     has_arrived,
     whereabouts,
 )
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device
+from ansible_collections.vfio.migration.tests.unit.libvirt_answers import (
+    guest_info,
+    libvirt_info,
+)
 from ansible_collections.vfio.migration.tests.unit.libvirt_runs import (
     answer,
     begun,
@@ -30,7 +36,7 @@ from ansible_collections.vfio.migration.tests.unit.libvirt_runs import (
 UNREAD = "unread"
 
 
-def again(tmp_path, outcome, here, there, **options):
+def again(tmp_path, outcome, here, there, there_is=None, **options):
     """Return the guests found by a run that is repeated: vm-17 was sent from a to b, and libvirt on each may run it.
 
     Where ``here`` is ``None`` libvirt on a is silent, where it is ``UNREAD``, it does not say more than that it runs it.
@@ -59,6 +65,7 @@ def again(tmp_path, outcome, here, there, **options):
         hostvars["a"]["migrate_libvirt_answer"] = {"unreachable": True}
     runs = [(UUIDS[5], "vm-17")] if there else []
     hostvars["b"] = answer(device(UUIDS[2], vm="vm-17"), running=runs)
+    hostvars["b"]["migrate_libvirt_answer"] |= there_is or {}
     return found_in(begun(**options), hostvars)
 
 
@@ -81,6 +88,61 @@ def test_a_guest_that_has_arrived_counts_as_done_and_one_of_which_that_is_not_kn
     (found,) = run["found"]
     assert (found["host"], run["arrived"]) == ("b", [])
     assert "it is unknown whether it has left a whole" in found["reason"]
+
+
+HALF = {"paused": [{"name": "vm-17", "uuid": UUIDS[5], "reason": "migration"}]}
+
+
+@pytest.mark.parametrize("asked", [{"drain": "a"}, {"guests": "vm-17"}])
+def test_a_half_that_a_crashed_source_has_left_has_not_arrived_and_is_told(tmp_path, asked):
+    run = again(tmp_path, "begun", False, True, there_is=HALF, **asked)
+    assert run["arrived"] == []
+    (found,) = run["found"]
+    assert (found["vm"], found["host"]) == ("vm-17", "b")
+    assert (
+        f"remove that half with virsh destroy {UUIDS[5]}, start the guest on a" in found["reason"]
+    )
+
+
+def test_a_half_is_not_written_down_as_a_guest_that_came_when_nobody_watched(tmp_path):
+    def came(vm):
+        source, target = ({"host": host, "kind": "mdev", "id": UUIDS[1]} for host in "ab")
+        return {"vm": vm, "source": source, "target": target, "state": "moved", "reason": None}
+
+    run = again(tmp_path, "begun", False, True, there_is=HALF, drain="a")
+    run |= {"migrations": {"going": []}, "states": [came("vm-17"), came("vm-18")]}
+    found = arrived_unwatched(run, {"placements": []})
+    # Of the other one no run with this request knows.
+    assert [each["vm"] for each in found] == ["vm-18"]
+
+
+def test_a_half_that_may_be_one_has_not_arrived_either(tmp_path):
+    run = again(tmp_path, "begun", False, True, there_is={"paused": None}, guests="vm-17")
+    assert run["arrived"] == []
+    (found,) = run["found"]
+    assert "libvirt there does not say who is paused; see to b" in found["reason"]
+    # Whom its host has seen arrive may be paused since.
+    run = again(tmp_path, "moved", False, True, there_is=HALF, guests="vm-17")
+    assert [each["vm"] for each in run["arrived"]] == ["vm-17"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "where"),
+    [
+        ("user", Whereabouts.TARGET),
+        # It has run there until then.
+        *((each, Whereabouts.TARGET) for each in ("ioerror", "watchdog", "crashed")),
+        *((each, Whereabouts.HALF) for each in ("migration", "starting up", "unknown")),
+        *((each, Whereabouts.HALF) for each in ("postcopy", "postcopy failed", "new", None)),
+    ],
+)
+def test_a_paused_guest_is_on_its_target_where_only_a_whole_one_is_paused_so(reason, where):
+    paused = [{"name": "vm-17", "uuid": UUIDS[5], "reason": reason}]
+    there = libvirt_info(guest_info("vm-17", UUIDS[5]), paused=paused)
+    libvirt = {"a": LibvirtHost(), "b": read_host(there)}
+    assert whereabouts(libvirt, {**SENT, "outcome": "begun"}) is where
+    both = {**libvirt, "a": read_host(libvirt_info(guest_info("vm-17", UUIDS[5])))}
+    assert whereabouts(both, {**SENT, "outcome": "begun"}) is Whereabouts.UNKNOWN
 
 
 SENT = {"source": "a", "target": "b", "vm": "vm-17", "vm_uuid": UUIDS[5]}

@@ -6,11 +6,16 @@
 from __future__ import annotations
 
 import json
+import typing as t
 
 import pytest
+from ansible_collections.vfio.migration.plugins.action.libvirt_guest_info import ActionModule
 from ansible_collections.vfio.migration.plugins.module_utils._host.arriving import arriving_guests
 from ansible_collections.vfio.migration.plugins.module_utils._host.libvirt_guests import Asking
-from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.info import as_arriving
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.info import (
+    LibvirtInfo,
+    as_arriving,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.libvirt_answers import (
     said_by_libvirt,
 )
@@ -48,12 +53,17 @@ def asking(monkeypatch):
     return Asking("qemu:///system", 30)
 
 
+def test_the_action_hands_on_all_that_is_read():
+    assert t.get_type_hints(LibvirtInfo).keys() == ActionModule.returned
+
+
 def test_what_the_module_returns_is_read(asking):
     guests, others = asking.guests(asking.running(), None, True)
     arriving = arriving_guests([as_arriving(guest) for guest in guests])
     answer = {
         "guests": guests,
         "others": others,
+        "paused": asking.paused(),
         "defined": asking.defined(),
         "arriving": asking.arriving(arriving),
         "versions": asking.versions(),

@@ -336,11 +336,56 @@ def test_a_migration_that_failed_before_it_was_sent_is_told_without_a_state():
     assert not any("the guest on a" in each for each in found["sentences"])
 
 
-def test_whose_end_its_host_has_seen_is_not_looked_for():
+def test_whom_its_host_has_seen_go_on_is_not_looked_for():
     run, hostvars = moving_others((UUIDS[6], "plain", 1024))
-    for moves in ([MOVED, MOVED | {"number": 1}], [{"number": 0, **LOST}, MOVED | {"number": 1}]):
+    back = {"number": 1, "outcome": "failed", "errors": [], "state": "running (unpaused)"}
+    for moves in ([MOVED, MOVED | {"number": 1}], [MOVED, back]):
         hostvars["a"]["migrate_libvirt_moved"] = {"moves": moves}
         assert move_outcomes.trace(run, hostvars)["tracing_hosts"] == []
+
+
+CRASHED = {"outcome": "failed", "errors": ["QEMU has crashed"], "state": "shut off (crashed)"}
+HALF = [{"name": "vm-17", "uuid": UUIDS[5], "reason": "migration"}]
+PAUSED = [{"name": "vm-17", "uuid": UUIDS[5], "reason": "user"}]
+
+
+@pytest.mark.parametrize(
+    ("report", "there", "outcome"),
+    [
+        # Its QEMU on the source has crashed, and the half on the target holds the device there.
+        (CRASHED, {"paused": HALF}, "stayed"),
+        (LOST, {"paused": HALF}, "interrupted"),
+        (LOST, {"paused": None}, "interrupted"),
+        (LOST, {"others": []}, "interrupted"),
+        (CRASHED, {"paused": PAUSED}, "moved"),
+        (CRASHED, {}, "moved"),
+        (LOST, {}, "moved"),
+        (CRASHED, None, "stayed"),
+        (LOST, None, "interrupted"),
+    ],
+)
+def test_a_guest_with_devices_has_moved_only_where_libvirt_has_it_whole_on_its_target(
+    report, there, outcome
+):
+    run, hostvars = ordered(two_hosts(), guests="vm-17")
+    moves = [{"number": 0, **report}]
+    hostvars["a"]["migrate_libvirt_moved"] = {"moves": moves}
+    run = move_outcomes.trace(run, hostvars)
+    # Whether a process sends it, the clean-up asks.
+    assert (run["tracing_hosts"], run["tracing_guests"]) == (["a", "b"], {})
+    running = {"others": [{"name": "vm-17", "uuid": UUIDS[5]}]}
+    silent = {"unreachable": True, "msg": "no route"}
+    hostvars["a"]["migrate_libvirt_traced"] = libvirt_info()
+    hostvars["b"]["migrate_libvirt_traced"] = (
+        silent if there is None else libvirt_info(**{**running, **there})
+    )
+    found = ended(hostvars, run, moves, state="moved")
+    assert found["record"][0]["outcome"] == outcome
+    assert ("vm-17 has moved from a to b" in found["sentences"]) == (outcome == "moved")
+    half = there is not None and there.get("paused") == HALF
+    told = f"remove that half with virsh destroy {UUIDS[5]}" in "\n".join(found["sentences"])
+    assert told == half
+    assert bool(found["failure"]) == (outcome != "moved")
 
 
 @pytest.mark.parametrize("result", [{"failed": True, "msg": "no space left"}, None])
