@@ -16,7 +16,8 @@ description:
     target's libvirt, as C(virsh migrate --live --p2p) does. A guest with a persistent definition is defined on the target and no longer here.
     It starts with its new host if it did with this one.
   - Shows about every ten seconds how far it is. Where a pass over its memory begins with no less to send than one before it, the limit of
-    its downtime is doubled until it is O(downtime_max). A migration that takes longer than O(timeout), or comes no nearer to its end for
+    its downtime is doubled until it is O(downtime_max). Where libvirt refuses a limit, the one before it stays in force, the progress says so, and it is
+    tried again ten seconds later. A migration that takes longer than O(timeout), or comes no nearer to its end for
     O(stall), is aborted. The guest then runs on here.
   - Domains may have passwords in them. They are on no disk of either host or of the control node, where C(pipelining) is on, and in no result.
   - A process of its own on this host does the work, so a migration goes on and its limits hold when Ansible is killed or loses its

@@ -282,10 +282,25 @@ class GuestMigration:
                 given_up_at = asked_at = now
                 self._abort(libvirt, domain)
             elif decision.downtime is not None:
-                longer = decision.downtime
-                self._try(libvirt, lambda: domain.migrateSetMaxDowntime(longer, 0))  # noqa: B023
-            self._tell({**sample, "downtime_limit": convergence.downtime})
+                self._lengthen(libvirt, domain, convergence, decision.downtime)
+            limit = {
+                "downtime_limit": convergence.downtime,
+                "downtime_refusal": convergence.refusal,
+            }
+            self._tell({**sample, **limit})
         return True
+
+    def _lengthen(
+        self, libvirt: Libvirt, domain: t.Any, convergence: Convergence, downtime: int
+    ) -> None:
+        """Let the guest stand still for so long, or have it noted that libvirt does not."""
+        try:
+            libvirt.ask(
+                f"libvirt does not set the limit of {downtime} ms",
+                lambda: domain.migrateSetMaxDowntime(downtime, 0),
+            )
+        except LibvirtError as error:
+            convergence.refused(str(error))
 
     def _sample(self, libvirt: Libvirt, domain: t.Any) -> Status:
         """Return libvirt's statistics of the job, none where it is just beginning or ending."""

@@ -54,10 +54,15 @@ class Convergence:
     """What is known of a migration that began at ``began``, a time in seconds."""
 
     def __init__(self, limits: MigrationLimits, began: float) -> None:
+        # The last that was not refused, and why the one after it was.
         self.downtime = limits.downtime
+        self.refusal: str | None = None
         self._limits = limits
         self._began = began
         self._progress = began
+        # When a longer downtime was decided last, and what was so before.
+        self._stepped = began
+        self._before = (limits.downtime, began, 0)
         self._iteration: int | None = None
         self._last: int | None = None
         self._falls = False
@@ -88,6 +93,7 @@ class Convergence:
             )
         if stands_still or remaining is None or self._comes_nearer(remaining, iteration):
             self._progress, self._sent, self._not_shorter = now, sent, 0
+            self.refusal = None
             return Decision()
         idle = now - self._progress
         # A longer downtime is of no use while a pass that is shorter than the others sends nothing. What is left is memory
@@ -95,11 +101,19 @@ class Convergence:
         flows = sent is not None and self._sent is not None and sent > self._sent
         nothing_sent = self._is_shorter and iteration is not None and not flows
         if self.downtime < self._limits.longest_downtime and not nothing_sent:
-            due = idle >= STEP_SECONDS and self._is_judged(1)
-            return self._longer(now) if due else Decision()
+            since = min(idle, now - self._stepped)
+            if since >= STEP_SECONDS and self._is_judged(1):
+                return self._longer(now)
+            if self.refusal is None:
+                return Decision()
         stalled = self._limits.stall > 0 and idle > self._limits.stall
         due = stalled and self._is_judged(2)
         return Decision(give_up=self._why_stalled(nothing_sent)) if due else Decision()
+
+    def refused(self, why: str) -> None:
+        """Take back the longer downtime that was decided last, as it is not in force; it is decided again a step later."""
+        self.downtime, self._progress, self._not_shorter = self._before
+        self.refusal = why
 
     def _is_judged(self, passes: int) -> bool:
         """Return whether so many passes have begun that were not shorter; within a long one that is being sent, nobody knows of the next."""
@@ -132,12 +146,19 @@ class Convergence:
                 f"for {self._limits.stall:g} s nothing of it was sent;"
                 " see whether the two hosts reach each other, and how busy the link and the target are"
             )
+        if self.refusal is not None:
+            return (
+                f"for {self._limits.stall:g} s it has come no nearer to its end, and it gets no longer downtime than {self.downtime} ms:"
+                f" {self.refusal}; see to libvirt on its host, or let the guest do less meanwhile"
+            )
         return (
             f"for {self._limits.stall:g} s it has come no nearer to its end: its memory or its devices' state changes"
             f" as fast as it is sent; allow a longer downtime than {self.downtime} ms, or let the guest do less meanwhile"
         )
 
     def _longer(self, now: float) -> Decision:
+        self._before = (self.downtime, self._progress, self._not_shorter)
+        self._stepped, self.refusal = now, None
         self.downtime = min(2 * self.downtime, self._limits.longest_downtime)
         self._progress, self._not_shorter = now, 0
         return Decision(downtime=self.downtime)

@@ -208,7 +208,7 @@ def progress_line(label: str, status: t.Any) -> str | None:
     """Return how far a guest's migration is, by what its host told; ``None`` where it told nothing yet.
 
     That is: percent of what is known to be sent by now, bytes, rate, what is left, and how long the guest is expected to
-    stand still, with the limit of that.
+    stand still, with the limit of that, and why libvirt sets no longer one.
     """
     status = status if isinstance(status, t.Mapping) else {}
     total, done, left = (
@@ -226,6 +226,8 @@ def progress_line(label: str, status: t.Any) -> str | None:
     allowed = "" if limit is None else f" of {limit:.0f} ms allowed"
     if (expected := _number(status.get("downtime"))) is not None:
         parts.append(f"expected downtime {expected:.0f} ms{allowed}")
+    if isinstance(refusal := status.get("downtime_refusal"), str):
+        parts.append(printable(refusal, _LONGEST_LINE))
     return f"{printable(label, MAX_LABEL)}: {', '.join(parts)}"
 
 

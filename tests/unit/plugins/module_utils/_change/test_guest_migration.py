@@ -338,6 +338,29 @@ def test_a_longer_downtime_is_set_while_it_goes_on(monkeypatch):
     assert result["outcome"] == "moved"
 
 
+def test_a_longer_downtime_that_libvirt_refuses_is_not_told_as_the_limit(monkeypatch):
+    module = "ansible_collections.vfio.migration.plugins.module_utils._change.migration_limits"
+    monkeypatch.setattr(f"{module}.STEP_SECONDS", 0.0)
+    domain = Domain(samples=[STATISTICS] * 6)
+    refusals = [Error("cannot acquire state change lock")] * 2
+
+    def limit(downtime, _flags):
+        if downtime > 300 and refusals:
+            raise refusals.pop()
+        domain.calls.append(("downtime", downtime))
+
+    monkeypatch.setattr(domain, "migrateSetMaxDowntime", limit)
+    result, told = run(domain, order(longest_downtime=1000))
+    assert [each[1] for each in domain.calls if each[0] == "downtime"] == [300, 600, 1000]
+    refused = [each for each in told if each["downtime_refusal"]]
+    assert {each["downtime_limit"] for each in refused} == {300}
+    assert [each["downtime_refusal"] for each in refused] == [
+        "libvirt does not set the limit of 600 ms: cannot acquire state change lock"
+    ] * 2
+    assert (told[-1]["downtime_limit"], told[-1]["downtime_refusal"]) == (1000, None)
+    assert (result["outcome"], result["errors"]) == ("moved", [])
+
+
 def test_a_migration_that_cannot_be_aborted_is_stuck(monkeypatch):
     monkeypatch.setattr(guest_migration, "_PATIENCE_SECONDS", 0.02)
     domain = Domain(samples=[STATISTICS] * 10_000)

@@ -173,6 +173,51 @@ def test_the_downtime_grows_in_steps_up_to_its_maximum_and_then_it_is_given_up()
     assert "a longer downtime than 2000 ms" in found[-1][1].give_up
 
 
+def refusing(remaining, seconds, accepts):
+    """Return the decisions of a watch of which only those steps are taken that ``accepts`` lets pass, with their times and what holds then."""
+    convergence = Convergence(GROWING, 0.0)
+    found = []
+    for now in range(1, seconds + 1):
+        decision = convergence.decide(float(now), remaining(now))
+        if decision.downtime is not None and not accepts(now):
+            convergence.refused("it is busy")
+        if decision != Decision():
+            found.append((now, decision, convergence.downtime, convergence.refusal))
+            if decision.give_up:
+                break
+    return found
+
+
+def test_a_step_that_is_refused_holds_nothing_and_is_tried_again():
+    found = refusing(lambda now: 5000, 300, lambda now: now > 20)
+    assert [decision.downtime for _now, decision, *_rest in found] == [600, 600, 1200, 2000, None]
+    assert [rest for _now, _decision, *rest in found[:3]] == [
+        [300, "it is busy"],
+        [600, None],
+        [1200, None],
+    ]
+    steps = [now for now, *_rest in found]
+    assert all(later - now >= STEP_SECONDS for now, later in zip(steps, steps[1:]))
+
+
+def test_a_migration_whose_steps_are_all_refused_is_given_up_as_one_without_room_to_grow():
+    found = refusing(lambda now: 5000, 300, lambda now: False)
+    now, decision, *_rest = found[-1]
+    assert now == 62
+    assert {each for _now, _decision, each, _why in found} == {300}
+    assert "it gets no longer downtime than 300 ms: it is busy" in decision.give_up
+
+
+def test_a_refusal_is_forgotten_when_it_comes_nearer_to_its_end_without_the_step():
+    convergence = Convergence(GROWING, 0.0)
+    for now in range(1, 12):
+        if convergence.decide(float(now), 5000).downtime:
+            convergence.refused("it is busy")
+    assert convergence.refusal == "it is busy"
+    convergence.decide(12.0, 100)
+    assert (convergence.downtime, convergence.refusal) == (300, None)
+
+
 def test_passes_that_stay_about_the_same_are_no_progress():
     found = watched(GROWING, lambda now: 100_000 - 10_000 * (now % 5) - now, 300)
     assert found[-1][1].give_up

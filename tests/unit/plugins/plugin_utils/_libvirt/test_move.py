@@ -107,6 +107,11 @@ def test_progress_is_one_line_with_all_that_is_known():
         "vm-17 to b: 25 %, 1024.0 MiB sent, 3072.0 MiB left, 100.0 MiB/s, 5.0 MiB/s change meanwhile,"
         " expected downtime 700 ms of 500 ms allowed"
     )
+    refused = progress_line(
+        "vm-17", {**status, "downtime_refusal": "libvirt does not set it\x1b[2J"}
+    )
+    assert refused.endswith("of 500 ms allowed, libvirt does not set it\\x1b[2J")
+    assert progress_line("vm-17", {**status, "downtime_refusal": 7}).endswith("allowed")
 
 
 @pytest.mark.parametrize(
