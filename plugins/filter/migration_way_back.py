@@ -43,6 +43,11 @@ options:
       - Which run to reverse, by the time that its records have as C(run).
       - By default the last one in which a guest has moved, with the runs before it that had the same request, as far as that was not done
         the time before. So a drain that took several runs is reversed as a whole.
+      - Where those runs went the way back themselves, each guest to the host that it came from in its move before, and have left guests behind, the
+        way back is not reversed but goes on. The requests are those of the first time, with the guests that are back already, so that the playbook
+        takes them up and counts these as done. Hosts all of whose guests are back are left out.
+      - A way back in which all guests have moved is reversed like any other run, and so is one that is given with O(run). To have guests sent away
+        again of which only a part is back, give its time.
     type: str
 positional: _input, run
 seealso:

@@ -278,7 +278,9 @@ def requests_back(
 ) -> list[RequestBack]:
     """Return requests that take the guests back which have moved in ``run``: one for each host they came from.
 
-    By default it is the last run in which any has moved, with those before it that had the same request, which was not done.
+    By default it is the last run in which any has moved, with those before it that had the same request, which was not done. Where that
+    was a way back itself, and has left guests behind, the requests are those that it was one of, as they were, but for hosts whose
+    guests are all back.
 
     A guest that has moved on since, by a later record, is where its last record has it; so it is in none of an earlier run.
     Raise ``FleetError`` where there is no record of ``run``.
@@ -287,6 +289,8 @@ def requests_back(
     moved = [each for each in records if each["outcome"] == MOVED]
     if run is None:
         runs = _of_the_last_request(records, max((each["run"] for each in moved), default=""))
+        if (unfinished := _way_back_left_undone(records, runs)) is not None:
+            return unfinished
     elif run in runs:
         runs = {run}
     else:
@@ -298,10 +302,71 @@ def requests_back(
     for guest, each in last.items():
         if each["run"] in runs:
             back.setdefault(each["source"], set()).add(guest)
+    return _requests(back)
+
+
+def _requests(back: t.Mapping[str, t.Collection[str]]) -> list[RequestBack]:
     return [
         RequestBack(migrate_libvirt_guests=sorted(back[host]), migrate_libvirt_targets=[host])
         for host in sorted(back)
     ]
+
+
+def _way_back_left_undone(
+    records: t.Sequence[MigrationRecord], runs: t.Collection[str]
+) -> list[RequestBack] | None:
+    """Return the requests for what is still to go back, if all that moved in ``runs`` went the way back, and not all of it has.
+
+    It is a way back where each guest went to where it had come from, in the move before. A request has those that are back as well: it is
+    the one that was made at first, so the playbook takes it up.
+    """
+    if any(each.get("complete") for each in records if each["run"] in runs):
+        return None
+    moved = sorted((each for each in records if each["outcome"] == MOVED), key=_run_of)
+    away = _runs_reversed(records, moved, runs)
+    sent = {_guest(each): each for each in moved if each["run"] in away}
+    last = {_guest(each): each for each in moved}
+    lacking = {each["source"] for guest, each in sent.items() if last[guest] is each}
+    back: dict[str, set[str]] = defaultdict(set)
+    for guest, each in sent.items():
+        if last[guest] is each or _is_reverse(last[guest], each):
+            back[each["source"]].add(guest)
+    return _requests({host: back[host] for host in lacking}) or None
+
+
+def _runs_reversed(
+    records: t.Sequence[MigrationRecord],
+    moved: t.Iterable[MigrationRecord],
+    runs: t.Collection[str],
+) -> set[str]:
+    """Return the runs of the requests that were reversed in ``runs``, none where a guest did not go to where it had come from."""
+    since = min(runs)
+    before = {_guest(each): each for each in moved if each["run"] < since}
+    found: set[str] = set()
+    for each in moved:
+        there = before.get(_guest(each))
+        if each["run"] not in runs:
+            continue
+        if there is None or not _is_reverse(each, there):
+            return set()
+        found |= _of_one_request(records, there["run"], since)
+    return found
+
+
+def _is_reverse(one: MigrationRecord, other: MigrationRecord) -> bool:
+    return (one["source"], one["target"]) == (other["target"], other["source"])
+
+
+def _of_one_request(records: t.Iterable[MigrationRecord], run: str, before: str) -> set[str]:
+    """Return the runs ``before`` a time that had the request of ``run``, from when that was done the time before until it was done with it."""
+    request = next((each.get("request") for each in records if each["run"] == run), None)
+    own = [each for each in records if each.get("request") == request and each["run"] < before]
+    if request is None:
+        return {run}
+    done = {each["run"] for each in own if each.get("complete")}
+    first = max((each for each in done if each < run), default="")
+    last = min((each for each in done if each >= run), default=before)
+    return {each["run"] for each in own if first < each["run"] <= last}
 
 
 def _of_the_last_request(records: t.Sequence[MigrationRecord], last: str) -> set[str]:

@@ -114,6 +114,71 @@ def test_the_way_back_and_the_way_back_of_that_are_the_way_there():
     assert again["migrate_libvirt_targets"] == [there["target"]]
 
 
+def going(vm, run, source="a", target="b", request=None, **changes):
+    return {**one(vm, source, target, run), "request": request or NAMED, "ended": True, **changes}
+
+
+def returning(vm, run, source="b", target="a", **changes):
+    return going(vm, run, source, target, request="the way back", **changes)
+
+
+def left_behind(vm, run, **changes):
+    return returning(vm, run, **{"outcome": "stayed", **changes})
+
+
+@pytest.mark.parametrize("outcome", ["stayed", "not_tried", "interrupted", "begun"])
+def test_a_way_back_that_has_left_guests_behind_goes_on_as_the_same_request(outcome):
+    there = at_the_end([going("vm-1", FIRST), going("vm-2", FIRST)], complete=True)
+    first = requests_back(there)
+    half = [returning("vm-1", LAST), left_behind("vm-2", LAST, outcome=outcome)]
+    assert requests_back([*there, *half]) == first
+    # So it does when it has failed again, and has only taken up who was back.
+    again = [returning("vm-1", KILLED), left_behind("vm-2", KILLED, outcome=outcome)]
+    assert requests_back([*there, *half, *again]) == first
+    # When all are back, that is a run like any other.
+    whole = at_the_end([returning("vm-1", KILLED), returning("vm-2", KILLED)], complete=True)
+    (away,) = requests_back([*there, *half, *whole])
+    assert away == {"migrate_libvirt_guests": ["vm-1", "vm-2"], "migrate_libvirt_targets": ["b"]}
+    # Who wants the half of it reversed says so.
+    (away,) = requests_back([*there, *half], LAST)
+    assert away == {"migrate_libvirt_guests": ["vm-1"], "migrate_libvirt_targets": ["b"]}
+
+
+def test_a_way_back_to_several_hosts_goes_on_to_those_that_lack_guests():
+    there = at_the_end(
+        [going("vm-1", FIRST), going("vm-2", FIRST, "c"), going("vm-3", FIRST, "c")], complete=True
+    )
+    to_a = at_the_end([returning("vm-1", LAST)], complete=True)
+    to_c = [{**returning("vm-2", KILLED, target="c"), "request": "to c"}]
+    (goes_on,) = requests_back([*there, *to_a, *to_c])
+    assert goes_on == {
+        "migrate_libvirt_guests": ["vm-2", "vm-3"],
+        "migrate_libvirt_targets": ["c"],
+    }
+
+
+def test_a_way_back_goes_on_for_all_runs_of_the_drain_and_no_earlier_one():
+    earlier = at_the_end([going("vm-0", "2025-01-01T00:00:00Z")], complete=True)
+    first = [going("vm-1", FIRST), going("vm-2", FIRST, outcome="stayed")]
+    second = at_the_end([going("vm-2", LAST)], complete=True)
+    half = [returning("vm-1", KILLED), left_behind("vm-2", KILLED)]
+    (goes_on,) = requests_back([*earlier, *first, *second, *half])
+    assert goes_on["migrate_libvirt_guests"] == ["vm-1", "vm-2"]
+    # Whoever has been sent elsewhere meanwhile does not go back.
+    (only,) = requests_back([*first, *second, going("vm-1", KILLED, "b", "c", "another")], LAST)
+    assert only["migrate_libvirt_guests"] == ["vm-2"]
+
+
+def test_a_run_that_leaves_guests_behind_and_is_no_way_back_is_reversed():
+    there = at_the_end([going("vm-1", FIRST), going("vm-2", FIRST)], complete=True)
+    on = [going("vm-1", LAST, "b", "c", "on"), going("vm-2", LAST, "b", "a", "on")]
+    assert [each["migrate_libvirt_targets"] for each in requests_back([*there, *on])] == [["b"]]
+    # All that were away are back, whoever else was to move with them.
+    done = [returning("vm-1", LAST), returning("vm-2", LAST), left_behind("vm-9", LAST)]
+    (away,) = requests_back([*there, *done])
+    assert away["migrate_libvirt_guests"] == ["vm-1", "vm-2"]
+
+
 def test_nothing_has_no_way_back():
     assert requests_back([]) == []
     assert requests_back(read_records("\n")[0]) == []
