@@ -16,8 +16,8 @@ description:
   - If something fails for one guest, RV(problems) lists it with the name of the guest, and the results for other guests are not affected. If the module
     cannot read a running guest, RV(others) lists that guest.
   - The module queries the host before the guests, so a guest that hangs does not delay the results for the host.
-  - If the query for the job or the blocked reasons of one guest times out, the module no longer queries other guests for jobs, and waits at most two
-    seconds for the blocked reasons of each.
+  - If the query for the job or the blocked reasons of one guest times out, the module no longer queries other guests for jobs, which RV(guests[].job_known)
+    shows, and waits at most two seconds for the blocked reasons of each.
 author:
   - vfio.migration contributors (@vfio-migration)
 requirements:
@@ -177,6 +177,12 @@ guests:
       type: str
       returned: always
       sample: /var/log/libvirt/qemu/vm-17.log
+    job_known:
+      description:
+        - Whether it is known if libvirt has a job for the guest. A job is one of RV(guests[].obstacles), of the kind V(job).
+        - V(false) if libvirt did not answer, or if it was not queried because another guest did not answer.
+      type: bool
+      returned: always
     blocked_reasons:
       description:
         - The reasons why QEMU refuses to migrate the guest, as QEMU reports them.
@@ -321,9 +327,9 @@ others:
       uuid: 0b2f6a51-7f0e-4b53-b3a5-6d0e1a7c9f00
 paused:
   description:
-    - The guests that are paused, of RV(guests) and RV(others), V(null) where libvirt does not say which are.
-    - C(reason) is why, as the constants of libvirt have it, V(null) where libvirt does not say. One that another host sends is here with
-      V(starting up) or V(migration) until it is whole; one that its owner has paused with V(user).
+    - The paused guests of RV(guests) and RV(others). V(null) if libvirt does not list them.
+    - C(reason) is the reason, as the constants of libvirt name it, or V(null) if libvirt does not report it. It is V(user) if the owner of the guest paused
+      it, and V(starting up) or V(migration) while another host sends the guest.
   returned: success
   type: list
   elements: dict

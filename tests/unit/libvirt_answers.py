@@ -19,6 +19,7 @@ def guest_info(name: str = GUEST, uuid: str = UUID, **changes: t.Any) -> t.Any:
         "state": "running",
         "persistent": True,
         "autostart": False,
+        "job_known": True,
         "log": f"/var/log/libvirt/qemu/{name}.log",
         "blocked_reasons": [],
         "definitions": None,

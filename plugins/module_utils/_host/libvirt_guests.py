@@ -227,7 +227,8 @@ class Asking:
             ),
         )
         inactive = self._inactive(domain) if definitions and persistent else None
-        found["obstacles"] += self._at_work(guest)
+        obstacles, job_known = self._at_work(guest)
+        found["obstacles"] += obstacles
         for disk in found["disks"]:
             disk["shared"] = self._is_shared(disk)
         known = {
@@ -237,6 +238,7 @@ class Asking:
             "persistent": bool(persistent),
             "autostart": bool(autostart),
             "log": f"/var/log/libvirt/qemu/{name}.log",
+            "job_known": job_known,
             "blocked_reasons": None,
             "definitions": {"active": xml, "persistent": inactive} if definitions else None,
         }
@@ -247,8 +249,8 @@ class Asking:
                 self.note(name, error)
         return {**known, **found}
 
-    def _at_work(self, guest: RunningDomain) -> list[Facts]:
-        """Return what is in the way of a guest that its domain does not show."""
+    def _at_work(self, guest: RunningDomain) -> tuple[list[Facts], bool]:
+        """Return what is in the way of a guest that its domain does not show, and whether it is known if libvirt is at work on it."""
         found = []
         snapshots = self.supported(
             "its snapshots cannot be counted",
@@ -257,16 +259,18 @@ class Asking:
         )
         if snapshots:
             found.append({"kind": "snapshots", "name": str(snapshots)})
-        job = None if self._any_held else self._job(guest)
+        job, known = self._job(guest)
         if job is not None:
             found.append({"kind": "job", "name": job})
-        return found
+        return found, known
 
-    def _job(self, guest: RunningDomain) -> str | None:
-        """Return what libvirt does with a guest in the background, such as a migration; ``None`` where it does nothing.
+    def _job(self, guest: RunningDomain) -> tuple[str | None, bool]:
+        """Return what libvirt does with a guest in the background, such as a migration, ``None`` for nothing, and whether that is known.
 
         It is not asked where something holds another guest: each call that libvirt leaves open is in the way of others.
         """
+        if self._any_held:
+            return None, False
         binding = self.libvirt.binding
         try:
             found = self._ask_promptly(
@@ -276,14 +280,16 @@ class Asking:
         except LibvirtError as error:
             if error.code == binding.VIR_ERR_OPERATION_UNSUPPORTED:
                 # Libvirt has the figures of a migration on its source alone, and says so on the target.
-                return _MIGRATION_IN
-            if error.code not in (binding.VIR_ERR_NO_SUPPORT, binding.VIR_ERR_NO_DOMAIN):
+                return _MIGRATION_IN, True
+            # It has no jobs, or no such guest any more.
+            known = error.code in (binding.VIR_ERR_NO_SUPPORT, binding.VIR_ERR_NO_DOMAIN)
+            if not known:
                 self.note(guest.name, error)
-            return None
+            return None, known
         if not isinstance(found, dict) or not found.get("type"):
-            return None
+            return None, True
         name = self._name_of(_OPERATION, _OPERATIONS, found.get("operation", -1))
-        return name.replace("_", " ")
+        return name.replace("_", " "), True
 
     def _ask_promptly(self, call: t.Callable[[float], t.Any], most: float) -> t.Any:
         """Return what a guest that nothing holds would say at once; ``call`` has the seconds for it, few where one has not said it."""

@@ -205,6 +205,7 @@ def check_migration(case: Case) -> Checks:
         *fitting.notes,
         *_not_known(case, chosen, fitting.targets),
         *_disks_not_known(case, chosen),
+        *_jobs_not_known(case, chosen),
         *(
             f"{host} is no target: it is none of the hosts of the play that answer"
             for host in case.targets or ()
@@ -602,6 +603,20 @@ def _disks_not_known(case: Case, guests: t.Iterable[Guest]) -> t.Iterator[Senten
                 f"it is not known whether the hosts share the disk {listed(disks)} of {guest['vm']} on {guest['host']}: its file system"
                 " does not show it; make sure that it is the same file on its target"
             )
+
+
+def _jobs_not_known(case: Case, guests: t.Iterable[Guest]) -> t.Iterator[Sentence]:
+    """Yield on which guests libvirt may be at work: where it is silent on one, it is asked about no other."""
+    whom: dict[str, list[str]] = {}
+    for guest in guests:
+        info = case.info(guest)
+        if info is not None and not info["job_known"]:
+            whom.setdefault(guest["host"] or "", []).append(guest["vm"])
+    for host, names in whom.items():
+        yield (
+            f"it is not known whether libvirt on {host} is at work on {listed(names)}, in which case it refuses to migrate: it was not asked, as"
+            " another guest there does not answer; make sure of it there (virsh domjobinfo)"
+        )
 
 
 def _guests_left_alone(

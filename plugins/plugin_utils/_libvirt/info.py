@@ -72,6 +72,7 @@ class GuestInfo(t.TypedDict):
     state: str
     persistent: bool
     autostart: bool
+    job_known: bool
     blocked_reasons: list[str] | None
     definitions: DefinitionsInfo | None
     arch: str | None

@@ -116,6 +116,7 @@ def test_what_libvirt_is_at_with_a_guest_is_told(gather, stats, name):
     result = gather(guest(jobStats=stats))
     [found] = result["guests"]
     assert found["obstacles"] == ([] if name is None else [{"kind": "job", "name": name}])
+    assert found["job_known"]
     assert result["problems"] == []
 
 
@@ -147,6 +148,19 @@ def test_guests_that_something_holds_cost_no_other_and_not_the_host(gather, held
     assert result["versions"] == {"libvirt": "11.3.0", "qemu": "10.0.2"}
     # Who holds the first one may hold the others: libvirt is not kept busy with more such calls.
     assert [each["guest"] for each in result["problems"]] == ["vm-10"]
+    # That of the others nobody knows whether libvirt is at work on them is told of each.
+    assert {each["job_known"] for each in result["guests"]} == {False}
+
+
+def test_guests_that_were_asked_about_before_one_that_something_holds_are_known(gather, held):
+    result = gather(
+        *(
+            guest(f"vm-{n}", number=n, **({"jobStats": held} if n == 18 else {}))
+            for n in (17, 18, 19)
+        )
+    )
+    known = {each["name"]: each["job_known"] for each in result["guests"]}
+    assert known == {"vm-17": True, "vm-18": False, "vm-19": False}
 
 
 def test_what_libvirt_does_is_not_asked_of_guests_that_are_not_gathered(gather, held):

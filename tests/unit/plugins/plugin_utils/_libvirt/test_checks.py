@@ -368,6 +368,17 @@ def test_a_disk_of_which_nobody_knows_whether_the_hosts_share_it_is_noted(kind, 
     assert checked([guest_info(disks=[disk | {"readonly": True}])])["notes"] == []
 
 
+def test_guests_on_which_libvirt_may_be_at_work_are_noted_and_move():
+    guests = [guest_info(), guest_info("vm-18", UUIDS[5], job_known=False)]
+    found = checked(guests)
+    assert [each["vm"] for each in found["chosen"]] == ["vm-17", "vm-18"]
+    (note,) = found["notes"]
+    assert note == (
+        "it is not known whether libvirt on a is at work on vm-18, in which case it refuses to migrate: it was not asked, as"
+        " another guest there does not answer; make sure of it there (virsh domjobinfo)"
+    )
+
+
 def test_a_host_that_was_asked_about_guests_and_fails_is_noted():
     guests = [guest_info()]
     hosts = fleet_of(*guests)
