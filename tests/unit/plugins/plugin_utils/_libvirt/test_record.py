@@ -119,7 +119,7 @@ def going(vm, run, source="a", target="b", request=None, **changes):
 
 
 def returning(vm, run, source="b", target="a", **changes):
-    return going(vm, run, source, target, request="the way back", **changes)
+    return going(vm, run, source, target, **{"request": "the way back", **changes})
 
 
 def left_behind(vm, run, **changes):
@@ -149,7 +149,7 @@ def test_a_way_back_to_several_hosts_goes_on_to_those_that_lack_guests():
         [going("vm-1", FIRST), going("vm-2", FIRST, "c"), going("vm-3", FIRST, "c")], complete=True
     )
     to_a = at_the_end([returning("vm-1", LAST)], complete=True)
-    to_c = [{**returning("vm-2", KILLED, target="c"), "request": "to c"}]
+    to_c = [returning("vm-2", KILLED, target="c", request="to c")]
     (goes_on,) = requests_back([*there, *to_a, *to_c])
     assert goes_on == {
         "migrate_libvirt_guests": ["vm-2", "vm-3"],

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import typing as t
+
 import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests import (
     LibvirtHost,
@@ -140,9 +142,10 @@ def test_a_paused_guest_is_on_its_target_where_only_a_whole_one_is_paused_so(rea
     paused = [{"name": "vm-17", "uuid": UUIDS[5], "reason": reason}]
     there = libvirt_info(guest_info("vm-17", UUIDS[5]), paused=paused)
     libvirt = {"a": LibvirtHost(), "b": read_host(there)}
-    assert whereabouts(libvirt, {**SENT, "outcome": "begun"}) is where
+    sent: t.Any = {**SENT, "outcome": "begun"}
+    assert whereabouts(libvirt, sent) is where
     both = {**libvirt, "a": read_host(libvirt_info(guest_info("vm-17", UUIDS[5])))}
-    assert whereabouts(both, {**SENT, "outcome": "begun"}) is Whereabouts.UNKNOWN
+    assert whereabouts(both, sent) is Whereabouts.UNKNOWN
 
 
 SENT = {"source": "a", "target": "b", "vm": "vm-17", "vm_uuid": UUIDS[5]}
