@@ -27,4 +27,5 @@ class ActionModule(StepAction):
         "plan": {"type": "dict"},
         "from": {"type": "path", "default": "migration-plan.json"},
         "timeout": {"type": "int", "default": 10},
+        "kept": {"type": "list", "elements": "list", "default": []},
     }

@@ -15,6 +15,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.migrating i
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.migration_request import begin
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.move_outcomes import (
     end,
+    keep,
     look,
     trace,
 )
@@ -32,6 +33,7 @@ class ActionModule(StepAction):
         "check": check,
         "order": order,
         "trace": trace,
+        "keep": keep,
         "look": look,
         "end": end,
     }

@@ -43,11 +43,10 @@ options:
       - Which run to reverse, by the time that its records have as C(run).
       - By default the last one in which a guest has moved, with the runs before it that had the same request, as far as that was not done
         the time before. So a drain that took several runs is reversed as a whole.
-      - Where those runs went the way back themselves, each guest to the host that it came from in its move before, and have left guests behind, the
-        way back is not reversed but goes on. The requests are those of the first time, with the guests that are back already, so that the playbook
-        takes them up and counts these as done. Hosts all of whose guests are back are left out.
-      - A way back in which all guests have moved is reversed like any other run, and so is one that is given with O(run). To have guests sent away
-        again of which only a part is back, give its time.
+      - If those runs had one of the requests that this filter returned before, and not all guests of these requests are back, the way back continues.
+        The result is then the same requests again, without the hosts whose guests are all back. A request includes the guests that are already back, so
+        that the playbook counts them as done.
+      - When all guests are back, the way back is reversed like any other run. To reverse a part of it, set O(run).
     type: str
 positional: _input, run
 seealso:

@@ -60,6 +60,11 @@ options:
     description: How many seconds a module waits.
     type: int
     default: 10
+  kept:
+    description: The guests of which nothing is removed, each as a list of its host and its name. The playbook C(migrate_libvirt) gives them.
+    type: list
+    elements: list
+    default: []
 seealso:
   - plugin: vfio.migration.placement_states
     plugin_type: filter

@@ -361,7 +361,8 @@ arriving:
         - The result of comparing the hypervisor's CPU on this host with that of the guest, as C(virsh hypervisor-cpu-compare) does. V(identical),
           V(superset) or V(incompatible).
         - V(unknown) if libvirt did not answer in time.
-        - V(null) if there is no result. This is so for a guest whose CPU mode is not V(custom), and if RV(arriving[].cpu_problem) has an error.
+        - V(null) if there is no result, for example for a guest whose CPU mode is not V(custom), if libvirt does not support the comparison, and if
+          RV(arriving[].cpu_problem) has an error.
       type: str
       returned: always
       sample: superset

@@ -30,14 +30,19 @@ attributes:
 options:
   step:
     description:
-      - V(begin) reads and checks the other options. V(find) looks where the guests are. V(check) says which of them can go, and where to.
-        V(order) puts those with a place in the plan into their order. V(look) sees who has moved. V(end) reports the outcome.
+      - V(begin) reads and checks the other options. V(locate) determines which hosts have the guests. V(find) finds the guests there. V(check)
+        determines which of them can go, and where to. V(order) puts those with a place in the plan into their order.
+      - V(trace) determines which guests may not have arrived. V(keep) determines which guests keep their devices on both hosts. V(look) determines which
+        guests have moved. V(end) reports the outcome.
     type: str
     choices:
       - begin
+      - locate
       - find
       - check
       - order
+      - trace
+      - keep
       - look
       - end
     required: true

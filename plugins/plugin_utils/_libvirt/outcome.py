@@ -46,10 +46,12 @@ class Whereabouts(enum.Enum):
     """Where a guest that was sent is by what libvirt of both hosts says; on both it is on its way, on neither it has ended.
 
     On its target it is whole: what is paused there until the rest has come, while its source has none of it, is a ``HALF``.
+    ``TARGET_AT_LEAST`` is one that is whole there while libvirt on its source is silent.
     """
 
     SOURCE = "source"
     TARGET = "target"
+    TARGET_AT_LEAST = "target at least"
     HALF = "half"
     NOWHERE = "nowhere"
     UNKNOWN = "unknown"
@@ -85,14 +87,17 @@ class Attempt:
 
     @property
     def moved(self) -> bool:
-        """Whether libvirt says that it goes on on its target, of its host or of both now, and it holds all its devices there, if it has any.
+        """Whether libvirt says that it goes on on its target, and it holds all its devices there, if it has any.
 
-        That it holds them is not enough: what comes in holds them before it is whole, and when its source has crashed.
+        That it holds them is not enough: what comes in holds them before it is whole, and when its source has crashed. Where libvirt on
+        its source is silent, the kernel there says that it holds none of them any more, which a guest without devices has not.
         """
         by_its_host = self.report is not None and self.report.outcome == MOVED
-        if not by_its_host and self.now is not Whereabouts.TARGET:
+        if not by_its_host and self.now not in (Whereabouts.TARGET, Whereabouts.TARGET_AT_LEAST):
             return False
-        return not self.devices or (bool(self.own_states) and not still_to_move(self.own_states))
+        if not self.devices:
+            return by_its_host or self.now is Whereabouts.TARGET
+        return bool(self.own_states) and not still_to_move(self.own_states)
 
     @property
     def may_be_migrating(self) -> bool:

@@ -279,30 +279,40 @@ def requests_back(
     """Return requests that take the guests back which have moved in ``run``: one for each host they came from.
 
     By default it is the last run in which any has moved, with those before it that had the same request, which was not done. Where that
-    was a way back itself, and has left guests behind, the requests are those that it was one of, as they were, but for hosts whose
-    guests are all back.
+    was one of several requests that this has returned before, or has left guests behind, those of them are returned that still lack guests.
 
     A guest that has moved on since, by a later record, is where its last record has it; so it is in none of an earlier run.
     Raise ``FleetError`` where there is no record of ``run``.
     """
     runs = {each["run"] for each in records}
-    moved = [each for each in records if each["outcome"] == MOVED]
+    last = _last_moves(records)
     if run is None:
-        runs = _of_the_last_request(records, max((each["run"] for each in moved), default=""))
-        if (unfinished := _way_back_left_undone(records, runs)) is not None:
-            return unfinished
+        runs = _of_the_last_request(records, max(map(_run_of, last.values()), default=""))
+        asked = _way_back(records, runs)
+        lacking = {
+            host: guests
+            for host, guests in asked.items()
+            if any(last[guest]["target"] != host for guest in guests)
+        }
+        if lacking:
+            return _requests(lacking)
     elif run in runs:
         runs = {run}
     else:
         raise FleetError(
             f"the record has nothing of run {run!r}; it has {listed(sorted(runs)) or 'no run'}"
         )
-    last = {_guest(each): each for each in sorted(moved, key=_run_of)}
-    back: dict[str, set[str]] = {}
+    back: dict[str, set[str]] = defaultdict(set)
     for guest, each in last.items():
         if each["run"] in runs:
-            back.setdefault(each["source"], set()).add(guest)
+            back[each["source"]].add(guest)
     return _requests(back)
+
+
+def _last_moves(records: t.Iterable[MigrationRecord]) -> dict[str, MigrationRecord]:
+    """Return the last move of each guest that has moved."""
+    moved = [each for each in records if each["outcome"] == MOVED]
+    return {_guest(each): each for each in sorted(moved, key=_run_of)}
 
 
 def _requests(back: t.Mapping[str, t.Collection[str]]) -> list[RequestBack]:
@@ -312,61 +322,53 @@ def _requests(back: t.Mapping[str, t.Collection[str]]) -> list[RequestBack]:
     ]
 
 
-def _way_back_left_undone(
-    records: t.Sequence[MigrationRecord], runs: t.Collection[str]
-) -> list[RequestBack] | None:
-    """Return the requests for what is still to go back, if all that moved in ``runs`` went the way back, and not all of it has.
+def request_back_key(back: RequestBack) -> str:
+    """Return what ``request_key`` does for such a request, once the playbook has read it."""
+    return request_key(
+        {
+            "guests": back["migrate_libvirt_guests"],
+            "targets": back["migrate_libvirt_targets"],
+            "drain": None,
+            "devices": None,
+            "guests_on": {},
+        }
+    )
 
-    It is a way back where each guest went to where it had come from, in the move before. A request has those that are back as well: it is
-    the one that was made at first, so the playbook takes it up.
+
+def _way_back(records: t.Sequence[MigrationRecord], runs: t.Collection[str]) -> dict[str, set[str]]:
+    """Return the guests by the hosts that they were to go back to by the requests of which that of ``runs`` is one; none where it is no way back.
+
+    Whatever moved before, these requests could be made of it then. A drain the other way may look alike, but asks for something else.
     """
-    if any(each.get("complete") for each in records if each["run"] in runs):
-        return None
-    moved = sorted((each for each in records if each["outcome"] == MOVED), key=_run_of)
-    away = _runs_reversed(records, moved, runs)
-    sent = {_guest(each): each for each in moved if each["run"] in away}
-    last = {_guest(each): each for each in moved}
-    lacking = {each["source"] for guest, each in sent.items() if last[guest] is each}
-    back: dict[str, set[str]] = defaultdict(set)
-    for guest, each in sent.items():
-        if last[guest] is each or _is_reverse(last[guest], each):
-            back[each["source"]].add(guest)
-    return _requests({host: back[host] for host in lacking}) or None
-
-
-def _runs_reversed(
-    records: t.Sequence[MigrationRecord],
-    moved: t.Iterable[MigrationRecord],
-    runs: t.Collection[str],
-) -> set[str]:
-    """Return the runs of the requests that were reversed in ``runs``, none where a guest did not go to where it had come from."""
-    since = min(runs)
-    before = {_guest(each): each for each in moved if each["run"] < since}
-    found: set[str] = set()
-    for each in moved:
-        there = before.get(_guest(each))
-        if each["run"] not in runs:
-            continue
-        if there is None or not _is_reverse(each, there):
-            return set()
-        found |= _of_one_request(records, there["run"], since)
-    return found
-
-
-def _is_reverse(one: MigrationRecord, other: MigrationRecord) -> bool:
-    return (one["source"], one["target"]) == (other["target"], other["source"])
-
-
-def _of_one_request(records: t.Iterable[MigrationRecord], run: str, before: str) -> set[str]:
-    """Return the runs ``before`` a time that had the request of ``run``, from when that was done the time before until it was done with it."""
-    request = next((each.get("request") for each in records if each["run"] == run), None)
-    own = [each for each in records if each.get("request") == request and each["run"] < before]
+    request = next((each.get("request") for each in records if each["run"] in runs), None)
     if request is None:
-        return {run}
-    done = {each["run"] for each in own if each.get("complete")}
-    first = max((each for each in done if each < run), default="")
-    last = min((each for each in done if each >= run), default=before)
-    return {each["run"] for each in own if first < each["run"] <= last}
+        return {}
+    since = min(runs)
+    before = [each for each in records if each["run"] < since]
+    first = _first_runs(before)
+    # Either all runs of a request were reversed, or one that was given.
+    for begins in (first.__getitem__, str):
+        found: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+        for guest, each in _last_moves(before).items():
+            found[begins(each["run"])][each["source"]].add(guest)
+        for asked in found.values():
+            if request in map(request_back_key, _requests(asked)):
+                return asked
+    return {}
+
+
+def _first_runs(records: t.Sequence[MigrationRecord]) -> dict[str, str]:
+    """Return for each run the first one with its request, since that was done the time before."""
+    requests = {each["run"]: each.get("request") for each in records}
+    done = {each["run"] for each in records if each.get("complete")}
+    going: dict[str, str] = {}
+    found = {}
+    for run in sorted(requests):
+        request = requests[run]
+        found[run] = run if request is None else going.setdefault(request, run)
+        if request is not None and run in done:
+            del going[request]
+    return found
 
 
 def _of_the_last_request(records: t.Sequence[MigrationRecord], last: str) -> set[str]:
@@ -391,8 +393,9 @@ def _check(each: t.Any) -> None:
     for name in ("run", "vm", "source", "target", "outcome"):
         if not isinstance(each.get(name), str):
             raise FleetError(f"a line of the record has no text as {name!r}")
-    if not isinstance(each.get("vm_uuid", 0), str | None):
-        raise FleetError("a line of the record has neither text nor null as 'vm_uuid'")
+    for name, absent in (("vm_uuid", 0), ("request", None)):
+        if not isinstance(each.get(name, absent), str | None):
+            raise FleetError(f"a line of the record has neither text nor null as {name!r}")
     for name in ("ended", "complete"):
         if not isinstance(each.get(name, False), bool):
             raise FleetError(f"a line of the record has neither true nor false as {name!r}")

@@ -152,6 +152,7 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
         "made": [list(place_of(each)) for each in (changed_by(plan) if written is None else began)],
         "began": [list(place_of(each)) for each in began],
         "leaving": _leaving(placements),
+        "kept": options.get("kept") or [],
         "hosts": hosts,
         "vacated": VACATED in remove,
         "by_journals": by_journals,
@@ -301,9 +302,9 @@ def _superfluous(
 
 
 def _guests_at_work(run: _Run) -> set[tuple[str, str | None]]:
-    """Return the guests, by host and name, that a process there is sending, or may be."""
+    """Return the guests, by host and name, that a process there is sending, or may be, and those that the caller has kept."""
     at_work = {tuple(each) for each in run["at_work"]}
-    return {
+    return {tuple(each) for each in run["kept"]} | {
         guest_of(each)
         for each in run["placements"]
         if (each["source"]["host"], each.get("vm_uuid")) in at_work
@@ -501,7 +502,12 @@ def _left_behind(host: str, rest: t.Mapping[str, t.Any], problem: str | None) ->
 def _write(run: _Run, left: t.Mapping[str, t.Any]) -> None:
     """Write down the placements whose targets may still have to be removed one day."""
     # What a guest has come to is prepared no more, and is not removed when that guest moves on.
-    gone = {place_of(each) for each in run["states"] if each["state"] in (MOVED, DONE)}
+    at_work = _guests_at_work(run)
+    gone = {
+        place_of(each)
+        for each in run["states"]
+        if each["state"] in (MOVED, DONE) and guest_of(each) not in at_work
+    }
     before = read_progress(run["progress"])
     gone |= removed_of(before, run["tasks"], left)
     rest = [each for each in before if place_of(each) not in gone]

@@ -59,11 +59,15 @@ def has_arrived(libvirt: t.Mapping[str, LibvirtHost], guest: MigrationRecord) ->
 def whereabouts(libvirt: t.Mapping[str, LibvirtHost], guest: MigrationRecord) -> Whereabouts:
     """Return where the guest of a record is, as far as libvirt of both hosts says.
 
-    Unless the record has it that it has moved, libvirt on its source has to say that it is not there any more, and that on its target that
-    it goes on there.
+    Unless the record has it that it has moved, libvirt on its target has to say that it goes on there, and that on its source that it is not
+    there any more.
     """
-    if not (_knows(libvirt, guest) and _says(libvirt, guest["target"])):
+    if not _says(libvirt, guest["target"]):
         return Whereabouts.UNKNOWN
+    if not _knows(libvirt, guest):
+        is_whole = _is_on(libvirt, guest["target"], guest) and guest["vm_uuid"] is not None
+        is_whole = is_whole and _on_target(libvirt, guest) is Whereabouts.TARGET
+        return Whereabouts.TARGET_AT_LEAST if is_whole else Whereabouts.UNKNOWN
     on = [_is_on(libvirt, guest[end], guest) for end in ("source", "target")]
     if not any(on) and _says(libvirt, guest["source"]):
         return Whereabouts.NOWHERE

@@ -411,6 +411,7 @@ def order(run: _Run, hostvars: t.Any) -> _Run:
         "states": [],
         "at_work": [],
         "unknown": [],
+        "kept": [],
         "tracing_hosts": [],
         "tracing_guests": {},
         "tracing": bool(going),

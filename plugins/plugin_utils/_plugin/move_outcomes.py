@@ -104,21 +104,46 @@ def trace(run: _Run, hostvars: t.Any) -> _Run:
 
     Whoever holds the devices then, libvirt is to say where the guest is. ``tracing_hosts`` are those that they may be on, ``tracing_guests``
     by the hosts that send them the UUIDs of those that have no devices: of others the clean-up asks whether they are still being sent.
+    Guests whose turn never came are none of them.
     """
     noted = _noted(run)
-    unknown = [
-        begun(run["begun"], run["request"], each)
-        for number, each in enumerate(run["migrations"]["going"])
-        if not _report(
-            result_of(hostvars, each["host"], MOVES), number, noted.get(_key(each))
-        ).was_seen_after
-    ]
-    hosts = {each[end] for each in unknown for end in ("source", "target")}
+    unknown = []
     guests: dict[str, list[str]] = {}
-    for each in unknown:
-        if each["vm_uuid"] and not each["devices"]:
-            guests.setdefault(each["source"], []).append(each["vm_uuid"])
+    for each, report in _reports(run, hostvars, noted):
+        if report.was_seen_after or not (report.tried or _key(each) in noted):
+            continue
+        unknown.append(begun(run["begun"], run["request"], each))
+        if each["uuid"] and not each["placements"] and not report.end_is_known:
+            guests.setdefault(each["host"], []).append(each["uuid"])
+    hosts = {each[end] for each in unknown for end in ("source", "target")}
     return run | {"unknown": unknown, "tracing_hosts": sorted(hosts), "tracing_guests": guests}
+
+
+def keep(run: _Run, hostvars: t.Any) -> _Run:
+    """Return ``run`` with the guests, by host and name, of which a clean-up must remove nothing, as ``kept``.
+
+    The kernels have them as moved where they hold their devices on their targets. But libvirt has them there in part, or nobody knows how
+    their migrations ended, and where they are.
+    """
+    now = _now(run, hostvars)
+    ended = {
+        _key(each) for each, report in _reports(run, hostvars, _noted(run)) if report.end_is_known
+    }
+    return run | {
+        "kept": [
+            key
+            for key, where in now.items()
+            if where is Whereabouts.HALF or (where is Whereabouts.UNKNOWN and key not in ended)
+        ]
+    }
+
+
+def _reports(
+    run: _Run, hostvars: t.Any, noted: t.Mapping[tuple[str, str], MigrationRecord]
+) -> t.Iterator[tuple[Migration, MoveReport]]:
+    for number, each in enumerate(run["migrations"]["going"]):
+        result = result_of(hostvars, each["host"], MOVES)
+        yield each, _report(result, number, noted.get(_key(each)))
 
 
 def _noted(run: _Run) -> dict[tuple[str, str], MigrationRecord]:
@@ -185,8 +210,9 @@ def end(run: _Run, hostvars: t.Any) -> _Run:
     )
     records = [] if run["check_mode"] else [*_records(run, attempts, found)]
     failures = [found["failure"]]
+    ended_well = bool(cleaned) and not has_failed(cleaned)
     try:
-        if cleaned and not run["check_mode"]:
+        if ended_well and not run["check_mode"]:
             records += arrived_unwatched(run, cleaned)
         records = at_the_end(records, complete=not found["stay"])
         if records:
@@ -195,7 +221,6 @@ def end(run: _Run, hostvars: t.Any) -> _Run:
         failures.append(
             f"the record in {run['record_file']} lacks the outcome for the guests in this run: {error}"
         )
-    ended_well = cleaned and not has_failed(cleaned)
     notes = [*remaining_addresses(cleaned, hostvars)] if ended_well else []
     return run | {
         "sentences": [*found["sentences"], *printed(notes, list[Sentence])],

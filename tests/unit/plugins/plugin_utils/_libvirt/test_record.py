@@ -19,6 +19,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.record imp
     not_in,
     read_records,
     record,
+    request_back_key,
     request_key,
     requests_back,
     sent_before,
@@ -118,25 +119,30 @@ def going(vm, run, source="a", target="b", request=None, **changes):
     return {**one(vm, source, target, run), "request": request or NAMED, "ended": True, **changes}
 
 
-def returning(vm, run, source="b", target="a", **changes):
-    return going(vm, run, source, target, **{"request": "the way back", **changes})
-
-
-def left_behind(vm, run, **changes):
-    return returning(vm, run, **{"outcome": "stayed", **changes})
+def returning(back, run, moved, **outcome):
+    """Return the records of a run with a request that takes guests back, of whom those in ``moved`` get there, from ``b``."""
+    guests, (target,) = back["migrate_libvirt_guests"], back["migrate_libvirt_targets"]
+    lines = [
+        going(
+            *(vm, run, "b", target, request_back_key(back)),
+            **({} if vm in moved else {"outcome": "stayed", **outcome}),
+        )
+        for vm in guests
+    ]
+    return at_the_end(lines, complete=[*moved] == guests)
 
 
 @pytest.mark.parametrize("outcome", ["stayed", "not_tried", "interrupted", "begun"])
 def test_a_way_back_that_has_left_guests_behind_goes_on_as_the_same_request(outcome):
     there = at_the_end([going("vm-1", FIRST), going("vm-2", FIRST)], complete=True)
-    first = requests_back(there)
-    half = [returning("vm-1", LAST), left_behind("vm-2", LAST, outcome=outcome)]
-    assert requests_back([*there, *half]) == first
+    (back,) = requests_back(there)
+    half = returning(back, LAST, ["vm-1"], outcome=outcome)
+    assert requests_back([*there, *half]) == [back]
     # So it does when it has failed again, and has only taken up who was back.
-    again = [returning("vm-1", KILLED), left_behind("vm-2", KILLED, outcome=outcome)]
-    assert requests_back([*there, *half, *again]) == first
+    again = returning(back, KILLED, ["vm-1"], outcome=outcome)
+    assert requests_back([*there, *half, *again]) == [back]
     # When all are back, that is a run like any other.
-    whole = at_the_end([returning("vm-1", KILLED), returning("vm-2", KILLED)], complete=True)
+    whole = returning(back, KILLED, ["vm-1", "vm-2"])
     (away,) = requests_back([*there, *half, *whole])
     assert away == {"migrate_libvirt_guests": ["vm-1", "vm-2"], "migrate_libvirt_targets": ["b"]}
     # Who wants the half of it reversed says so.
@@ -144,24 +150,36 @@ def test_a_way_back_that_has_left_guests_behind_goes_on_as_the_same_request(outc
     assert away == {"migrate_libvirt_guests": ["vm-1"], "migrate_libvirt_targets": ["b"]}
 
 
-def test_a_way_back_to_several_hosts_goes_on_to_those_that_lack_guests():
+@pytest.mark.parametrize("of_c", [None, [], ["vm-2"], ["vm-2", "vm-3"]])
+def test_a_way_back_to_several_hosts_goes_on_until_all_are_back(of_c):
     there = at_the_end(
         [going("vm-1", FIRST), going("vm-2", FIRST, "c"), going("vm-3", FIRST, "c")], complete=True
     )
-    to_a = at_the_end([returning("vm-1", LAST)], complete=True)
-    to_c = [returning("vm-2", KILLED, target="c", request="to c")]
-    (goes_on,) = requests_back([*there, *to_a, *to_c])
-    assert goes_on == {
-        "migrate_libvirt_guests": ["vm-2", "vm-3"],
-        "migrate_libvirt_targets": ["c"],
-    }
+    to_a, to_c = requests_back(there)
+    records = [*there, *returning(to_a, LAST, ["vm-1"])]
+    if of_c is not None:
+        records += returning(to_c, KILLED, of_c)
+    if of_c != ["vm-2", "vm-3"]:
+        assert requests_back(records) == [to_c]
+    else:
+        (away,) = requests_back(records)
+        assert away["migrate_libvirt_guests"] == ["vm-2", "vm-3"]
+
+
+def test_a_way_back_of_a_run_that_was_given_goes_on_too():
+    first = [going("vm-1", FIRST), going("vm-2", FIRST), going("vm-3", FIRST, outcome="stayed")]
+    second = at_the_end([going("vm-3", LAST)], complete=True)
+    (back,) = requests_back([*first, *second], FIRST)
+    half = returning(back, KILLED, ["vm-1"])
+    assert requests_back([*first, *second, *half]) == [back]
 
 
 def test_a_way_back_goes_on_for_all_runs_of_the_drain_and_no_earlier_one():
     earlier = at_the_end([going("vm-0", "2025-01-01T00:00:00Z")], complete=True)
     first = [going("vm-1", FIRST), going("vm-2", FIRST, outcome="stayed")]
     second = at_the_end([going("vm-2", LAST)], complete=True)
-    half = [returning("vm-1", KILLED), left_behind("vm-2", KILLED)]
+    (back,) = requests_back([*earlier, *first, *second])
+    half = returning(back, KILLED, ["vm-1"])
     (goes_on,) = requests_back([*earlier, *first, *second, *half])
     assert goes_on["migrate_libvirt_guests"] == ["vm-1", "vm-2"]
     # Whoever has been sent elsewhere meanwhile does not go back.
@@ -173,10 +191,17 @@ def test_a_run_that_leaves_guests_behind_and_is_no_way_back_is_reversed():
     there = at_the_end([going("vm-1", FIRST), going("vm-2", FIRST)], complete=True)
     on = [going("vm-1", LAST, "b", "c", "on"), going("vm-2", LAST, "b", "a", "on")]
     assert [each["migrate_libvirt_targets"] for each in requests_back([*there, *on])] == [["b"]]
-    # All that were away are back, whoever else was to move with them.
-    done = [returning("vm-1", LAST), returning("vm-2", LAST), left_behind("vm-9", LAST)]
-    (away,) = requests_back([*there, *done])
-    assert away["migrate_libvirt_guests"] == ["vm-1", "vm-2"]
+
+
+def test_the_drain_of_the_host_that_guests_have_come_to_is_reversed():
+    """As in maintenance of two hosts: who has come from the first one goes back there with others, and some of them stay."""
+    there = at_the_end([going("vm-1", FIRST), going("vm-2", FIRST)], complete=True)
+    drained = [
+        going("vm-1", LAST, "b", "a", "drain b"),
+        *(going(vm, LAST, "b", "a", "drain b", outcome="stayed") for vm in ("vm-2", "vm-3")),
+    ]
+    (away,) = requests_back([*there, *drained])
+    assert away == {"migrate_libvirt_guests": ["vm-1"], "migrate_libvirt_targets": ["b"]}
 
 
 def test_nothing_has_no_way_back():
@@ -187,7 +212,7 @@ def test_nothing_has_no_way_back():
 @pytest.mark.parametrize(
     "given",
     [None, 7, "[]", "7", [7], [{"format": 2}], [{**one("vm-1"), "source": None}]]
-    + [[{**one("vm-1"), "vm_uuid": 7}]],
+    + [[{**one("vm-1"), "vm_uuid": 7}], [{**one("vm-1"), "request": []}]],
 )
 def test_what_is_no_record_is_refused(given):
     with pytest.raises(FleetError, match="record"):

@@ -114,6 +114,24 @@ def test_what_this_run_has_written_down_is_not_written_again_to_begin(clean, tmp
     assert at_last[-1] != written
 
 
+def test_of_a_guest_that_may_be_on_its_target_in_part_nothing_goes_and_nothing_is_forgotten(
+    clean, tmp_path
+):
+    """Its half holds the device there. Once that is gone, and the guest runs on its source again, the target is to be found."""
+    hosts = Hosts(a={OLD: None}, b={NEW: "vm-1"})
+    remove = ["prepared", "vacated"]
+    run = clean(hosts, [placement()], [placement()], remove=remove, kept=[["a", "vm-1"]])
+    assert removed(run) == {}
+    assert len(read_progress(str(tmp_path / "plan.progress.json"))) == 1
+    hosts.answer("a", {OLD: "vm-1"})
+    hosts.answer("b", {NEW: None})
+    run = clean(hosts, None, None, lambda run: hosts.answer("b", {}), remove=remove)
+    assert removed(run) == {"b": [NEW]}
+    # Where it is whole there, its source goes.
+    hosts = Hosts(a={OLD: None}, b={NEW: "vm-1"})
+    assert removed(clean(hosts, [placement()], [placement()], remove=remove)) == {"a": [OLD]}
+
+
 def test_a_device_that_is_not_there_yet_goes_too_where_it_was_begun(clean):
     hosts = Hosts(a={OLD: "vm-1"}, b={})
     assert removed(clean(hosts, [placement()], [placement()])) == {"b": [NEW]}

@@ -159,7 +159,7 @@ SENT = {"source": "a", "target": "b", "vm": "vm-17", "vm_uuid": UUIDS[5]}
         (True, True, "begun", Whereabouts.UNKNOWN),
         (False, False, "begun", Whereabouts.NOWHERE),
         (None, False, "moved", Whereabouts.UNKNOWN),
-        (None, True, "begun", Whereabouts.UNKNOWN),
+        (None, True, "begun", Whereabouts.TARGET_AT_LEAST),
         (None, True, "moved", Whereabouts.TARGET),
         (True, None, "begun", Whereabouts.UNKNOWN),
         (False, None, "moved", Whereabouts.UNKNOWN),

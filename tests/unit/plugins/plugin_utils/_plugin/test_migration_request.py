@@ -10,9 +10,13 @@ import json
 import pytest
 from ansible.errors import AnsibleActionFail
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.record import (
+    request_back_key,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin import (
     migration_request,
 )
+from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS
 from ansible_collections.vfio.migration.tests.unit.libvirt_runs import (
     MOVED,
     begun,
@@ -27,6 +31,12 @@ pytestmark = pytest.mark.usefixtures("place")
 @pytest.mark.parametrize("given", ["vm-17, vm-1", ["vm-17", "vm-1"]])
 def test_a_text_is_a_list_split_at_commas(given):
     assert begun(guests=given)["guests"] == ["vm-17", "vm-1"]
+
+
+def test_a_request_that_takes_guests_back_is_known_by_its_key():
+    back = {"migrate_libvirt_guests": ["vm-17", UUIDS[6]], "migrate_libvirt_targets": ["b"]}
+    run = begun(guests=back["migrate_libvirt_guests"], targets=back["migrate_libvirt_targets"])
+    assert request_back_key(back) == run["request"]
 
 
 @pytest.mark.parametrize(
