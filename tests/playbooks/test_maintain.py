@@ -34,8 +34,8 @@ WORK = """\
 class Maintained:
     """A fleet of three hosts, with two guests, that is maintained."""
 
-    def __init__(self, place: Path, guests: Guests = GUESTS) -> None:
-        self.fleet = Fleet(place, "abc", guests)
+    def __init__(self, place: Path, guests: Guests | None = None) -> None:
+        self.fleet = Fleet(place, "abc", guests or GUESTS)
         (place / "work.yml").write_text(WORK)
         self.options = {
             "maintain_tasks": str(place / "work.yml"),
