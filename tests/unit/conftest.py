@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.vfio.migration.tests.unit import schema_checks
+from ansible_collections.vfio.migration.tests.unit import schema_checks, silence
 from hypothesis import HealthCheck, settings
 
 # A busy machine must not fail a test, nor must luck: the cases are the same every time.
@@ -33,6 +33,14 @@ def state_home(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         yield
+
+
+@pytest.fixture
+def silent(monkeypatch):
+    """Return a function that never answers; whatever else a thread is asked answers in time."""
+    never = silence.install(monkeypatch)
+    yield never
+    never.end()
 
 
 @pytest.fixture(scope="session")

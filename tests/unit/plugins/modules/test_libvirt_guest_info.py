@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import threading
 
 import pytest
 from ansible_collections.vfio.migration.plugins.module_utils._host import libvirt_guests, paths
@@ -133,12 +132,10 @@ def test_what_libvirt_refuses_of_a_guest_is_a_problem_of_that_guest(gather, call
 
 
 @pytest.fixture
-def held(monkeypatch):
-    """Return what never answers."""
-    end = threading.Event()
+def held(monkeypatch, silent):
+    """Return what never answers, where little time is given to what something may hold."""
     monkeypatch.setattr(libvirt_guests, "_HELD_SECONDS", 0.2)
-    yield lambda *_given: end.wait() and {}
-    end.set()
+    return silent
 
 
 def test_guests_that_something_holds_cost_no_other_and_not_the_host(gather, held):
@@ -264,13 +261,13 @@ def test_a_libvirt_that_did_not_find_qemu_at_first_looks_for_it_again(gather):
     ]
 
 
-def test_which_peers_are_not_reached_is_told_and_none_waits_for_another(gather, monkeypatch):
+def test_which_peers_are_not_reached_is_told_and_none_waits_for_another(
+    gather, silent, monkeypatch
+):
     uris = [f"qemu+ssh://root@{host}/system" for host in ("b", "c", "d")]
-    end = threading.Event()
-    there = {uris[0]: lambda: Connection(close=0), uris[1]: lambda: end.wait() and None}
+    there = {uris[0]: lambda: Connection(close=0), uris[1]: silent}
     monkeypatch.setattr(libvirt_guests, "_PEER_SECONDS", 0.5)
     result = gather(options={"guests": [], "peers": uris}, peers=there)
-    end.set()
     assert result["peers"] == [
         {"uri": uris[0], "problem": None},
         {"uri": uris[1], "problem": "it does not answer within 0.5 s"},
@@ -384,12 +381,9 @@ def test_a_guest_that_has_ended_meanwhile_is_no_problem(gather):
     assert (result["others"], result["problems"]) == ([], [])
 
 
-def test_a_silent_guest_costs_the_time_that_is_given_and_no_more(gather):
-    end = threading.Event()
-    silent = guest(XMLDesc=lambda _flags: end.wait())
+def test_a_silent_guest_costs_the_time_that_is_given_and_no_more(gather, silent):
     ready = [guest(f"vm-{each}", number=each) for each in (16, 18)]
-    result = gather(*ready, silent, options={"timeout": 1})
-    end.set()
+    result = gather(*ready, guest(XMLDesc=silent), options={"timeout": 1})
     assert [each["name"] for each in result["guests"]] == ["vm-16"]
     assert [each["name"] for each in result["others"]] == ["vm-17", "vm-18"]
     # What the host has was asked before.
@@ -515,33 +509,33 @@ def test_files_that_are_not_here_are_told(gather):
 
 
 @pytest.fixture
-def silent(monkeypatch):
+def looked(monkeypatch, silent):
     """Let what is below /silent hang as a dead server does; return what was looked for."""
-    end, looked = threading.Event(), []
+    looked = []
 
     def is_there(path):
         looked.append(path)
         if path.startswith("/silent"):
-            end.wait()
+            silent()
         return real(path)
 
     real = paths.is_there
     monkeypatch.setattr(paths, "is_there", is_there)
-    yield looked
-    end.set()
+    return looked
 
 
-def test_files_of_which_nothing_is_known_are_not_missing(gather, silent, monkeypatch):
+def test_files_of_which_nothing_is_known_are_not_missing(gather, looked, monkeypatch):
     monkeypatch.setattr(paths, "PATH_SECONDS", 0.05)
     disks = [{"type": "file", "source": each} for each in ("/silent/a", "/nowhere/b", "/silent/c")]
     options = {"guests": [], "arriving": [as_it_is_elsewhere(disks=disks, cpu=None)] * 2}
     for found in gather(options=options)["arriving"]:
         assert (found["missing"], found["unknown"]) == (["/nowhere/b"], ["/silent/a", "/silent/c"])
     # Who else needs such a file does not wait for it again.
-    assert sorted(silent) == ["/bin/sh", "/nowhere/b", "/silent/a", "/silent/c"]
+    assert sorted(looked) == ["/bin/sh", "/nowhere/b", "/silent/a", "/silent/c"]
 
 
-def test_the_paths_of_a_guest_take_no_time_from_another(gather, silent):
+@pytest.mark.usefixtures("looked")
+def test_the_paths_of_a_guest_take_no_time_from_another(gather):
     hanging = [{"type": "file", "source": f"/silent/{number}"} for number in range(512)]
     options = {
         "guests": [],
@@ -562,11 +556,9 @@ def test_the_paths_of_a_guest_take_no_time_from_another(gather, silent):
     assert (result["problems"], result["versions"]["qemu"]) == ([], "10.0.2")
 
 
-def test_a_libvirt_that_is_silent_says_nothing_against_a_cpu(gather):
-    end = threading.Event()
+def test_a_libvirt_that_is_silent_says_nothing_against_a_cpu(gather, silent):
     options = {"guests": [], "arriving": [as_it_is_elsewhere()], "timeout": 1}
-    [found] = gather(options=options, compareHypervisorCPU=lambda *_given: end.wait())["arriving"]
-    end.set()
+    [found] = gather(options=options, compareHypervisorCPU=silent)["arriving"]
     assert (found["cpu"], found["cpu_problem"]) == ("unknown", None)
 
 
