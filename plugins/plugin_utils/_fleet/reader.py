@@ -158,19 +158,22 @@ def hold(data: t.Any, hosts: t.Iterable[str] | None = None) -> dict[str, t.Any]:
     return held
 
 
-class ReadOnce(t.Mapping[str, t.Any]):
-    """The facts of the hosts in ``data``, in the shape of ``hold``, for several questions: each host is read when it is first asked for."""
+class ReadOnce(t.Mapping[str, t.Mapping[str, t.Any]]):
+    """The variables of the hosts in ``data``, for several questions: those of each host are read when it is first asked for.
+
+    Ansible puts them together each time that they are read.
+    """
 
     def __init__(self, data: t.Any) -> None:
         _check_fleet(data)
         self._data = data
-        self._held: dict[str, t.Any] = {}
+        self._held: dict[str, t.Mapping[str, t.Any]] = {}
 
-    def __getitem__(self, host: str) -> t.Any:
+    def __getitem__(self, host: str) -> t.Mapping[str, t.Any]:
         if host not in self._held:
             if host not in self._data:
                 raise KeyError(host)
-            self._held.update(hold(self._data, [host]))
+            self._held[host] = variables_of(self._data, host)
         return self._held[host]
 
     def __iter__(self) -> t.Iterator[str]:
@@ -181,6 +184,16 @@ class ReadOnce(t.Mapping[str, t.Any]):
 
     def __contains__(self, host: object) -> bool:
         return host in self._data
+
+
+def variables_of(data: t.Any, host: str) -> t.Mapping[str, t.Any]:
+    """Return the variables of ``host`` as they are, empty where it has none."""
+    # Facts are never templates: reading them untemplated gives the same and is several times faster.
+    raw_get = getattr(data, "raw_get", None)
+    if raw_get is None and host not in data:
+        return {}
+    found = raw_get(host) if raw_get else data[host]
+    return found if isinstance(found, (dict, t.Mapping)) else {}
 
 
 def check_hosts(fleet: Fleet, option: str, hosts: t.Iterable[str] | None) -> None:
@@ -239,13 +252,7 @@ def _check_fleet(data: t.Any) -> None:
 
 def _found(data: t.Any, host: str) -> tuple[t.Any, bool]:
     """Return the facts of ``host``, ``None`` where there are none, and whether they may come from a cache."""
-    # Facts are never templates: reading them untemplated gives the same and is several times faster.
-    raw_get = getattr(data, "raw_get", None)
-    if raw_get is None and host not in data:
-        return None, False
-    variables = raw_get(host) if raw_get else data[host]
-    if not isinstance(variables, (dict, t.Mapping)):
-        return None, False
+    variables = variables_of(data, host)
     facts = variables.get("ansible_facts")
     if isinstance(facts, (dict, t.Mapping)) and FACT in facts:
         return facts[FACT], True

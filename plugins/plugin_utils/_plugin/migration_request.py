@@ -17,6 +17,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.migration_o
     read_options,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import variables_of
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import (
     count,
     listed,
@@ -61,10 +62,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_file i
     given_plan,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.preparing import GATHERED
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.run_variables import (
-    stale,
-    variables_of,
-)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.run_variables import stale
 
 # What the tasks of the role register.
 LIBVIRT = "migrate_libvirt_answer"

@@ -22,6 +22,7 @@ from pathlib import Path
 from ansible.module_utils.common.yaml import yaml_load
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import plain_text
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import variables_of
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import names, parsed
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import now
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
@@ -32,9 +33,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files impor
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.handed_over import check_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import printed
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.run_variables import (
-    variables_of,
-)
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Paragraph, Plan
 
 _ROOT = Path(__file__).parents[3]

@@ -37,10 +37,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Pla
 
 
 def made(
-    path: str, facts: t.Any, hostvars: t.Any, options: t.Mapping[str, t.Any]
+    path: str, hostvars: t.Any, options: t.Mapping[str, t.Any]
 ) -> tuple[Plan, dict[str, str] | None]:
-    """Return a plan for ``facts``, after it is written to ``path``, and how that changes, if it does; raise ``FleetError``."""
-    plan = stamped(plan_for(facts, progress=_show, **options), hostvars)
+    """Return a plan for the facts in ``hostvars``, after it is written to ``path``, and how that changes, if it does; raise ``FleetError``."""
+    plan = stamped(plan_for(hostvars, progress=_show, **options), hostvars)
     return plan, write_plan(path, plan, check_mode=False)
 
 

@@ -11,10 +11,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import (
-    ReadOnce,
-    uncollected,
-)
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import uncollected
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import flag, names
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import chosen_hosts
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
@@ -87,10 +84,9 @@ def look(run: _Run, hostvars: t.Any) -> _Run:
 def write(run: _Run, hostvars: t.Any) -> _Run:
     """Return ``run`` with what its report says in short, and the files that it is written to, after a plan if one is asked for.
 
-    The facts are read once for both. Raise ``FleetError`` or ``AnsibleActionFail``.
+    Raise ``FleetError`` or ``AnsibleActionFail``.
     """
     run = look(run, hostvars)
-    facts = ReadOnce(hostvars)
     # What a lost host had is known by its last facts.
     if run["asked"]:
         check_lost(hostvars, run["lost"], GATHERED)
@@ -105,9 +101,9 @@ def write(run: _Run, hostvars: t.Any) -> _Run:
 
         path = f"{run['dest']}/plan.json"
         # The facts of lost hosts count whatever their age.
-        read = fleet_of(facts, **options, any_age=run["lost"])
+        read = fleet_of(hostvars, **options, any_age=run["lost"])
         given = {**options, **run["planned"], "read": read}
-        shown["plan"], difference = made(path, facts, hostvars, given)
+        shown["plan"], difference = made(path, hostvars, given)
     elif shown["plan"] is not None or shown["plan_file"] is not None:
         from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_file import (
             plan_or_file,
@@ -120,7 +116,7 @@ def write(run: _Run, hostvars: t.Any) -> _Run:
         options = _with_lost(run, [host for host in silent if host in lost])
     del shown["plan_file"]
     report = report_for(
-        facts,
+        hostvars,
         **options,
         **shown,
         read=read,

@@ -12,15 +12,11 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import FACT
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import (
+    FACT,
+    variables_of,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import plain
-
-
-def variables_of(hostvars: t.Any, host: str) -> t.Mapping[str, t.Any]:
-    """Return the variables of ``host`` as they are, empty where it has none."""
-    raw_get = getattr(hostvars, "raw_get", None)
-    found = raw_get(host) if raw_get else hostvars.get(host)
-    return found if isinstance(found, t.Mapping) else {}
 
 
 def result_of(hostvars: t.Any, host: str, name: str) -> dict[str, t.Any]:

@@ -20,6 +20,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors import (
     VfioMigrationError,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import ReadOnce
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
     plain,
     with_lists,
@@ -58,7 +59,7 @@ class StepAction(ActionBase):
         self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None
     ) -> dict[str, t.Any]:
         result: dict[str, t.Any] = super().run(tmp, task_vars)
-        hostvars = (task_vars or {})["hostvars"]
+        hostvars = ReadOnce((task_vars or {})["hostvars"])
         spec = {
             **self.options,
             "step": {"type": "str", "choices": [BEGIN, *self.steps], "required": True},

@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
+from unittest import mock
 
 import pytest
+from ansible_collections.vfio.migration.plugins.action import report_step
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import now
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
@@ -107,13 +109,21 @@ class Counted(dict):
         return self[name]
 
 
-def test_a_plan_and_its_report_read_the_facts_of_each_host_once(tmp_path):
+def step(name, so_far, hostvars):
+    """Return the result of the action's step."""
+    task = mock.Mock(args={"step": name, "so_far": so_far}, async_val=0, check_mode=False)
+    others = [mock.Mock() for _ in range(5)]
+    return report_step.ActionModule(task, *others).run(task_vars={"hostvars": hostvars})
+
+
+def test_a_step_reads_the_variables_of_each_host_once(tmp_path):
     hostvars = Counted(
         {"a": FACTS, "b": {"ansible_facts": {"vfio_migration": host([], [parent()])}}}
     )
     run = asked(hostvars, gather=False, max_age=0, drain=["a"], dest=tmp_path)
     hostvars["localhost"] = {}
-    written = write(run, hostvars)
+    hostvars.read.clear()
+    written = step("write", run, hostvars)
     assert hostvars.read == {"a": 1, "b": 1, "localhost": 1}
     plan = json.loads((tmp_path / "plan.json").read_text())
     report = json.loads((tmp_path / "report.json").read_text())
