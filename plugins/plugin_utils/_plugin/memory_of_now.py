@@ -25,9 +25,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.libvirt_ans
 
 
 def counts_memory(earlier: t.Any) -> bool:
-    """Return whether an ``earlier`` plan, if there is one, counts on memory."""
-    conditions = conditions_of(earlier) if earlier is not None else {}
-    needs = (conditions.get("capacity") or {}).get("guests", {})
+    """Return whether an ``earlier`` plan counts on memory."""
+    needs = (conditions_of(earlier).get("capacity") or {}).get("guests", {})
     return any(is_memory(name) for each in needs.values() for name in each)
 
 

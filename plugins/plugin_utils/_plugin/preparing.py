@@ -71,10 +71,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files impor
     absolute,
     replace,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.memory_of_now import (
-    conditions_of_now,
-    counts_memory,
-)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_file import (
     as_text,
     asked_by,
@@ -146,7 +142,7 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
     gather = flag("gather", options.get("gather", True))
     # A lost host is asked in any case: it is none if it answers.
     asked_hosts = hosts if gather else asked["lost"] or []
-    asks_memory = options.get("capacity") is None and counts_memory(earlier)
+    asks_memory = options.get("capacity") is None and _counts_memory(earlier)
     if not check_mode:
         check_free(progress_path(dest))
     return {
@@ -170,6 +166,17 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
         # What these answered is of an earlier playbook in this run, unless that asked them for this one.
         "stale": [] if answered else stale(hostvars, asked_hosts, GATHERED),
     }
+
+
+def _counts_memory(earlier: t.Any) -> bool:
+    """Return whether an ``earlier`` plan, if there is one, counts on memory."""
+    if earlier is None:
+        return False
+    from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.memory_of_now import (
+        counts_memory,
+    )
+
+    return counts_memory(earlier)
 
 
 def plan_next(run: _Run, hostvars: t.Any) -> _Run:
@@ -289,6 +296,10 @@ def _planned(run: _Run, hostvars: t.Any, answered: list[str]) -> _Run:
     known = [host for host in run["hosts"] if host not in absent]
     options = dict(run["options"])
     if run["asks_memory"]:
+        from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.memory_of_now import (
+            conditions_of_now,
+        )
+
         said = {host: result_of(hostvars, host, MEMORY) for host in run["memory_hosts"]}
         options |= conditions_of_now(run["earlier"], options.get("spare"), said)
     lost = options.get("lost") or ()

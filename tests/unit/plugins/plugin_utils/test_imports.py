@@ -63,12 +63,14 @@ def test_what_is_loaded_is_found():
         (
             "prepare_step",
             {
+                "_libvirt.info",
                 "_packing.branch_and_bound",
                 "_packing.local_search",
                 "_packing.mip_model",
                 "_planner.assumptions",
                 "_planner.shortages",
                 "_planner.unplaced",
+                "_plugin.memory_of_now",
                 "_report.document",
             },
         ),
