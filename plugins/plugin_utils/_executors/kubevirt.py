@@ -52,7 +52,8 @@ _ABOUT_HOOKS = (
     " one by its migration; with the feature gate TargetSideMigrationHooks KubeVirt itself puts in the mdev that the plugin gave"
 )
 # Runs in the sidecar, with the flags that its shim documents. It changes the domain that a migration starts on the target
-# alone: an instance that starts anew keeps the devices that it gets. What is no address of a device that moves stays as it is.
+# alone: an instance that starts anew keeps the devices that it gets. What is no address of a device that moves stays as it is:
+# one of USB or SCSI has a bus, too, but no slot.
 _SCRIPT = '''\
 #!/usr/bin/env python3
 """Replace the assigned devices of a libvirt domain by those of a plan."""
@@ -74,7 +75,7 @@ def pci(address):
 def replace(address):
     if address.get("uuid") in DEVICES:
         address.set("uuid", DEVICES[address.get("uuid")])
-    elif address.get("bus") is not None and pci(address) in DEVICES:
+    elif address.get("slot") is not None and pci(address) in DEVICES:
         domain, bus, rest = DEVICES[pci(address)].split(":")
         slot, function = rest.split(".")
         for name, value in zip(("domain", "bus", "slot", "function"), (domain, bus, slot, function)):

@@ -146,6 +146,21 @@ def test_the_hook_replaces_functions_of_hostdevs_and_interfaces_and_not_their_pl
     assert {each.get("function") for each in found.findall("devices/*/address")} == {"0x1"}
 
 
+def test_the_hook_changes_no_device_of_usb_or_scsi_whose_bus_has_the_number_of_a_pci_one(tmp_path):
+    usb = '<hostdev mode="subsystem" type="usb"><source><address bus="129" device="2"/></source></hostdev>'
+    scsi = """<hostdev mode="subsystem" type="scsi"><source><adapter name="scsi_host0"/>
+    <address bus="81" target="0" unit="0"/></source></hostdev>"""
+    hex_bus = usb.replace("129", "0x81")
+    plan = changed(FUNCTIONS, id="0000:81:00.0")
+    plan["placements"][0]["source"]["id"] = "0000:81:00.0"
+    found = hooked(tmp_path, plan, DOMAIN.format(usb + hex_bus + scsi))
+    assert [each.attrib for each in found.iter("address")] == [
+        {"bus": "129", "device": "2"},
+        {"bus": "0x81", "device": "2"},
+        {"bus": "81", "target": "0", "unit": "0"},
+    ]
+
+
 @pytest.mark.parametrize("state", [{}, {"targetNode": "c"}, {"targetNode": "b", "completed": True}])
 def test_the_hook_leaves_an_instance_that_starts_anew_as_it_is(tmp_path, state):
     found = hooked(tmp_path, MDEV, DOMAIN.format(MDEV_XML.format(UUIDS[0])), state)
