@@ -268,8 +268,10 @@ guests:
     disks:
       description:
         - The disks of the guest. C(target), C(type), C(source), C(readonly), C(shareable) and C(cache) are those of libvirt's domain XML.
+        - C(source) is the name of the pool, a slash and the name of the volume for a disk of type V(volume), and the PCI address of the controller for one
+          of type V(nvme).
         - C(shared) is V(true) for a file on a shared file system such as NFS, and V(false) for a file on a local file system. V(null) for other file
-          systems and for other types of disks.
+          systems and for other types of disks. The same applies to the file of a volume. A volume of a network pool is V(true).
         - C(backing) lists the backing files and block devices of an overlay, the nearest first.
       type: list
       elements: dict

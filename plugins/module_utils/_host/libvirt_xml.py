@@ -285,7 +285,7 @@ def _disk(disk: Tree.Element) -> Facts:
     """Return what is said of a disk. The query of a network's address, which may have a token, is left out."""
     source, target, driver = disk.find("source"), disk.find("target"), disk.find("driver")
     kind = _text(disk.get("type"))
-    place = None if source is None else source.get(_PLACES.get(kind or "", ""))
+    place = None if source is None else _place(kind, source)
     return {
         "target": None if target is None else _text(target.get("dev")),
         "type": kind,
@@ -295,6 +295,17 @@ def _disk(disk: Tree.Element) -> Facts:
         "cache": None if driver is None else _text(driver.get("cache")),
         "backing": list(itertools.islice(_backing(disk), _MOST_BACKING)),
     }
+
+
+def _place(kind: str | None, source: Tree.Element) -> str | None:
+    """Return where a disk of this kind is, ``None`` where its ``<source>`` does not say, or in no words that are known here."""
+    if kind == "volume":
+        pool, volume = source.get("pool"), source.get("volume")
+        return f"{pool}/{volume}" if pool and volume else None
+    if kind == "nvme":
+        address = source.find("address")
+        return None if address is None else _pci_id(address)
+    return source.get(_PLACES.get(kind or "", ""))
 
 
 def _backing(disk: Tree.Element) -> t.Iterator[str]:

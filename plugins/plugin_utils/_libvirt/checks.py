@@ -8,12 +8,15 @@
 
 from __future__ import annotations
 
-import re
 import typing as t
 from dataclasses import dataclass, field, replace
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import listed
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import VDPA, Fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.disks import (
+    DiskCopying,
+    copying_by,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.encryption import (
     AUTO,
     CLIENT,
@@ -66,10 +69,6 @@ MINIMUM_VERSIONS = {
 MINIMUM_FOR_VIOMMU = "11.0.0"
 
 ALL_KINDS = "all"
-# Options of virsh with which libvirt does not want the disks to be shared.
-_COPIES = re.compile(r"-*copy-storage-")
-_UNSAFE = re.compile(r"-*unsafe\Z")
-
 # What QEMU says where it would not migrate a guest (hw/vfio/migration.c), and what can be done.
 _REMEDIES = (
     ("not supported in kernel", "let it have devices whose driver can migrate them"),
@@ -134,9 +133,9 @@ class Case:
     stated: Conditions = field(default_factory=Conditions)
 
     @property
-    def copies_disks(self) -> bool:
-        """Whether libvirt copies the disks."""
-        return any(_COPIES.match(option) for option in self.options)
+    def copying(self) -> DiskCopying:
+        """Which disks libvirt copies."""
+        return copying_by((*self.options,))
 
     def info(self, guest: Guest) -> GuestInfo | None:
         """Return all that is known of a guest, ``None`` where it does not run any more, or lacks the devices that it holds."""
@@ -361,7 +360,7 @@ def _arrival(case: Case, guest: Guest, host: str) -> Arrival | None:
         info,
         source,
         replace(there, arriving=(), problems={}, unreached={}),
-        case.copies_disks,
+        case.copying,
         certificates=case.encryption.requires(there, SERVER),
         uri=case.uris.get(host),
         multifd=case.multifd.requires(there),
@@ -485,28 +484,21 @@ def _blocked(case: Case, guest: Guest, info: GuestInfo) -> t.Iterator[str]:
 
 def _disks(case: Case, guest: Guest, info: GuestInfo) -> t.Iterator[str]:
     """Yield which disks only the host of a guest has, unless they are copied, or libvirt is to take no care."""
-    if case.copies_disks or any(_UNSAFE.match(option) for option in case.options):
-        return
-    alone = [_shown_disk(disk) for disk in info["disks"] if _is_alone(disk)]
-    if alone:
+    copying = case.copying
+    if alone := copying.alone(info["disks"]):
         yield (
-            f"only {guest['host']} has its disk {listed(alone)}; put that on storage which the hosts share, or add"
-            " --copy-storage-all to migrate_libvirt_options"
+            f"only {guest['host']} has its disk {_shown_disks(alone)}; put that on storage which the hosts share, or add"
+            f" {copying.remedy(info['disks'])} to migrate_libvirt_options"
+        )
+    if unknown := copying.unknown(info["disks"]):
+        yield (
+            f"libvirt does not migrate a guest that lacks a disk which --migrate-disks names, and it has no {listed(unknown)}; migrate it in a"
+            " run of its own"
         )
 
 
-def _is_alone(disk: DiskInfo) -> bool:
-    return disk["shared"] is False and not disk["readonly"] and not disk["shareable"]
-
-
-def _may_be_alone(disk: DiskInfo) -> bool:
-    """Return whether nobody knows if a file that a guest writes to is on one host alone. Of a block device nobody ever does."""
-    is_file = disk["type"] in ("file", "dir") and disk["source"] is not None
-    return is_file and disk["shared"] is None and not disk["readonly"] and not disk["shareable"]
-
-
-def _shown_disk(disk: DiskInfo) -> str:
-    return f"{disk['target']} ({disk['source']})"
+def _shown_disks(disks: t.Iterable[DiskInfo]) -> str:
+    return listed([f"{disk['target']} ({disk['source']})" for disk in disks])
 
 
 def _certificates(case: Case, guest: Guest, info: GuestInfo) -> t.Iterator[str]:
@@ -595,13 +587,20 @@ def _not_known(
 
 def _disks_not_known(case: Case, guests: t.Iterable[Guest]) -> t.Iterator[Sentence]:
     """Yield which files with disks may be on one host alone, or others on each: libvirt itself compares nothing of them."""
-    for guest in () if case.copies_disks else guests:
+    copying = case.copying
+    for guest in guests:
         info = case.info(guest)
-        disks = [_shown_disk(each) for each in info["disks"] if _may_be_alone(each)] if info else []
-        if disks:
+        disks = info["disks"] if info is not None else []
+        if unknown := copying.may_be_alone(disks):
             yield (
-                f"it is not known whether the hosts share the disk {listed(disks)} of {guest['vm']} on {guest['host']}: its file system"
+                f"it is not known whether the hosts share the disk {_shown_disks(unknown)} of {guest['vm']} on {guest['host']}: its file system"
                 " does not show it; make sure that it is the same file on its target"
+            )
+        if shared := copying.onto_themselves(disks):
+            yield (
+                f"libvirt copies the disk {_shown_disks(shared)} of {guest['vm']} on {guest['host']}, which other hosts can have: where it is the"
+                " same one on its target, it is overwritten while it is in use; name with --migrate-disks in migrate_libvirt_options those"
+                " that only its host has"
             )
 
 

@@ -13,10 +13,11 @@ has something, no rule claims that it lacks it.
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import printable
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import listed
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.disks import DiskCopying
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests import (
     LIBVIRT,
     LibvirtHost,
@@ -54,7 +55,7 @@ class Misfit(t.NamedTuple):
 class Arrival:
     """A guest on its way: as its ``source`` has it, to the host ``target``, both by what libvirt there says.
 
-    ``copies_disks``: its disks are copied. ``certificates`` are those that the target would have to have. ``uri`` is that by which
+    ``copying``: which disks are copied. ``certificates`` are those that the target would have to have. ``uri`` is that by which
     the source's libvirt is to reach the target's. ``multifd`` is what the target would have to have for several connections.
     ``said`` is what the target says that it lacks for the guest, if it was ``asked``, and answers.
     """
@@ -62,7 +63,7 @@ class Arrival:
     guest: GuestInfo
     source: LibvirtHost
     target: LibvirtHost
-    copies_disks: bool = False
+    copying: DiskCopying = field(default_factory=DiskCopying)
     certificates: str | None = None
     uri: str | None = None
     multifd: str | None = None
@@ -197,7 +198,8 @@ def _files(arrival: Arrival) -> t.Iterator[Misfit]:
 def _needed(arrival: Arrival, paths: t.Iterable[str]) -> list[str]:
     """Return those of ``paths`` that the target must have before the guest comes."""
     programs = arrival.guest["emulator"], arrival.guest["loader"]
-    return [path for path in paths if path in programs or not arrival.copies_disks]
+    disks = arrival.guest["disks"]
+    return [path for path in paths if path in programs or arrival.copying.needs(disks, path)]
 
 
 def _memory(arrival: Arrival) -> t.Iterator[Misfit]:

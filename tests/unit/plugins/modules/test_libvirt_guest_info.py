@@ -649,3 +649,53 @@ def test_definitions_are_returned_where_they_are_wanted_without_passwords(gather
         {"active": xml(0), "persistent": None},
     ]
     assert [each["definitions"] for each in gather(guest())["guests"]] == [None]
+
+
+VOLUME = "<disk type='volume'><source pool='images' volume='a.img'/><target dev='vd%s'/></disk>"
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "shared"),
+    [
+        (0, "/proc/version", None),
+        (0, "/srv/a.img", False),
+        (1, "/dev/vg/a", None),
+        (2, "/srv/a", False),
+        (3, "images/a", True),
+    ],
+)
+def test_a_volume_is_shared_or_not_as_its_file_is(gather, monkeypatch, kind, path, shared):
+    monkeypatch.setattr(
+        libvirt_guests, "is_shared", lambda path: False if path.startswith("/srv") else None
+    )
+    asked = []
+
+    def pool(name):
+        asked.append(name)
+        return Domain(storageVolLookupByName=Domain(info=[kind, 1, 1], path=path))
+
+    one = guest(xml=domain_of(hostdev("mdev", MDEV), VOLUME % "a", name="vm-17"))
+    result = gather(one, storagePoolLookupByName=pool)
+    assert [each["shared"] for each in result["guests"][0]["disks"]] == [shared]
+    assert (asked, result["problems"]) == (["images"], [])
+
+
+def test_a_volume_that_libvirt_does_not_find_is_not_known_and_costs_nothing_else(gather):
+    one = guest(xml=domain_of(hostdev("mdev", MDEV), VOLUME % "a", name="vm-17"))
+    result = gather(one, storagePoolLookupByName=libvirtError("no such pool", 49))
+    assert [each["shared"] for each in result["guests"][0]["disks"]] == [None]
+    assert result["problems"] == []
+
+
+def test_where_a_pool_is_silent_no_other_volume_is_asked_for(gather, held):
+    asked = []
+
+    def pool(name):
+        asked.append(name)
+        return held(name)
+
+    disks = [VOLUME % each for each in "abc"]
+    one = guest(xml=domain_of(hostdev("mdev", MDEV), *disks, name="vm-17"))
+    result = gather(one, storagePoolLookupByName=pool)
+    assert [each["shared"] for each in result["guests"][0]["disks"]] == [None] * 3
+    assert asked == ["images"]

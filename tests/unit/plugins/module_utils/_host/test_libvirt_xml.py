@@ -147,17 +147,24 @@ def test_disks_are_told_by_their_places():
             "<disk type='file'><driver cache='none'/><source file='/srv/a.qcow2'/><target dev='vda'/></disk>",
             "<disk type='block'><source dev='/dev/vg/b'/><target dev='vdb'/><readonly/></disk>",
             "<disk type='file' device='cdrom'><target dev='sda'/><shareable/></disk>",
+            "<disk type='volume'><source pool='images' volume='a/c.qcow2'/><target dev='vdc'/></disk>",
+            "<disk type='nvme'><source type='pci' managed='yes' namespace='1'><address domain='0x0000' bus='0x01' slot='0x00' function='0x0'/>"
+            "</source><target dev='vdd'/></disk>",
         )
     )
     assert [(each["target"], each["type"], each["source"]) for each in found["disks"]] == [
         ("vda", "file", "/srv/a.qcow2"),
         ("vdb", "block", "/dev/vg/b"),
         ("sda", "file", None),
+        ("vdc", "volume", "images/a/c.qcow2"),
+        ("vdd", "nvme", "0000:01:00.0"),
     ]
     assert [(each["cache"], each["readonly"], each["shareable"]) for each in found["disks"]] == [
         ("none", False, False),
         (None, True, False),
         (None, False, True),
+        (None, False, False),
+        (None, False, False),
     ]
 
 

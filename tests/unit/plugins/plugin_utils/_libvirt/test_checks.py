@@ -155,8 +155,17 @@ def disk(**changes):
         ({"shared": True}, [], False),
         ({"shared": None}, [], False),
         ({"readonly": True}, [], False),
-        ({"shareable": True}, [], False),
+        # Of a disk that guests share, libvirt asks that their hosts have it, too, and copies it only where it is named.
+        ({"shareable": True}, [], True),
+        ({"shareable": True}, ["--copy-storage-all"], True),
+        ({"shareable": True}, ["--copy-storage-all", "--migrate-disks=vda"], False),
+        ({"shareable": True, "shared": True}, [], False),
+        ({"type": "volume", "source": "x.img"}, [], True),
+        # A controller of the host, whatever another host has at that address.
+        ({"type": "nvme", "source": "x.img", "shared": None}, [], True),
+        ({"type": "nvme", "source": "x.img", "shared": None}, ["--unsafe"], False),
         ({}, ["--copy-storage-all"], False),
+        ({}, ["--copy-storage-synchronous-writes"], True),
         ({}, ["copy-storage-inc"], False),
         ({}, ["--unsafe"], False),
         ({}, ["--tls"], True),
@@ -168,7 +177,46 @@ def test_a_guest_with_a_disk_that_only_its_host_has_stays_unless_it_is_copied(
     found = reason_of({"disks": [disk(**changes)]}, options=options)
     assert (found is not None) == stays
     if found:
-        assert found.startswith("only a has its disk vda (/x.img); put that on storage which")
+        source = changes.get("source", "/x.img")
+        assert found.startswith(f"only a has its disk vda ({source}); put that on storage which")
+
+
+@pytest.mark.parametrize(
+    ("disks", "options", "remedy"),
+    [
+        ([{}], [], "--copy-storage-all"),
+        ([{"shareable": True}], [], "--copy-storage-all and --migrate-disks=vda"),
+        ([{"shareable": True}], ["--copy-storage-all"], "--migrate-disks=vda"),
+        ([{}, {"target": "vdb"}], [], "--copy-storage-all"),
+        # Or the one that the hosts share would be copied, too.
+        (
+            [{}, {"target": "vdb", "shared": True}],
+            [],
+            "--copy-storage-all and --migrate-disks=vda",
+        ),
+        (
+            [{}, {"target": "vdb", "type": "network", "shared": None}],
+            [],
+            "--copy-storage-all and --migrate-disks=vda",
+        ),
+        (
+            [{}, {"target": "vdb"}],
+            ["--copy-storage-all", "--migrate-disks", "vdb"],
+            "--migrate-disks=vda",
+        ),
+    ],
+)
+def test_what_would_copy_a_disk_that_only_its_host_has_is_told(disks, options, remedy):
+    found = reason_of({"disks": [disk(**each) for each in disks]}, options=options)
+    assert (found or "").endswith(f"share, or add {remedy} to migrate_libvirt_options")
+
+
+def test_a_guest_without_a_disk_that_is_to_be_copied_stays():
+    options = ["--copy-storage-all", "--migrate-disks=vda,vdb"]
+    both = [disk(), disk(target="vdb")]
+    assert reason_of({"disks": both}, options=options) is None
+    assert "has no vdb; migrate it" in (reason_of({"disks": both[:1]}, options=options) or "")
+    assert reason_of({"disks": both[:1]}, options=[*options[1:], "--unsafe"]) is None
 
 
 # --- which guest it is ---
@@ -349,7 +397,10 @@ def test_no_check_is_left_out_without_a_word(info, there, unknown):
 
 @pytest.mark.parametrize(
     ("kind", "shared", "noted"),
-    [("file", None, True), ("dir", None, True), ("file", True, False), ("block", None, False)],
+    [
+        *(("file", None, True), ("dir", None, True), ("file", True, False)),
+        *(("block", None, False), ("volume", None, True), ("volume", True, False)),
+    ],
 )
 def test_a_disk_of_which_nobody_knows_whether_the_hosts_share_it_is_noted(kind, shared, noted):
     disk = {"target": "vda", "type": kind, "source": "/srv/a", "readonly": False}
@@ -366,6 +417,26 @@ def test_a_disk_of_which_nobody_knows_whether_the_hosts_share_it_is_noted(kind, 
         else []
     )
     assert checked([guest_info(disks=[disk | {"readonly": True}])])["notes"] == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "noted"),
+    [
+        ({"shared": True}, ["--copy-storage-all"], True),
+        ({"type": "network", "shared": None}, ["--copy-storage-all"], True),
+        ({"shared": True}, [], False),
+        ({"shared": True, "readonly": True}, ["--copy-storage-all"], False),
+        ({"shared": True, "shareable": True}, ["--copy-storage-all"], False),
+        ({"shared": True}, ["--copy-storage-all", "--migrate-disks=vdb"], False),
+        ({"shared": False}, ["--copy-storage-all"], False),
+    ],
+)
+def test_a_disk_that_may_be_copied_onto_itself_is_noted(changes, options, noted):
+    info = guest_info(disks=[disk(**changes), disk(target="vdb", type="block", shared=None)])
+    entry = guest(info["name"], uuid=info["uuid"])
+    found = check_migration(case([entry], fleet_of(info), drain=["a"], options=options))
+    assert [each["vm"] for each in found["chosen"]] == ["vm-17"]
+    assert any("libvirt copies the disk vda (/x.img)" in each for each in found["notes"]) == noted
 
 
 def test_guests_on_which_libvirt_may_be_at_work_are_noted_and_move():

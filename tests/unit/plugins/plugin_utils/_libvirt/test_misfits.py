@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.disks import DiskCopying
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests import (
     LibvirtHost,
     read_host,
@@ -32,7 +33,8 @@ def lacking(guest=None, host=None, arrival=None, versions=NEWEST, source=None, c
     here = read_host(libvirt_info(host=host_info(**(source or {}))))
     there = read_host(libvirt_info(host=host_info(**(host or {})), versions=versions))
     said = arrival_info(**(arrival or {}))
-    return misfits(Arrival(guest_info(**(guest or {})), here, there, copies, said=said))
+    copying = DiskCopying(**copies) if isinstance(copies, dict) else DiskCopying(copies)
+    return misfits(Arrival(guest_info(**(guest or {})), here, there, copying, said=said))
 
 
 def test_a_host_that_the_guests_host_does_not_reach_is_no_target():
@@ -134,6 +136,32 @@ def test_the_emulator_is_not_copied_with_the_disks():
     missing = {"missing": ["/usr/bin/qemu-system-x86_64", "/a"]}
     (found,) = lacking(arrival=missing, copies=True)
     assert found.lacks == "has no /usr/bin/qemu-system-x86_64"
+
+
+@pytest.mark.parametrize(
+    ("copies", "missing"),
+    [
+        ({"copies": True}, ["/iso", "/shared", "/shared.base"]),
+        ({"copies": True, "named": ["vda", "sdb"]}, ["/iso"]),
+        ({"copies": True, "named": ["sdb"]}, ["/a", "/a.base", "/iso"]),
+        # Libvirt makes no file for that.
+        ({"copies": True, "above": True}, ["/a", "/a.base", "/iso", "/shared", "/shared.base"]),
+        ({"copies": False}, ["/a", "/a.base", "/iso", "/shared", "/shared.base"]),
+    ],
+)
+def test_what_libvirt_does_not_copy_must_be_there(copies, missing):
+    def disk(target, source, **changes):
+        found = {"target": target, "type": "file", "source": source, "shared": True}
+        return {**found, "readonly": False, "shareable": False, "backing": [], **changes}
+
+    disks = [
+        disk("vda", "/a", backing=["/a.base"]),
+        disk("sda", "/iso", readonly=True),
+        disk("sdb", "/shared", shareable=True, backing=["/shared.base"]),
+    ]
+    paths = [path for each in disks for path in (each["source"], *each["backing"])]
+    (found,) = lacking({"disks": disks}, arrival={"missing": sorted(paths)}, copies=copies)
+    assert found.lacks == f"has no {', '.join(missing)}"
 
 
 def test_of_a_host_that_says_nothing_nothing_is_claimed():
