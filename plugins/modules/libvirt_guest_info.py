@@ -305,9 +305,10 @@ guests:
       sample: [images]
     obstacles:
       description:
-        - The properties for which libvirt refuses to migrate the guest.
-        - C(kind) is V(snapshots), V(hostdev), V(shmem), V(transient_disk), V(block_job) or V(job).
-        - C(name) is the number of snapshots, the type of the C(<hostdev>), the name of the shared memory or disk, or the operation of the job.
+        - The properties for which libvirt refuses to migrate the guest, or does not migrate it to chosen devices.
+        - C(kind) is V(snapshots), V(hostdev), V(shmem), V(transient_disk), V(block_job), V(network_device) or V(job).
+        - C(name) is the number of snapshots, the type of the C(<hostdev>), the name of the shared memory, disk or network, or the operation of the job.
+        - V(network_device) is a function of the host that libvirt has taken from a network with C(<forward mode='hostdev'>).
         - The operation is V(migration out) for a guest that leaves this host, and V(migration in) for a guest that has not arrived yet.
         - V(block_job) is only listed for a job that copies or commits a disk.
       type: list

@@ -38,6 +38,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.libvirt_xml i
     capability_facts,
     cpu_xml,
     guest_facts,
+    networks_that_assign,
     short,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.memory import memory_facts
@@ -229,7 +230,7 @@ class Asking:
         )
         inactive = self._inactive(domain) if definitions and persistent else None
         obstacles, job_known = self._at_work(guest)
-        found["obstacles"] += obstacles
+        found["obstacles"] += [*obstacles, *self._from_networks(domain, xml, found)]
         for disk in found["disks"]:
             disk["shared"] = self._is_shared(disk)
         known = {
@@ -264,6 +265,13 @@ class Asking:
         if job is not None:
             found.append({"kind": "job", "name": job})
         return found, known
+
+    def _from_networks(self, domain: t.Any, xml: str, found: Facts) -> list[Facts]:
+        """Return the networks from which libvirt gives a guest its functions."""
+        if all(each["kind"] != "pci" for each in found["devices"]):
+            return []
+        names = networks_that_assign(xml, self._inactive(domain))
+        return [{"kind": "network_device", "name": name} for name in names]
 
     def _job(self, guest: RunningDomain) -> tuple[str | None, bool]:
         """Return what libvirt does with a guest in the background, such as a migration, ``None`` for nothing, and whether that is known.

@@ -125,6 +125,33 @@ def cpu_xml(cpu: t.Mapping[str, t.Any]) -> str:
     return Tree.tostring(root, encoding="unicode")
 
 
+def networks_that_assign(active: str, inactive: str) -> list[str]:
+    """Return the networks from which a guest has functions of its host, by the XML of what runs, and of what it was made of.
+
+    Libvirt chooses one of the network's functions when the guest starts, on each host anew. What runs has it like one that was assigned
+    by its address; what it was made of, and what a migration sends, has the network alone.
+    """
+    assigned = {
+        mac
+        for each in _interfaces(_parsed(active, "domain"))
+        if each.get("type") == "hostdev" and (mac := _mac(each)) is not None
+    }
+    return _names(
+        _network_of(each)
+        for each in _interfaces(_parsed(inactive, "domain"))
+        if each.get("type") == "network" and _mac(each) in assigned
+    )
+
+
+def _interfaces(domain: Tree.Element) -> list[Tree.Element]:
+    return domain.findall("devices/interface")
+
+
+def _mac(interface: Tree.Element) -> str | None:
+    mac = interface.find("mac")
+    return None if mac is None else mac.get("address", "").lower() or None
+
+
 def short(text: str) -> str:
     """Return ``text`` as it is shown: printable, and no longer than is of use."""
     return displayable(text[:LONGEST])

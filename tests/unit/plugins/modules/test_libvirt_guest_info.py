@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.vfio.migration.plugins.module_utils._host import libvirt_guests, paths
 from ansible_collections.vfio.migration.plugins.modules import libvirt_guest_info
 from ansible_collections.vfio.migration.tests.unit import libvirt_stand_in
-from ansible_collections.vfio.migration.tests.unit.domains import domain_of, hostdev
+from ansible_collections.vfio.migration.tests.unit.domains import domain_of, hostdev, interface
 from ansible_collections.vfio.migration.tests.unit.libvirt_stand_in import (
     Connection,
     Domain,
@@ -699,3 +699,34 @@ def test_where_a_pool_is_silent_no_other_volume_is_asked_for(gather, held):
     result = gather(one, storagePoolLookupByName=pool)
     assert [each["shared"] for each in result["guests"][0]["disks"]] == [None] * 3
     assert asked == ["images"]
+
+
+FROM_NETWORK = "<interface type='network'><mac address='%s'/><source network='vfs'/></interface>"
+
+
+@pytest.mark.parametrize("persistent", [1, 0])
+@pytest.mark.parametrize(
+    ("made_of", "name"),
+    [
+        (FROM_NETWORK % "52:54:00:6D:90:02", "vfs"),
+        # Another interface, or one that is the operator's to place.
+        (FROM_NETWORK % "52:54:00:6d:90:03", None),
+        (interface("pci", "0000:06:00.1"), None),
+    ],
+)
+def test_a_function_that_libvirt_has_taken_from_a_network_is_told(
+    gather, persistent, made_of, name
+):
+    def xml(flags):
+        devices = made_of if flags == 2 else interface("pci", "0000:06:00.1")
+        return domain_of(devices, FROM_NETWORK % "52:54:00:6d:90:04", name="vm-17")
+
+    result = gather(guest(XMLDesc=xml, isPersistent=persistent))
+    expected = [{"kind": "network_device", "name": name}] if name else []
+    assert (result["guests"][0]["obstacles"], result["problems"]) == (expected, [])
+
+
+def test_what_a_guest_was_made_of_is_not_read_where_it_has_no_function(gather):
+    one = guest()
+    gather(one)
+    assert [each for each in one.asked if each[0] == "XMLDesc"] == [("XMLDesc", 0)]

@@ -120,6 +120,14 @@ def test_a_guest_that_libvirt_would_not_migrate_stays_with_what_to_do(kind, name
     assert words in found
 
 
+def test_a_guest_whose_function_libvirt_chooses_stays_with_what_to_do():
+    found = reason_of({"obstacles": [{"kind": "network_device", "name": "vfs"}]}, ["pci"])
+    assert found == (
+        "libvirt chooses a function of its network vfs for it on each host, whichever a plan has; assign it one with"
+        " <interface type='hostdev'>"
+    )
+
+
 def test_each_of_qemus_reasons_is_told():
     found = reason_of({"blocked_reasons": ["one", "two"]})
     assert (found or "").count("QEMU would not migrate it: ") == 2
