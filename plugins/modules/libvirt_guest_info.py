@@ -79,8 +79,8 @@ options:
       - Guests of other hosts, 4096 at most, each as the module returns it in RV(guests) on its host. RV(arriving) lists what this host lacks for them.
       - The module divides the time that is left equally among them. A check that has not finished by then is not a problem. The CPU is then V(unknown),
         and files are in C(unknown) of RV(arriving).
-      - C(uuid) is required. The module also reads C(arch), C(machine), C(virt_type), C(emulator), C(loader), C(cpu), and the C(type) and C(source) of
-        C(disks).
+      - C(uuid) is required. The module also reads C(arch), C(machine), C(virt_type), C(emulator), C(loader), C(boot_files), C(cpu), and the C(type)
+        and C(source) of C(disks).
       - The module does not check C(backing) of disks. To check these files, add them to C(disks).
     type: list
     elements: dict
@@ -222,6 +222,12 @@ guests:
       type: str
       returned: always
       sample: /usr/share/OVMF/OVMF_CODE_4M.fd
+    boot_files:
+      description: The paths of the kernel, initial RAM disk, device tree and ACPI tables that the guest starts from. Empty if the domain XML has none.
+      type: list
+      elements: str
+      returned: always
+      sample: []
     cpu:
       description: The CPU of the guest. C(mode), C(match), C(check), C(model), C(vendor) and C(features) are those of libvirt's domain XML.
       type: dict

@@ -28,6 +28,7 @@ def guest_info(name: str = GUEST, uuid: str = UUID, **changes: t.Any) -> t.Any:
         "machine": "pc-q35-10.0",
         "emulator": "/usr/bin/qemu-system-x86_64",
         "loader": None,
+        "boot_files": [],
         "cpu": {
             "mode": "custom",
             "match": "exact",

@@ -64,21 +64,27 @@ def _arriving(place: str, entry: t.Any) -> Arriving:
         _texts(name, each, ("type", "source"))
         for name, each in _list(f"{place}.disks", entry.get("disks"))
     ]
+    boot = [
+        _text(name, each)
+        for name, each in _list(f"{place}.boot_files", entry.get("boot_files"))
+    ]
     paths = [each["source"] for each in disks if each["type"] in _FILES]
-    return Arriving(
-        **fields, cpu=cpu, paths=[path for path in [fields["emulator"], loader, *paths] if path]
-    )
+    needed = [path for path in [fields["emulator"], loader, *boot, *paths] if path]
+    return Arriving(**fields, cpu=cpu, paths=needed)
 
 
 def _texts(place: str, entry: t.Any, names: t.Iterable[str]) -> dict[str, t.Any]:
     """Return the texts of these names in a mapping, ``None`` for one that is not there; raise ``LibvirtError``."""
     if not isinstance(entry, t.Mapping):
         raise LibvirtError(f"{place} is no mapping")
-    found = {name: entry.get(name) for name in names}
-    for name, value in found.items():
-        if value is not None and (not isinstance(value, str) or len(value) > LONGEST):
-            raise LibvirtError(f"{place}.{name}: expected a text of {LONGEST} characters at most")
-    return found
+    return {name: _text(f"{place}.{name}", entry.get(name)) for name in names}
+
+
+def _text(place: str, value: t.Any) -> str | None:
+    """Return a text, ``None`` where there is none; raise ``LibvirtError``."""
+    if value is not None and (not isinstance(value, str) or len(value) > LONGEST):
+        raise LibvirtError(f"{place}: expected a text of {LONGEST} characters at most")
+    return value
 
 
 def _list(place: str, value: t.Any) -> list[tuple[str, t.Any]]:

@@ -60,6 +60,8 @@ _UNITS = {
 _PCI_PARTS = ("domain", "bus", "slot", "function")
 # libvirt refuses longer chains of overlays.
 _MOST_BACKING = 200
+# What QEMU opens at its start: the kernel with what belongs to it, and tables of ACPI.
+_BOOT_FILES = ("os/kernel", "os/initrd", "os/dtb", "os/shim", "os/acpi/table")
 # Where a disk is, by its type: the attributes of <source>.
 _PLACES = {"file": "file", "block": "dev", "dir": "dir", "network": "name"}
 
@@ -79,6 +81,7 @@ def guest_facts(xml: str) -> Facts:
         "machine": None if os_type is None else _text(os_type.get("machine")),
         "emulator": _text(devices.findtext("emulator")),
         "loader": _text(root.findtext("os/loader")),
+        "boot_files": _boot_files(root),
         "cpu": _cpu(root.find("cpu")),
         "memory": _kib(root.find("memory"), "memory"),
         "huge_pages": _huge_pages(root),
@@ -209,6 +212,12 @@ def _text(value: str | None) -> str | None:
 def _names(values: t.Iterable[str | None]) -> list[str]:
     """Return the first of these names, each once, in the order of the alphabet."""
     return sorted({name for name in map(_text, values) if name is not None})[:MOST]
+
+
+def _boot_files(domain: Tree.Element) -> list[str]:
+    """Return the files that QEMU starts a guest from without its firmware or disks, each once, in their order."""
+    found = [_text(each.text) for path in _BOOT_FILES for each in domain.findall(path)]
+    return [*dict.fromkeys(name for name in found if name is not None)][:MOST]
 
 
 # --- memory and CPU ---

@@ -80,6 +80,7 @@ class GuestInfo(t.TypedDict):
     virt_type: str | None
     emulator: str | None
     loader: str | None
+    boot_files: list[str]
     cpu: CpuInfo
     memory: int
     huge_pages: list[int] | None
@@ -206,6 +207,7 @@ def as_arriving(guest: GuestInfo) -> dict[str, t.Any]:
     features = [_texts(each, ("name", "policy")) for each in cpu["features"][:MOST]]
     return {
         **_texts(guest, _TEXTS),
+        "boot_files": [each[:LONGEST] for each in guest["boot_files"][:MOST]],
         "cpu": {**_texts(cpu, ("mode", "match", "check", "model", "vendor")), "features": features},
         "disks": [_texts(each, ("type", "source")) for each in _files(guest)[:MOST]],
     }

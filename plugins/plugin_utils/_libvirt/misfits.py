@@ -197,9 +197,9 @@ def _files(arrival: Arrival) -> t.Iterator[Misfit]:
 
 def _needed(arrival: Arrival, paths: t.Iterable[str]) -> list[str]:
     """Return those of ``paths`` that the target must have before the guest comes."""
-    programs = arrival.guest["emulator"], arrival.guest["loader"]
-    disks = arrival.guest["disks"]
-    return [path for path in paths if path in programs or arrival.copying.needs(disks, path)]
+    guest = arrival.guest
+    opened = guest["emulator"], guest["loader"], *guest["boot_files"]
+    return [p for p in paths if p in opened or arrival.copying.needs(guest["disks"], p)]
 
 
 def _memory(arrival: Arrival) -> t.Iterator[Misfit]:

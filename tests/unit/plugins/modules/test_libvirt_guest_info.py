@@ -496,12 +496,17 @@ def test_files_that_are_not_here_are_told(gather):
         {"type": "file", "source": "/a\x00b"},
     ]
     arriving = as_it_is_elsewhere(
-        disks=disks, emulator="/nowhere/qemu", loader="/nowhere/firmware", cpu=None
+        disks=disks,
+        emulator="/nowhere/qemu",
+        loader="/nowhere/firmware",
+        boot_files=["/nowhere/vmlinuz", "/proc/version"],
+        cpu=None,
     )
     [found] = gather(options={"guests": [], "arriving": [arriving]})["arriving"]
     assert found["missing"] == [
         "/nowhere/qemu",
         "/nowhere/firmware",
+        "/nowhere/vmlinuz",
         "/nowhere/a",
         "/nowhere/b",
         "/a\x00b",
@@ -574,6 +579,8 @@ def test_a_libvirt_that_is_silent_says_nothing_against_a_cpu(gather, silent):
         ({"cpu": {"features": {}, "model": "x"}}, None),
         ({"cpu": {"features": ["x"]}}, "arriving[0].cpu.features[0] is no mapping"),
         ({"cpu": {"features": [{}] * 600}}, "arriving[0].cpu.features"),
+        ({"boot_files": "/x"}, "arriving[0].boot_files: expected a list"),
+        ({"boot_files": [7]}, "arriving[0].boot_files[0]: expected a text"),
         ({"disks": {"a": 1}}, "arriving[0].disks"),
         ({"disks": [{"type": "file", "source": 7}]}, "arriving[0].disks[0].source"),
     ],

@@ -168,6 +168,14 @@ def test_disks_are_told_by_their_places():
     ]
 
 
+def test_the_files_that_a_guest_is_started_from_are_told():
+    above = """<memory>1</memory><os><type arch='x86_64'>hvm</type><kernel>/boot/vmlinuz</kernel><initrd>/boot/initrd</initrd>
+    <cmdline>root=/dev/vda</cmdline><dtb>/boot/x.dtb</dtb><acpi><table type='slic'>/a/slic</table><table type='raw'>/boot/initrd</table></acpi></os>"""
+    files = ["/boot/vmlinuz", "/boot/initrd", "/boot/x.dtb", "/a/slic"]
+    assert guest_facts(domain(above=above))["boot_files"] == files
+    assert guest_facts(domain())["boot_files"] == []
+
+
 def test_the_files_that_a_disk_is_an_overlay_of_are_told():
     found = guest_facts(
         domain(

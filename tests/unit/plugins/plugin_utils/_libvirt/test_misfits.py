@@ -138,6 +138,12 @@ def test_the_emulator_is_not_copied_with_the_disks():
     assert found.lacks == "has no /usr/bin/qemu-system-x86_64"
 
 
+def test_what_a_guest_is_started_from_is_not_copied_with_the_disks():
+    guest = {"loader": "/fw", "boot_files": ["/vmlinuz", "/initrd"]}
+    (found,) = lacking(guest, arrival={"missing": ["/fw", "/initrd", "/a"]}, copies=True)
+    assert found.lacks == "has no /fw, /initrd"
+
+
 @pytest.mark.parametrize(
     ("copies", "missing"),
     [

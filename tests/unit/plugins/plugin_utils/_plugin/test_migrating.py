@@ -124,7 +124,8 @@ def test_possible_targets_are_asked_about_the_guests_and_no_more_of_these_than_t
     (arriving,) = run["arriving"]
     assert (arriving["name"], arriving["uuid"]) == ("vm-17", UUIDS[5])
     assert arriving.keys() == {
-        *("name", "uuid", "arch", "machine", "virt_type", "emulator", "loader", "cpu", "disks")
+        *("name", "uuid", "arch", "machine", "virt_type", "emulator", "loader", "cpu", "disks"),
+        "boot_files",
     }
 
 
