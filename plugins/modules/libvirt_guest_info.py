@@ -432,7 +432,7 @@ host:
     memory:
       description:
         - C(free) is the memory that is available without swapping. C(default_huge_page) is the default size of huge pages. C(huge_pages) has the
-          C(free) memory in huge pages of each C(size).
+          C(free) memory in huge pages of each C(size), without those that the kernel has reserved.
         - All values are in KiB.
       type: dict
       returned: always

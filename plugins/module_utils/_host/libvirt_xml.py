@@ -87,7 +87,7 @@ def guest_facts(xml: str) -> Facts:
         "huge_pages": _huge_pages(root),
         "devices": list(_devices(devices)),
         "iommu": next((_text(each.get("model")) for each in devices.iter("iommu")), None),
-        "iommufd": any(each.get("iommufd") == "yes" for each in devices.iter("driver")),
+        "iommufd": _uses_iommufd(root, devices),
         "disks": [_disk(each) for each in devices.findall("disk")[:MOST]],
         "networks": _names(_network_of(each) for each in devices.findall("interface")),
         "links": _names(_link_of(each) for each in devices.findall("interface")),
@@ -287,6 +287,17 @@ def _kind(element: Tree.Element) -> str | None:
     if element.tag == "hostdev" and element.get("mode", "subsystem") == "subsystem":
         return kind if kind in ("mdev", "pci") else None
     return _KINDS.get((element.tag, kind or ""))
+
+
+def _uses_iommufd(domain: Tree.Element, devices: Tree.Element) -> bool:
+    """Return whether a guest has a device through IOMMUFD: that says so, or the domain does for each PCI device which says nothing else."""
+    if any(each.get("iommufd") == "yes" for each in devices.iter("driver")):
+        return True
+    whole = domain.find("iommufd")
+    if whole is None or whole.get("enabled") != "yes":
+        return False
+    drivers = [each.find("driver") for each in devices if _kind(each) == "pci"]
+    return any(each is None or each.get("iommufd") != "no" for each in drivers)
 
 
 _KINDS = {

@@ -22,14 +22,22 @@ _MOST = 1 << 16
 
 
 def memory_facts(meminfo: str = _MEMINFO, pools: str = _POOLS) -> dict[str, t.Any]:
-    """Return ``{free, default_huge_page, huge_pages: [{size, free}]}`` in KiB, nothing where the kernel does not say."""
+    """Return ``{free, default_huge_page, huge_pages: [{size, free}]}`` in KiB, nothing where the kernel does not say.
+
+    Of the huge pages that it calls free, some may be reserved: promised to who has not touched them yet, and to nobody else.
+    """
     sizes = memory_sizes(_text(meminfo))
     found = []
     for name in sorted(os.listdir(pools)) if os.path.isdir(pools) else ():
         size = _POOL.match(name)
-        count = _text(os.path.join(pools, name, "free_hugepages")).strip()
-        if size and _COUNT.match(count):
-            found.append({"size": int(size[1]), "free": int(size[1]) * int(count)})
+        free, reserved = (
+            _text(os.path.join(pools, name, each)).strip()
+            for each in ("free_hugepages", "resv_hugepages")
+        )
+        if size and _COUNT.match(free):
+            promised = int(reserved) if _COUNT.match(reserved) else 0
+            pages = max(0, int(free) - promised)
+            found.append({"size": int(size[1]), "free": int(size[1]) * pages})
     return {
         "free": available_memory(sizes),
         "default_huge_page": sizes.get("Hugepagesize", 0),

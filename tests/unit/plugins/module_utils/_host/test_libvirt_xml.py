@@ -125,6 +125,29 @@ def test_iommu_and_iommufd_are_told():
     assert (found["iommu"], found["iommufd"]) == ("intel", True)
 
 
+@pytest.mark.parametrize(
+    ("whole", "own", "used"),
+    [
+        ("<iommufd enabled='yes'/>", "", True),
+        ("<iommufd enabled='yes' fdgroup='x'/>", "<driver name='vfio'/>", True),
+        ("<iommufd enabled='yes'/>", "<driver iommufd='no'/>", False),
+        ("<iommufd enabled='no'/>", "", False),
+        ("<iommufd enabled='no'/>", "<driver iommufd='yes'/>", True),
+        ("", "", False),
+    ],
+)
+@pytest.mark.parametrize("element", ["hostdev mode='subsystem' type='pci'", "interface type='hostdev'"])
+def test_what_a_domain_says_of_iommufd_holds_for_each_pci_device_that_says_nothing(
+    element, whole, own, used
+):
+    address = "<source><address domain='0' bus='0x06' slot='0' function='0x1'/></source>"
+    device = f"<{element}>{own}{address}</{element.split(' ')[0]}>"
+    above = f"<memory>1</memory>{whole}"
+    assert guest_facts(domain(device, above=above))["iommufd"] == used
+    mdev = "<hostdev mode='subsystem' type='mdev'><source><address uuid='c9cd7bbf-7a3d-4a8d-9bd6-6a2e0f4f1b3c'/></source></hostdev>"
+    assert not guest_facts(domain(mdev, above=above))["iommufd"]
+
+
 def test_networks_links_and_pools_are_those_that_a_target_must_have():
     found = guest_facts(
         domain(

@@ -11,11 +11,13 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.memory import
 
 @pytest.fixture
 def host(tmp_path):
-    def make(meminfo, pools=None):
+    def make(meminfo, pools=None, reserved=None):
         (tmp_path / "meminfo").write_text(meminfo)
         for name, count in (pools or {}).items():
             (tmp_path / "pools" / name).mkdir(parents=True)
             (tmp_path / "pools" / name / "free_hugepages").write_text(count)
+            if reserved is not None:
+                (tmp_path / "pools" / name / "resv_hugepages").write_text(reserved)
         return memory_facts(str(tmp_path / "meminfo"), str(tmp_path / "pools"))
 
     return make
@@ -37,6 +39,14 @@ def test_huge_pages_are_told_by_size(host):
         {"size": 2048, "free": 10240},
         {"size": 1048576, "free": 3145728},
     ]
+
+
+@pytest.mark.parametrize(
+    ("reserved", "free"), [("0\n", 10240), ("2\n", 6144), ("5\n", 0), ("7\n", 0), ("x", 10240)]
+)
+def test_huge_pages_that_are_promised_to_others_are_not_free(host, reserved, free):
+    found = host("", {"hugepages-2048kB": "5\n"}, reserved)
+    assert found["huge_pages"] == [{"size": 2048, "free": free}]
 
 
 @pytest.mark.parametrize("meminfo", ["", "MemAvailable: many\n", "\x00\xff"])
