@@ -65,8 +65,7 @@ def _arriving(place: str, entry: t.Any) -> Arriving:
         for name, each in _list(f"{place}.disks", entry.get("disks"))
     ]
     boot = [
-        _text(name, each)
-        for name, each in _list(f"{place}.boot_files", entry.get("boot_files"))
+        _text(name, each) for name, each in _list(f"{place}.boot_files", entry.get("boot_files"))
     ]
     paths = [each["source"] for each in disks if each["type"] in _FILES]
     needed = [path for path in [fields["emulator"], loader, *boot, *paths] if path]

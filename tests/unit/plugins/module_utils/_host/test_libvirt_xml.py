@@ -136,7 +136,9 @@ def test_iommu_and_iommufd_are_told():
         ("", "", False),
     ],
 )
-@pytest.mark.parametrize("element", ["hostdev mode='subsystem' type='pci'", "interface type='hostdev'"])
+@pytest.mark.parametrize(
+    "element", ["hostdev mode='subsystem' type='pci'", "interface type='hostdev'"]
+)
 def test_what_a_domain_says_of_iommufd_holds_for_each_pci_device_that_says_nothing(
     element, whole, own, used
 ):
