@@ -44,6 +44,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.libvirt_xml i
 from ansible_collections.vfio.migration.plugins.module_utils._host.memory import memory_facts
 from ansible_collections.vfio.migration.plugins.module_utils._host.mounts import is_shared
 from ansible_collections.vfio.migration.plugins.module_utils._host.paths import Paths
+from ansible_collections.vfio.migration.plugins.module_utils._host.volumes import is_shared_volume
 
 # No host runs more guests, and no guest is blocked for more reasons.
 MOST_GUESTS = 4096
@@ -328,40 +329,32 @@ class Asking:
             raise LibvirtError(f"{what}: its answer is none: {error!r:.200}") from error
 
     def _is_shared(self, disk: Facts) -> bool | None:
-        if disk["type"] not in ("file", "dir", "volume") or not disk["source"]:
+        source = disk["source"]
+        if disk["type"] not in ("file", "dir", "volume") or not source:
             return None
         try:
             if disk["type"] == "volume":
-                return self._is_shared_volume(disk["source"])
+                return self._is_shared_volume(source)
             return t.cast(
-                "bool | None", self.ask("a disk cannot be found", lambda: is_shared(disk["source"]))
+                "bool | None", self.ask("a disk cannot be found", lambda: is_shared(source))
             )
         except LibvirtError:
             return None
 
     def _is_shared_volume(self, source: str) -> bool | None:
-        """Return whether other hosts can have a volume, by its pool and name; ``None`` where that is not known.
-
-        It is not asked where libvirt was silent on another one. Raise ``LibvirtError``.
-        """
+        """Return the same of a volume, ``None`` where libvirt was silent on another one; raise ``LibvirtError``."""
         if self._pools_held:
             return None
-        binding, connection = self.libvirt.binding, self.libvirt.connection
-        pool, _slash, name = source.partition("/")
-
-        def look() -> bool | None:
-            volume = connection.storagePoolLookupByName(pool).storageVolLookupByName(name)
-            kind = volume.info()[0]
-            if kind in (binding.VIR_STORAGE_VOL_NETWORK, binding.VIR_STORAGE_VOL_NETDIR):
-                return True
-            is_file = kind in (binding.VIR_STORAGE_VOL_FILE, binding.VIR_STORAGE_VOL_DIR)
-            return is_shared(volume.path()) if is_file else None
-
         try:
-            return t.cast("bool | None", self.ask("a volume cannot be found", look, _HELD_SECONDS))
+            found = self.ask(
+                "a volume cannot be found",
+                lambda: is_shared_volume(self.libvirt, source),
+                _HELD_SECONDS,
+            )
         except LibvirtError as error:
             self._pools_held = error.code is None
             raise
+        return t.cast("bool | None", found)
 
     def _name_of(self, prefix: str, names: t.Sequence[str], code: t.Any) -> str:
         """Return the name that libvirt has for a number."""

@@ -8,7 +8,11 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible_collections.vfio.migration.plugins.module_utils._host import libvirt_guests, paths
+from ansible_collections.vfio.migration.plugins.module_utils._host import (
+    libvirt_guests,
+    paths,
+    volumes,
+)
 from ansible_collections.vfio.migration.plugins.modules import libvirt_guest_info
 from ansible_collections.vfio.migration.tests.unit import libvirt_stand_in
 from ansible_collections.vfio.migration.tests.unit.domains import domain_of, hostdev, interface
@@ -673,7 +677,7 @@ VOLUME = "<disk type='volume'><source pool='images' volume='a.img'/><target dev=
 )
 def test_a_volume_is_shared_or_not_as_its_file_is(gather, monkeypatch, kind, path, shared):
     monkeypatch.setattr(
-        libvirt_guests, "is_shared", lambda path: False if path.startswith("/srv") else None
+        volumes, "is_shared", lambda path: False if path.startswith("/srv") else None
     )
     asked = []
 
