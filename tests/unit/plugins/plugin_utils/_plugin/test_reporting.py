@@ -112,7 +112,7 @@ class Counted(dict):
 def step(name, so_far, hostvars):
     """Return the result of the action's step."""
     task = mock.Mock(args={"step": name, "so_far": so_far}, async_val=0, check_mode=False)
-    others = [mock.Mock() for _ in range(5)]
+    others = [mock.Mock() for _part in range(5)]
     return report_step.ActionModule(task, *others).run(task_vars={"hostvars": hostvars})
 
 
