@@ -5,14 +5,14 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""The shapes of everything public: facts, verdict, plan, explanation, pairs and report.
+"""The shapes of all public data: facts, verdicts, plans, explanations, pairs and reports.
 
 Each shape is a ``TypedDict`` (PEP 589). ``tests/json_schemas.py`` makes the JSON Schemas in ``docs/schemas`` from
-this file: the string below a field becomes the field's description.
+this file. The string below a field becomes its description.
 
-A text that takes only some values, and a number with a limit, are ``Annotated`` with the JSON Schema keywords that
-say so. A type checker takes them for a plain ``str`` or ``int``. Numbers count devices, hosts or classes where
-nothing else is said. Every key is always there unless it is ``NotRequired``.
+A text that is one of several values, and a number with a limit, are ``Annotated`` with the JSON Schema keywords for
+this. A type checker treats them as a plain ``str`` or ``int``. Unless stated otherwise, numbers count devices, hosts or
+classes. Every key is present unless it is ``NotRequired``.
 """
 
 from __future__ import annotations
@@ -157,18 +157,18 @@ class Attribute(t.TypedDict):
     """An attribute that can be configured."""
 
     name: str
-    """The full name: ``name`` or ``group/name``, or the name that the tool ``vdpa`` has for it."""
+    """The full name: ``name``, ``group/name``, or the name that the tool ``vdpa`` uses."""
     value: str
     """The value, as text."""
 
 
 class DeviceLabel(t.TypedDict):
-    """What names a device of the fleet."""
+    """Identifies a device of the fleet."""
 
     host: str
-    """The host that has it, as the inventory names it."""
+    """The inventory name of its host."""
     kind: Kind
-    """What kind of device it is."""
+    """The kind of device."""
     id: str
     """The UUID of an mdev, the address of a PCI device, the name of a vDPA device."""
 
@@ -180,20 +180,20 @@ class DescriptorFacts(t.TypedDict):
     """A device descriptor in normal form."""
 
     origin: Origin
-    """Where it was read from: one file per attribute, one file, or derived from what the kernel shows of any device."""
+    """Its source: ``directory`` with one file per attribute, a single ``file``, or ``derived`` from what the kernel shows of every device."""
     self: AttributeSet
-    """What the device is."""
+    """The attributes of the device itself."""
     compatible: AttributeSets
-    """Patterns of the devices that it can be migrated to; one that matches is enough."""
+    """Patterns of the devices that it can migrate to. One match is enough."""
     configuration: NotRequired[Configuration]
-    """What an emulator compares too, by name, as far as the host shows it."""
+    """The properties that an emulator compares in addition, by name, as far as the host shows them."""
 
 
 class AttributeFacts(Attribute):
-    """An attribute of a device that can be configured, and read."""
+    """An attribute of a device that can be configured and read."""
 
     choices: NotRequired[list[str]]
-    """The values that it takes now, where the device is of no use before it has one."""
+    """The values that it accepts now. Present only if the device cannot be used before the attribute has a value."""
     choice_names: NotRequired[list[str]]
     """The names of these values, in the same order."""
 
@@ -202,146 +202,146 @@ class HolderFacts(t.TypedDict):
     """The process that holds a device."""
 
     pid: Positive | None
-    """Its process id; null where it is unknown whether a process holds the device."""
+    """The process ID. Null if it is unknown whether a process holds the device."""
     name: str | None
-    """The name of the guest that a QEMU process runs, else of the command; null where unknown."""
+    """The name of the guest if the process is QEMU, else the name of the command. Null if unknown."""
     uuid: NotRequired[str]
-    """The UUID of the guest, where the process shows one."""
+    """The UUID of the guest, if the process shows one."""
 
 
 class MigrationFacts(t.TypedDict):
-    """What is known of a device's ability to migrate."""
+    """Whether a device can migrate, and how that is known."""
 
     supported: bool | None
-    """Whether it can; null where that is unknown."""
+    """Whether the device can migrate. Null if unknown."""
     evidence: str
-    """How that is known: ``debugfs``, ``unknown``, or a sentence about the driver or what stands in the way."""
+    """How that is known: ``debugfs``, ``unknown``, or a sentence about the driver or the obstacle."""
     features: list[str]
-    """The migration features that the kernel shows, from Linux 6.18 on."""
+    """The migration features that the kernel shows. Linux 6.18 and newer show them."""
     state: str | None
-    """The migration state that the kernel shows; null where it does not."""
+    """The migration state that the kernel shows. Null if it shows none."""
 
 
 class NetworkSettings(t.TypedDict):
-    """What is set of a virtual function of a network card; what the physical function's driver does not show is missing."""
+    """The settings of a virtual function of a network card. A setting that the driver of the physical function does not show is absent."""
 
     mac: Mac
-    """Its MAC address; zeros where it was given none."""
+    """The MAC address. All zeros if none is set."""
     vlan: NotRequired[Count]
-    """The VLAN that its frames are put into; 0 for none."""
+    """The VLAN of its frames. 0 if there is none."""
     qos: NotRequired[Count]
-    """The priority in the VLAN's tag."""
+    """The priority in the VLAN tag."""
     proto: NotRequired[VlanProtocol]
-    """The protocol of the VLAN's tag."""
+    """The protocol of the VLAN tag."""
     spoofchk: NotRequired[bool]
-    """Whether frames with another sender's address are dropped."""
+    """Whether the card drops frames with another source address."""
     trust: NotRequired[bool]
-    """Whether the guest may do what affects other functions, such as the promiscuous mode."""
+    """Whether the guest may use features that affect other functions, such as promiscuous mode."""
     min_tx_rate: NotRequired[Count]
-    """The rate in Mbit/s at which it may always send; 0 for none."""
+    """The guaranteed transmit rate in Mbit/s. 0 if there is none."""
     max_tx_rate: NotRequired[Count]
-    """The rate in Mbit/s at which it may send at most; 0 for no limit."""
+    """The maximum transmit rate in Mbit/s. 0 if there is no limit."""
     link_state: NotRequired[LinkState]
-    """Whether its link is up: as the card's, always, or never."""
+    """The state of its link: ``auto`` follows the card, ``enable`` is always up, ``disable`` is never up."""
 
 
 class DeviceFacts(t.TypedDict):
     """An mdev, a physical or virtual PCI function, or a vDPA device."""
 
     kind: Kind
-    """What kind of device it is."""
+    """The kind of device."""
     id: str
     """The UUID of an mdev, the address of a PCI device, the name of a vDPA device."""
     parent: str | None
-    """The mdev's parent, the virtual function's physical function, the vDPA device's management device; else null."""
+    """The parent of an mdev, the physical function of a virtual function, or the management device of a vDPA device. Null for other devices."""
     type: str
-    """The mdev type, the PCI device's ``type`` or a signature of its PCI ids, the vDPA device's class."""
+    """The type of an mdev, the ``type`` of a PCI device or a signature of its PCI IDs, or the class of a vDPA device."""
     descriptor: Digest | None
-    """Its key in ``descriptors``; null if its descriptor is unreadable or malformed."""
+    """The key of its descriptor in ``descriptors``. Null if the descriptor is unreadable or invalid."""
     attributes: list[AttributeFacts]
-    """The attributes that can be configured on it, sorted by name."""
+    """The attributes that can be configured on the device, sorted by name."""
     numa_node: Count | None
-    """Its NUMA node, or its parent's; null if there is none."""
+    """The NUMA node of the device or its parent. Null if there is none."""
     iommu_group: Count | None
-    """The number of its IOMMU group; null if it is in none."""
+    """The number of its IOMMU group. Null if it is in none."""
     driver: str | None
-    """The driver that it is bound to; null if it is bound to none."""
+    """The driver that it is bound to. Null if there is none."""
     in_use: HolderFacts | None
-    """The process that holds it; null if none does."""
+    """The process that holds it. Null if none does."""
     migration: MigrationFacts
-    """What is known of its ability to migrate."""
+    """Whether it can migrate, and how that is known."""
     network: NotRequired[NetworkSettings]
-    """What is set of a virtual function of a network card; absent where that is not known."""
+    """The settings of a virtual function of a network card. Absent if unknown."""
 
 
 class TypeFacts(t.TypedDict):
     """An mdev type of a parent, or a device class of a management device."""
 
     id: str
-    """The id of the type, or the class."""
+    """The ID of the type, or the class."""
     name: str | None
-    """The type's name for people; null if it has none."""
+    """The display name of the type. Null if there is none."""
     device_api: str
-    """The API of such devices, as ``vfio-pci``."""
+    """The API of such devices, such as ``vfio-pci``."""
     available_instances: Count
-    """How many more can be created now; the types of a parent usually share what there is."""
+    """How many more devices can be created now. The types of a parent usually share its capacity."""
     description: str | None
-    """The type's description; null if it has none."""
+    """The description of the type. Null if there is none."""
     resources: NotRequired[dict[str, Count]]
-    """What a device of the type takes of its parent, where the description says so: for GVT-g ``low_gm_size`` and
+    """What a device of the type takes of its parent, if the description states it: for GVT-g, ``low_gm_size`` and
     ``high_gm_size`` in MiB, and ``fence``."""
     max_instance: NotRequired[Positive]
-    """How many of it one card holds, where the description states it."""
+    """How many devices of the type a card can hold, if the description states it."""
     framebuffer: NotRequired[Positive]
-    """The frame buffer of each in MiB, where the description states it."""
+    """The frame buffer of each device in MiB, if the description states it."""
 
 
 class ParentFacts(t.TypedDict):
-    """A device that mdevs can be created on."""
+    """A device on which mdevs can be created."""
 
     kind: t.Annotated[str, where(const="mdev")]
-    """The kind of devices that can be created on it."""
+    """The kind of devices that it can create."""
     id: str
-    """The name of the device, as the PCI address."""
+    """The name of the device, such as its PCI address."""
     driver: str | None
-    """The name that the kernel has for its driver in the ids of its types."""
+    """The name of its driver in the kernel's IDs of the types."""
     pci_id: PciId | None
-    """Vendor and device id; null where it is no PCI device."""
+    """The vendor and device IDs. Null if it is not a PCI device."""
     physical_function: NotRequired[str]
-    """The physical function of the card whose virtual function it is, and whose memory it shares; absent where it is none."""
+    """The physical function of the card, if the parent is a virtual function that shares the memory of the card. Otherwise absent."""
     numa_node: Count | None
-    """Its NUMA node; null if there is none."""
+    """The NUMA node. Null if there is none."""
     types: list[TypeFacts]
-    """The types that can be created on it."""
+    """The types of devices that it can create."""
     self: NotRequired[AttributeSet]
-    """The attributes that a device made there has of it in its own ``self``, and what distinguishes these, as far as the host shows them."""
+    """The attributes that a new device takes from the parent into its own ``self``, and those that distinguish such devices, as far as the host shows them."""
     configuration: NotRequired[Configuration]
-    """What is compared of the devices made there, as far as the host shows it."""
+    """The compared properties of devices that are created on it, as far as the host shows them."""
 
 
 class ManagementDeviceFacts(t.TypedDict):
-    """A management device: vDPA devices can be created on it."""
+    """A management device, on which vDPA devices can be created."""
 
     kind: t.Annotated[str, where(const="vdpa")]
-    """The kind of devices that can be created on it."""
+    """The kind of devices that it can create."""
     id: str
-    """Its name as the tool ``vdpa`` has it: ``bus/device`` or ``device``."""
+    """The name that the tool ``vdpa`` uses: ``bus/device`` or ``device``."""
     driver: str | None
     """The driver that it is bound to."""
     pci_id: PciId | None
-    """Vendor and device id; null where it is no PCI device."""
+    """The vendor and device IDs. Null if it is not a PCI device."""
     numa_node: Count | None
-    """Its NUMA node; null if there is none."""
+    """The NUMA node. Null if there is none."""
     types: list[TypeFacts]
-    """The classes that can be created on it, one available instance of each while it has no device."""
+    """The classes of devices that it can create. Each has one available instance while there is no device."""
     supported_classes: list[str]
-    """The classes of vDPA devices that it can create."""
+    """The classes of vDPA devices that it supports."""
     max_supported_vqs: Count | None
-    """How many virtqueues a device can have there; null if the kernel does not show it."""
+    """How many virtqueues a device can have. Null if the kernel does not show it."""
     dev_features: list[str]
-    """The virtio features that a device can be provisioned with, by name."""
+    """The names of the virtio features that a device can be provisioned with."""
     dev_features_mask: Mask | None
-    """The same features as a mask; null if the kernel does not show it, as before Linux 5.18."""
+    """The same features as a mask. Null if the kernel does not show it, such as before Linux 5.18."""
 
 
 class GpuFacts(t.TypedDict):
@@ -350,36 +350,36 @@ class GpuFacts(t.TypedDict):
     id: str
     """Its PCI address."""
     ecc: bool | None
-    """Whether ECC is on now; null where the library does not report it."""
+    """Whether ECC is on now. Null if the library does not report it."""
     mig: bool | None
-    """Whether MIG is on now; null where the library does not report it."""
+    """Whether MIG is on now. Null if the library does not report it."""
     virtualization: str | None
-    """Its virtualization mode: ``none``, ``passthrough``, ``vgpu``, ``host_vgpu``, ``host_vsga``; null if unknown."""
+    """The virtualization mode: ``none``, ``passthrough``, ``vgpu``, ``host_vgpu`` or ``host_vsga``. Null if unknown."""
     host_mode: str | None
-    """How a host has its vGPUs: ``sriov`` or ``non_sriov``; null if unknown."""
+    """How the host provides vGPUs: ``sriov`` or ``non_sriov``. Null if unknown."""
     capabilities: list[str]
-    """What it can do with vGPUs, by NVML's names without ``NVML_DEVICE_VGPU_CAP_``."""
+    """Its vGPU capabilities, as the names in NVML without ``NVML_DEVICE_VGPU_CAP_``."""
     vgpu_versions: t.Annotated[list[Count], where(minItems=2, maxItems=2)] | None
-    """The lowest and the highest vGPU version that its host takes; null if unknown."""
+    """The lowest and the highest vGPU version that the host supports. Null if unknown."""
     metadata: str | None
-    """Its vGPU metadata for ``vgpu_compatibility``, base64; null where it can have no vGPU."""
+    """The vGPU metadata of the GPU for ``vgpu_compatibility``, in base64. Null if it cannot have vGPUs."""
 
 
 class VgpuFacts(t.TypedDict):
-    """A vGPU at work, as NVIDIA's management library reports it."""
+    """An active vGPU, as NVIDIA's management library reports it."""
 
     id: str | None
-    """The UUID of its mdev; null where it is none."""
+    """The UUID of its mdev. Null if it is not an mdev."""
     gpu: str
     """The PCI address of its GPU."""
     vm: str | None
-    """The name or UUID of its guest, as the library has it; null if unknown."""
+    """The name or UUID of its guest, as the library reports it. Null if unknown."""
     guest_driver: str | None
-    """The version of the guest's driver; null as long as that has not reported it."""
+    """The version of the guest's driver. Null until the driver reports it."""
     vgpu_version: Positive | None
-    """The vGPU version that host and guest have agreed on; null as long as they have not."""
+    """The vGPU version that host and guest agreed on. Null until they do."""
     metadata: str | None
-    """Its metadata for ``vgpu_compatibility``, base64; null where the library does not give them."""
+    """The metadata of the vGPU for ``vgpu_compatibility``, in base64. Null if the library does not return it."""
 
 
 class NvidiaFacts(t.TypedDict):
@@ -390,47 +390,47 @@ class NvidiaFacts(t.TypedDict):
     gpus: list[GpuFacts]
     """The GPUs."""
     vgpus: list[VgpuFacts]
-    """The vGPUs at work."""
+    """The active vGPUs."""
 
 
 class ProblemFacts(t.TypedDict):
-    """Something that could not be read, or that breaks a rule of the descriptor's form."""
+    """Something that could not be read, or that is not valid in a descriptor."""
 
     path: str
     """The file or directory."""
     problem: str
-    """What is wrong, and what would be right."""
+    """The problem, and what would be correct."""
 
 
 class GatheredFacts(t.TypedDict):
-    """When the facts were gathered, by the host's own clock, and in which of its boots."""
+    """When the host gathered the facts, by its own clock, and since which boot."""
 
     time: Time
-    """The time before the first look, in UTC, as ``2026-11-26T17:20:00Z``."""
+    """The time at which gathering began, in UTC, such as ``2026-11-26T17:20:00Z``."""
     boot: Uuid | None
-    """The kernel's ``boot_id``; null for a copied tree, and where it cannot be read."""
+    """The ``boot_id`` of the kernel. Null for a copied tree, or if it cannot be read."""
 
 
 class Facts(t.TypedDict):
     """The VFIO and vDPA devices of one host, as ``vfio_migration_facts`` returns them.
 
-    Lists are sorted by ``id``: the same host gives the same bytes, but for ``gathered``.
+    Lists are sorted by ``id``. The same host gives the same bytes, except for ``gathered``.
     """
 
     schema: t.Annotated[int, where(const=1)]
-    """The version of this shape."""
+    """The version of this format."""
     gathered: GatheredFacts
-    """When, and in which boot."""
+    """The time of gathering, and the boot."""
     descriptors: dict[Digest, DescriptorFacts]
-    """The distinct descriptors, each once; the key is the SHA-256 of its canonical JSON, 32 hex digits of it."""
+    """The distinct descriptors. The key of each is the first 32 hex digits of the SHA-256 of its canonical JSON."""
     devices: list[DeviceFacts]
     """The devices."""
     parents: list[ParentFacts | ManagementDeviceFacts]
-    """The devices that others can be created on."""
+    """The devices on which others can be created."""
     problems: list[ProblemFacts]
-    """What was wrong."""
+    """The problems."""
     nvidia: NotRequired[NvidiaFacts]
-    """What NVIDIA's management library reports, on a host with devices of its driver that has the library."""
+    """The report of NVIDIA's management library. Present only on hosts with the library and devices of its driver."""
 
 
 # --- verdicts --------------------------------------------------------------------------------------------------------
@@ -440,41 +440,41 @@ class Reason(t.TypedDict):
     """Why one set of patterns does not match."""
 
     set: Index | None
-    """The place of the set in its list; null where there is no set."""
+    """The index of the set in its list. Null if there is no set."""
     attribute: str | None
-    """The attribute that fails; null where no single one does."""
+    """The attribute that does not match. Null if there is no single one."""
     rule: Rule
-    """The rule that it breaks."""
+    """The rule that is not met."""
     expected: str
-    """What would match, for people."""
+    """What would match, as text for people."""
     actual: str | None
-    """The attribute's value; null where it has none."""
+    """The value of the attribute. Null if it has none."""
 
 
 class Match(t.TypedDict):
-    """How a target was found compatible."""
+    """Why a target is compatible, and how certain that is."""
 
     set: Index | None
-    """The place of the set that matched, in the deciding list; null where none did."""
+    """The index of the set that matched in the deciding list. Null if none did."""
     bindings: Bindings
-    """The values of the set's variables."""
+    """The values of the variables in the set."""
     certainty: Certainty
-    """``declared`` by drivers, ``derived`` from what the kernel shows, ``assumed`` where not all is known that decides, ``provisional`` for a new device."""
+    """``declared`` by drivers, ``derived`` from what the kernel shows, ``assumed`` if a deciding property is unknown, or ``provisional`` for a new device."""
     warnings: list[Sentence]
-    """What the verdict had to assume, in sentences."""
+    """The assumptions of the verdict, in sentences."""
 
 
 class Verdict(Match):
-    """Whether a device may migrate from a source to a target."""
+    """Whether a source device can migrate to a target."""
 
     compatible: bool
-    """Whether it may."""
+    """Whether the source can migrate to the target."""
     direction: Direction
-    """Whose list decided."""
+    """The side whose list decided."""
     direction_conflict: bool
-    """Whether the lists of the source and the target say different things."""
+    """Whether the lists of the source and the target disagree."""
     reasons: list[Reason]
-    """Why not, those of the set with the fewest failures first; empty where compatible."""
+    """Why not, beginning with the set that fails in the fewest attributes. Empty if compatible."""
 
 
 # --- plans -----------------------------------------------------------------------------------------------------------
@@ -484,117 +484,117 @@ class Target(DeviceLabel):
     """The device that a source becomes."""
 
     parent: str | None
-    """The device that it is under; null for a PCI device that is no virtual function."""
+    """The device that it belongs to. Null for a PCI device that is not a virtual function."""
     type: str | None
-    """Its type, or a vDPA device's class."""
+    """The type, or the class of a vDPA device."""
     attributes: list[Attribute]
-    """What it is to be given, in this order."""
+    """The attributes to set, in this order."""
     network: NotRequired[NetworkSettings]
-    """The source's network settings that a virtual function of a network card is to be given; absent where it is given none."""
+    """The network settings of the source to set on a virtual function of a network card. Absent if there are none to set."""
     create: bool
-    """Whether it is still to be created."""
+    """Whether it must be created."""
 
 
 class Placement(Match):
-    """A device that moves, and what it becomes."""
+    """A device that moves, and its target."""
 
     vm: str | None
-    """The guest that holds it; null where no process does."""
+    """The guest that holds it. Null if no process does."""
     vm_uuid: NotRequired[str]
-    """The UUID of that guest, where its process shows one."""
+    """The UUID of that guest, if its process shows one."""
     source: DeviceLabel
     """The device that moves."""
     target: Target
     """The device that it becomes."""
     wave: Positive
-    """When it moves: after everything of the waves before."""
+    """When it moves: after all earlier waves."""
 
 
 class UnplacedReason(t.TypedDict):
-    """What stands between a device and a host."""
+    """What prevents a device from going to a host."""
 
     host: str | None
-    """The host; null for what is true of all hosts together."""
+    """The host. Null for a reason that concerns all hosts together."""
     code: ReasonCode
-    """What stands in the way, as a program reads it."""
+    """The reason as a code, for programs."""
     reason: Sentence
-    """The same as a sentence."""
+    """The reason as a sentence."""
     attribute: NotRequired[Sentence]
-    """The attribute that differs; absent where it is not about one."""
+    """The attribute that differs. Absent for other reasons."""
     detail: NotRequired[Sentence]
-    """What the code leaves open: the value or version that is needed, how many places are missing, the condition, or why."""
+    """The details of the code: the needed value or version, the number of missing places, the condition, or a cause."""
     alike: NotRequired[Positive]
-    """Of how many further hosts the same is true."""
+    """How many other hosts this applies to as well."""
 
 
 class Unplaced(t.TypedDict):
-    """A device that is left behind."""
+    """A device without a target."""
 
     vm: str | None
-    """The guest that holds it; null where no process does."""
+    """The guest that holds it. Null if no process does."""
     vm_uuid: NotRequired[str]
-    """The UUID of that guest, where its process shows one."""
+    """The UUID of that guest, if its process shows one."""
     source: DeviceLabel
     """The device."""
     reasons: t.Annotated[list[UnplacedReason], where(minItems=1)]
-    """Why it has no place."""
+    """Why it has no target."""
 
 
 class StayingDevice(DeviceLabel):
-    """A device of a host that is emptied which stays as it is: nobody holds it, and it has nothing to move."""
+    """A device on a drained host that stays as it is, because no process holds it and it has no state to move."""
 
     reason: Sentence
     """Why it stays."""
 
 
 class Cost(t.TypedDict):
-    """What a plan is judged by: of two plans, the first number that differs decides which one is better."""
+    """The measure of a plan. Of two plans, the first number that differs decides which is better."""
 
     unplaced: Count
-    """Devices that are left behind."""
+    """Devices without a target."""
     remade: Count
-    """Devices that go elsewhere though an earlier plan has had a target made for them."""
+    """Devices that go elsewhere although an earlier plan already created a target for them."""
     not_preferred: Count
-    """Devices that go to another host than those that were to be preferred."""
+    """Devices that go to a host that is not preferred."""
     created: Count
-    """Devices that are created, or given the type without which they are of no use."""
+    """Devices that are created, or that receive the type that they need before use."""
     domain_load: NotRequired[Count]
-    """With the policy ``spread`` and with ``failure_domains``: devices in the fullest failure domain that receives any, with those held there that stay."""
+    """With the policy ``spread`` and with ``failure_domains``: devices in the fullest receiving failure domain, including the held devices that stay there."""
     load: NotRequired[Count]
-    """With the policy ``spread``: devices on the fullest host that receives any, with those held there that stay."""
+    """With the policy ``spread``: devices on the fullest receiving host, including the held devices that stay there."""
     opened: NotRequired[Count]
     """With the policy ``pack``: parents that get their first device."""
     other_type: Count
-    """Devices that become ones of another type."""
+    """Devices whose target has another type."""
 
 
 class ShortageNumbers(t.TypedDict):
-    """How many devices compete for how many places."""
+    """The number of devices that compete, and the number of places."""
 
     need: Count
     """How many devices there are."""
     reachable: Count
-    """How many places all targets together have for them."""
+    """How many places all targets have for them in total."""
 
 
 class ShortagePlace(t.TypedDict):
-    """A device that is free, or a parent or card under which some can be made."""
+    """A free device, or a parent or card on which devices can be created."""
 
     host: str
     """Its host."""
     id: str
-    """Its id there."""
+    """Its ID on that host."""
     places: Positive
-    """For how many of the devices that are short of places it has one at most, if nothing else goes there."""
+    """How many of the competing devices it has places for at most, if nothing else goes there."""
 
 
 class Shortage(ShortageNumbers):
-    """The proof that not everything can have a place: these devices have too few places however they are used."""
+    """The proof that some devices cannot have a target: these devices have too few places, however those are used."""
 
     devices: list[DeviceLabel]
     """The devices."""
     places: NotRequired[list[ShortagePlace]]
-    """All places that there are for any of them, which together are as many as can be reached; absent where they are not listed."""
+    """All places for any of these devices. In total, these are as many as ``reachable`` states. Absent if they are not listed."""
 
 
 class MdevTask(t.TypedDict):
@@ -603,13 +603,13 @@ class MdevTask(t.TypedDict):
     uuid: str
     """The new mdev's UUID."""
     parent: str
-    """The parent to create it on."""
+    """The parent on which to create it."""
     type: str
     """Its type."""
     attributes: list[Attribute]
-    """What to write to it once it is there, in this order."""
+    """The attributes to write after it is created, in this order."""
     accept: NotRequired[AttributeSets]
-    """The source's patterns, of which the new device's own ``self`` must match one."""
+    """The patterns of the source. The ``self`` of the new device must match one of them."""
 
 
 class PciTask(t.TypedDict):
@@ -618,11 +618,11 @@ class PciTask(t.TypedDict):
     address: str
     """The PCI address."""
     attributes: list[Attribute]
-    """What to write to it, in this order."""
+    """The attributes to write, in this order."""
     network: NotRequired[NetworkSettings]
-    """The network settings to give it; absent where it keeps its own."""
+    """The network settings to set. Absent if the device keeps its own."""
     accept: NotRequired[AttributeSets]
-    """The source's patterns, of which the device's own ``self`` must match one."""
+    """The patterns of the source. The ``self`` of the device must match one of them."""
 
 
 class VdpaTask(t.TypedDict):
@@ -631,250 +631,250 @@ class VdpaTask(t.TypedDict):
     name: str
     """The new vDPA device's name."""
     mgmtdev: str
-    """The management device to create it on."""
+    """The management device on which to create it."""
     mac: NotRequired[str]
     """Its MAC address."""
     mtu: NotRequired[str]
     """Its MTU in bytes."""
     max_vqp: NotRequired[str]
-    """How many pairs of virtqueues it can have."""
+    """The maximum number of virtqueue pairs."""
     device_features: NotRequired[list[Mask]]
-    """The virtio features to provision it with, as one mask."""
+    """The virtio features to provision, as one mask."""
     accept: NotRequired[AttributeSets]
-    """The source's patterns, of which the new device's own ``self`` must match one."""
+    """The patterns of the source. The ``self`` of the new device must match one of them."""
 
 
 class HostTasks(t.TypedDict):
-    """What the modules are to do on a target host."""
+    """The tasks of the modules on a target host."""
 
     devices: list[MdevTask]
-    """For ``vfio_mdev``."""
+    """The devices for ``vfio_mdev``."""
     pci_devices: list[PciTask]
-    """For ``vfio_pci``."""
+    """The devices for ``vfio_pci``."""
     vdpa_devices: list[VdpaTask]
-    """For ``vdpa_device``."""
+    """The devices for ``vdpa_device``."""
 
 
 class Change(t.TypedDict):
-    """A guest that was planned anew, though an earlier plan was given."""
+    """A guest that was planned again although an earlier plan was given."""
 
     vm: str | None
-    """Its name; null for a device that no process holds."""
+    """The name of the guest. Null for a device that no process holds."""
     source: DeviceLabel
-    """Its first device."""
+    """The first device of the guest."""
     reason: Sentence
-    """Why the earlier plan does not hold for it."""
+    """Why the earlier plan is no longer valid for it."""
 
 
 class PlanConditions(t.TypedDict):
-    """What was asked of a plan beside sources, targets, direction and policy."""
+    """The requested conditions of a plan, except sources, targets, direction and policy."""
 
     # Its fields are those of ``_planner.request.Conditions`` that last, and their descriptions those of the options in
     # ``doc_fragments/_plan.py``: the JSON Schema is made from these.
 
 
 class PlanBody(t.TypedDict):
-    """A plan but for what makes it fit for use as an earlier plan."""
+    """A plan without the data that is needed to use it as an earlier plan."""
 
     status: Status
-    """Whether everything has a place, and what of that is proven."""
+    """Whether all devices have a target, and whether that is proven to be the best plan."""
     solver: Solver
-    """What found it: the built-in search or OR-Tools."""
+    """What found the plan: the built-in search or OR-Tools."""
     cost: Cost | None
-    """What it costs; null where an earlier plan is kept in part, or some are planned beside those with a higher priority."""
+    """The cost of the plan. Null if a part of an earlier plan is kept, or if guests are planned after those with a higher priority."""
     bound: Cost | None
-    """What no plan costs less than, number by number; null where nothing is known."""
+    """The proven minimum of the cost, number by number. Null if none is known."""
     direction: Direction
-    """Whose list decided."""
+    """The side whose list decided."""
     policy: Policy
-    """Whether devices were to be packed or spread."""
+    """Whether to pack or to spread the devices."""
     placements: list[Placement]
-    """What moves where, by source host, guest and device."""
+    """The moves, sorted by source host, guest and device."""
     unplaced: list[Unplaced]
-    """The devices that are left behind."""
+    """The devices without a target."""
     assumptions: NotRequired[list[Sentence]]
-    """What took part in finding no place for everything beside the rules of kernel and drivers; absent where nothing did."""
+    """What contributed to the lack of targets, except the rules of the kernel and drivers. Absent if nothing did."""
     further_pass: NotRequired[t.Annotated[bool, where(const=True)]]
-    """Once the plan is carried out, only trying shows whether more find a place; absent where that is known."""
+    """Present if only another plan, after this one is carried out, shows whether more devices can have a target."""
     staying: NotRequired[list[StayingDevice]]
-    """The devices of emptied hosts that stay as they are, as nobody holds them; absent where there are none."""
+    """The devices on drained hosts that stay as they are, because no process holds them. Absent if there are none."""
     proof: NotRequired[list[ProofKind]]
-    """What proves that no plan has places for as many devices as ``bound`` says, or for one where there is none; absent where nothing does."""
+    """What proves that as many devices as ``bound`` states, or one if ``bound`` is null, have no target in any plan. Absent if nothing does."""
     shortage: Shortage | None
-    """The proof that not everything can have a place, where there is one of this kind."""
+    """The proof by shortage that some devices cannot have a target. Null if there is none."""
     shortages: NotRequired[list[Shortage]]
-    """What it is made of, where no place is short for two of them; absent where it is one."""
+    """The independent shortages that ``shortage`` consists of. No two of them share a place. Absent if there is only one."""
     hosts: dict[str, HostTasks]
-    """For each target host what the modules there are to do."""
+    """The tasks of the modules on each target host."""
     map: dict[str, dict[str, str]]
-    """For each source host the source's id to the target's."""
+    """For each source host, the IDs of its devices, each with the ID of the target."""
     unknown: list[str]
     """The hosts without usable facts."""
 
 
 class GivenDevice(t.TypedDict):
-    """A device that is to be moved, as it is asked for."""
+    """A device to move, as requested."""
 
     host: str
-    """The host that has it."""
+    """The host of the device."""
     id: str
-    """Its id there."""
+    """Its ID on that host."""
 
 
 class PlanRequest(t.TypedDict):
-    """What was to be moved, by the options of ``migration_plan``; what was not given is absent."""
+    """The requested moves, by the options of ``migration_plan``. Options that were not given are absent."""
 
     drain: NotRequired[list[str]]
-    """The hosts that were to be drained."""
+    """The hosts to drain."""
     sources: NotRequired[list[str | GivenDevice]]
-    """The guests, by name, and devices that were to be moved."""
+    """The guests, by name, and the devices to move."""
     hosts: NotRequired[list[str]]
-    """The hosts that took part."""
+    """The hosts that take part."""
     lost: NotRequired[dict[str, Time | None]]
-    """Those of the hosts that were to be drained which are gone, each with the time of its last facts; null where these have none."""
+    """The hosts to drain that are lost, each with the time of its last facts. The time is null if the facts have none."""
     free_devices: FreeDevices
-    """Which devices that nobody holds were to leave the hosts that were to be drained."""
+    """Which devices that no process holds leave the hosts to drain, too."""
 
 
 class AvoidedPlace(t.TypedDict):
-    """Where nothing was to go."""
+    """A place to avoid."""
 
     host: str
     """The host."""
     parent: str | None
-    """The parent; null for the whole host."""
+    """The parent. Null for the whole host."""
     guest: NotRequired[str]
-    """The name or UUID of the guest that was not to go to the host, where others were."""
+    """The name or UUID of the guest that must not go to the host. Absent if nothing may go there."""
     guest_host: NotRequired[str]
-    """The host that this guest is on, where only that one's was meant."""
+    """The host of this guest, if only the guest of that name on this host is meant."""
     problem: Sentence
-    """Why, as it was asked for."""
+    """The reason that the request states."""
 
 
 class Plan(PlanBody):
     """Which device goes where, as ``migration_plan`` returns it.
 
-    The filter's plan is a function of its arguments. What is written to a file, and what an action or a playbook returns, also
-    says when, with which version and for whom it was made. Two plans of one request for the same facts differ only in ``time``.
+    The plan of the filter is a function of its arguments. A plan in a file, or from an action or a playbook, also states when,
+    with which version and for whom it was made. Two plans of one request for the same facts differ only in ``time``.
     """
 
     schema: t.Annotated[int, where(const=1)]
-    """The version of this shape. A plan of another one is refused."""
+    """The version of this format. Plans of other versions are refused."""
     time: NotRequired[Time]
-    """When it was made, in UTC."""
+    """The time of planning, in UTC."""
     collection: NotRequired[str]
-    """The version of the collection that made it."""
+    """The version of the collection that made the plan."""
     requested_by: NotRequired[Sentence]
-    """Who asked for it: the user of the controller that started the job, else who ran Ansible."""
+    """The requester: the user of the controller that started the job, or the user that ran Ansible."""
     request: PlanRequest
-    """What was to be moved. Where to, and how, is beside it: in ``targets``, ``avoid``, ``conditions``, ``direction`` and ``policy``."""
+    """The requested moves. ``targets``, ``avoid``, ``conditions``, ``direction`` and ``policy`` limit where they go."""
     changes: list[Change]
-    """The guests of an earlier plan that were planned anew."""
+    """The guests of an earlier plan that were planned again."""
     conditions: PlanConditions
-    """What was asked of the plan; an earlier plan is known by it to be for the same."""
+    """The requested conditions. An earlier plan must have the same ones to be kept."""
     relied_on: dict[str, Digest]
-    """The hosts of the placements, each with a digest of the facts that the plan relied on."""
+    """The hosts of the placements, each with a digest of the facts that the plan relies on."""
     targets: NotRequired[list[str]]
-    """The hosts that were asked to receive, where some were."""
+    """The hosts that can receive. Absent if the request does not limit them."""
     avoid: NotRequired[list[AvoidedPlace]]
-    """The places that were to be avoided, where there were some."""
+    """The places to avoid. Absent if there are none."""
 
 
 class RecordProcess(t.TypedDict):
-    """The run of Ansible that wrote a record last."""
+    """The run of Ansible that last wrote a record."""
 
     pid: Positive
-    """Its process id on the control node."""
+    """The process ID on the control node."""
     start: str | None
-    """The boot of the control node, and when in it the process has started; null where that is unknown."""
+    """The boot of the control node, and when the process started in it. Null if unknown."""
 
 
 class Record(t.TypedDict):
-    """What was made for a plan, or was about to be: ``plan.progress.json``, beside the plan."""
+    """The targets that were created for a plan, or were about to be: ``plan.progress.json``, in the directory of the plan."""
 
     format: t.Annotated[int, where(const=1)]
-    """The version of this shape. A record of another one is refused."""
+    """The version of this format. Records of other versions are refused."""
     plan: str
-    """The file that has the plan."""
+    """The file with the plan."""
     process: RecordProcess
-    """Who works with the record. No other run does as long as that goes on."""
+    """The run that uses the record. No other run can use it at the same time."""
     placements: list[Placement]
-    """The moves whose targets were made, changed, or about to be."""
+    """The moves whose targets were created or changed, or were about to be."""
 
 
 class MovedDevice(t.TypedDict):
-    """A device of a guest that was to move, and the one that it was to become."""
+    """A device of a guest to move, and its target."""
 
     kind: Kind
-    """What kind of device both are."""
+    """The kind of both devices."""
     source: str
-    """The id of the guest's device."""
+    """The ID of the source device."""
     target: str
-    """The id of the one on the target."""
+    """The ID of the target device."""
 
 
 class MigrationRecord(t.TypedDict):
-    """The outcome for a guest that was to move: a line of ``migration-record.jsonl``, beside the plan."""
+    """The outcome for a guest to move: a line of ``migration-record.jsonl``, in the directory of the plan."""
 
     format: t.Annotated[int, where(const=1)]
-    """The version of this shape."""
+    """The version of this format."""
     run: str
-    """When the run began that the record is of, by the control node's clock."""
+    """When the run began, by the clock of the control node."""
     vm: str
-    """The guest's name."""
+    """The name of the guest."""
     vm_uuid: str | None
-    """Its UUID, if it is known."""
+    """The UUID of the guest. Null if unknown."""
     source: str
-    """The host that it was on."""
+    """The source host."""
     target: str
-    """The host that it was to go to."""
+    """The target host."""
     devices: list[MovedDevice]
-    """Its devices."""
+    """The devices of the guest."""
     begin: str | None
-    """When its migration began, by its host's clock; null where it did not."""
+    """When the migration began, by the clock of the source host. Null if it did not."""
     end: str | None
-    """When that ended, likewise."""
+    """When the migration ended, by the clock of the source host. Null if that is unknown."""
     duration_ms: Count | None
-    """How long that took; null where nobody knows."""
+    """The duration of the migration. Null if unknown."""
     downtime_ms: Count | None
-    """How long the guest stood still; null where libvirt does not say."""
+    """How long the guest was paused. Null if libvirt does not report it."""
     bytes: Count | None
-    """How much was sent; null where libvirt does not say."""
+    """How many bytes were sent. Null if libvirt does not report it."""
     dirty_rate: Count | None
-    """How many bytes of its memory the guest changed in a second; null where libvirt does not say."""
+    """How many bytes of its memory the guest changed per second. Null if libvirt does not report it."""
     outcome: t.Annotated[str, where(enum=("begun", "interrupted", "moved", "stayed", "not_tried"))]
-    """Whether the guest goes on on the target, by libvirt's word, and holds its devices there, by the kernels'; if not, whether its migration was begun.
+    """The outcome. ``moved`` if the guest runs on the target according to libvirt, and holds its devices there according to the kernels.
 
-    Where nobody has seen the end yet, it is begun, and interrupted where a signal has ended the run meanwhile, or its host has not
-    said by the end of the run how it ended.
+    Otherwise, ``stayed`` if its migration began, and ``not_tried`` if it did not. While the end of the migration is unknown, ``begun``,
+    or ``interrupted`` if a signal ended the run, or if the host did not report the end before the run ended.
     """
     errors: list[Sentence]
-    """Why it stays, or what went wrong although it has moved."""
+    """Why the guest stays, or what failed although it moved."""
     request: str | None
-    """What identifies a request: the same guests, hosts to drain and targets have the same."""
+    """Identifies the request. It is the same for the same guests, hosts to drain and targets."""
     ended: bool
-    """Whether the run had come to its end by then; one that is killed never does."""
+    """Whether the run had ended by then. A killed run never does."""
     complete: bool
-    """Whether all guests that were asked for had moved by then."""
+    """Whether all requested guests had moved by then."""
 
 
 class LastRun(t.TypedDict):
-    """The outcome for the guests of the run that a record has last."""
+    """The outcome of the last run in a record."""
 
     run: str
-    """When it began, by the control node's clock."""
+    """When the run began, by the clock of the control node."""
     moved: Count
-    """How many guests have moved."""
+    """How many guests moved."""
     stayed: Count
-    """How many have not, although their migration was begun."""
+    """How many guests did not move although their migration began."""
     not_tried: Count
-    """Of how many it was not begun."""
+    """How many guests the run did not try to migrate."""
     unknown: Count
-    """Of how many nobody has seen the end, as the run goes on or was broken off, or their host does not say."""
+    """How many guests have an unknown outcome, because the run has not ended or was interrupted, or because their host does not report it."""
 
 
 class PlacementState(t.TypedDict):
-    """How far the move of one device has come, as ``placement_states`` returns it."""
+    """The progress of the move of one device, as ``placement_states`` returns it."""
 
     vm: str | None
     """As in the plan."""
@@ -883,51 +883,51 @@ class PlacementState(t.TypedDict):
     target: Target
     """As in the plan."""
     state: State
-    """How far it has come."""
+    """The state of the move."""
     reason: Sentence | None
-    """What makes the state ``unclear``; null for every other state."""
+    """Why the state is ``unclear``. Null for all other states."""
 
 
 class Explanation(t.TypedDict):
-    """Why a device may or may not go to a device or host, as ``explain`` returns it."""
+    """Why a device can or cannot go to a device or host, as ``explain`` returns it."""
 
     source: DeviceLabel
     """The device."""
     target: DeviceLabel | str
-    """The device, or the name of the host, that it was to go to."""
+    """The target device, or the name of the target host."""
     verdict: Verdict
-    """The verdict; for a host that on what receives the device there or comes nearest to it."""
+    """The verdict. For a host, the verdict on the target there that receives the device, or that comes nearest to it."""
     placement: Target | None
-    """How the host would receive it; null where it cannot, or where the target is a device."""
+    """How the host would receive the device. Null if it cannot, or if the target is a device."""
     codes: list[ReasonCode]
-    """What stands in the way, as a program reads it, each code once; empty where nothing does."""
+    """The codes of what blocks the device, for programs, each once. Empty if nothing does."""
     sentences: list[Sentence]
-    """What stands in the way, and what the verdict had to assume."""
+    """What blocks the device, and the assumptions of the verdict."""
 
 
 # --- headroom --------------------------------------------------------------------------------------------------------
 
 
 class HeadroomCounts(t.TypedDict):
-    """How many hosts, or groups of hosts, can be emptied."""
+    """How many hosts, or failure domains, can be emptied."""
 
     emptied: Count
-    """All of their guests have a place elsewhere."""
+    """How many can be emptied: all of their guests have a target elsewhere."""
     infeasible: Count
-    """Not all of them can have one, and that is proven."""
+    """How many provably cannot be emptied: some guests cannot have a target."""
     unproven: Count
-    """Not all of them have one, and it is not proven that there is none."""
+    """How many have guests without a target, although it is not proven that there is none."""
 
 
 class LeftGuest(t.TypedDict):
-    """A guest, or a device that no guest is known of, without a place elsewhere."""
+    """A guest, or a device without a known guest, that has no target elsewhere."""
 
     vm: str | None
-    """The guest's name; null where it has none."""
+    """The name of the guest. Null if it has none."""
     host: str
-    """The host that it is on."""
+    """Its host."""
     devices: list[str]
-    """The ids of its devices."""
+    """The IDs of its devices."""
 
 
 class HeadroomSubject(t.TypedDict):
@@ -938,287 +938,288 @@ class HeadroomSubject(t.TypedDict):
     failure_domain: bool
     """Whether it is a failure domain."""
     guests: list[LeftGuest]
-    """The guests that have no place elsewhere, where the others have theirs."""
+    """The guests without a target elsewhere when all others have theirs."""
 
 
 class AddedDevices(t.TypedDict):
-    """Equal free devices that are to be added."""
+    """Equal free devices to add."""
 
     count: Positive
-    """How many."""
+    """The number of devices."""
     kind: Kind
-    """What they are."""
+    """Their kind."""
     type: str | None
-    """Their type; null where they have none."""
+    """Their type. Null if they have none."""
     version: str | None
-    """Their software_version; null where they state none."""
+    """Their ``software_version``. Null if they have none."""
     like: DeviceLabel
-    """A device that they are to be like."""
+    """A device that they must equal."""
     host: str | None
-    """The host that they are to be on; null for any one that may receive, or may once it is one of the targets.
+    """The host that they must be on. Null for any host that can receive, or could if it were one of the targets.
 
-    Where guests are to be apart, or hosts have a limit, those of each guest are to be on one of their own.
+    If guests must be apart, or if hosts have a limit, the devices of each guest must be on a host of their own.
     """
     together: Positive | None
-    """What has the same number is to be on one host, as one guest lacks it; null where ``host`` says which, or each may be on another one."""
+    """Devices with the same number must be on one host, because one guest needs them. Null if ``host`` names the host, or if each may be on another host."""
 
 
 class Addition(t.TypedDict):
-    """What would give all guests a place; a plan was made with it, and leaves nobody behind."""
+    """Devices that would give all guests a target. A plan was made with them, and leaves no guest behind."""
 
     devices: list[AddedDevices]
-    """The free devices to be added; a parent that can make them does as well."""
+    """The free devices to add. A parent that can create them is as good."""
     smallest: bool
-    """Whether it is proven that no fewer devices would do."""
+    """Whether it is proven that fewer devices are not enough."""
     sentence: Sentence
-    """The same in words."""
+    """The same as a sentence."""
 
 
 class HeadroomCause(t.TypedDict):
-    """Why hosts, or groups of hosts, cannot be emptied: the same for all that have equal guests and places."""
+    """Why hosts, or failure domains, cannot be emptied. All with equal guests and places share a cause."""
 
     status: t.Annotated[str, where(enum=("infeasible", "unproven"))]
-    """Whether it is proven that not all guests can have a place."""
+    """Whether it is proven that some guests cannot have a target."""
     sentence: Sentence
     """The conclusion."""
     subjects: list[HeadroomSubject]
-    """The hosts and groups of which it is true."""
+    """The hosts and failure domains with this cause."""
     at_least: Count | None
-    """How many devices have no place at least, whatever is done; null where nothing is known."""
+    """How many devices at least have no target in any plan. Null if unknown."""
     assumptions: list[Sentence]
-    """What took part in finding no place for the first host or failure domain, beside the rules of kernel and drivers."""
+    """What contributed to the lack of targets for the first host or failure domain, except the rules of the kernel and drivers."""
     unplaced: list[Unplaced]
-    """Of the first host or failure domain, the devices without a place and why; empty where only the first causes are described so closely."""
+    """The devices of the first host or failure domain without a target, and why. Empty for the later causes, which are not described in detail."""
     shortages: list[Shortage]
-    """Of the first host or failure domain, the shortages that prove it; empty like ``unplaced``."""
+    """The shortages of the first host or failure domain that prove it. Empty when ``unplaced`` is empty for that reason."""
     addition: Addition | None
-    """What would give all guests of any of these, emptied by itself, a place; null where nothing is known that would."""
+    """What would give all guests of any one of these a target when it is emptied by itself. Null if unknown."""
 
 
 class Headroom(t.TypedDict):
-    """Whether each host, and each failure domain, can be emptied, or fail, with its guests placed elsewhere."""
+    """Whether each host and each failure domain can be emptied, or can fail, with its guests placed elsewhere."""
 
     schema: t.Annotated[int, where(const=1)]
-    """The version of this shape."""
+    """The version of this format."""
     hosts: HeadroomCounts
     """How many hosts can be emptied, each by itself."""
     failure_domains: HeadroomCounts
     """How many failure domains can be emptied, each by itself."""
     holds: bool
-    """Whether all hosts and failure domains can be emptied, and have usable facts, but those that are exempt."""
+    """Whether all hosts and failure domains, except exempt ones, have usable facts and can be emptied."""
     sentences: list[Sentence]
     """The conclusion, and the first causes."""
     causes: list[HeadroomCause]
-    """Why the others cannot."""
+    """Why the others cannot be emptied."""
     conditions: PlanConditions
-    """What was asked of the places."""
+    """The requested conditions."""
     unknown: list[str]
-    """The hosts without usable facts, of which nothing is known."""
+    """The hosts without usable facts."""
 
 
 # --- maintenance -----------------------------------------------------------------------------------------------------
 
 
 class MaintenanceStep(t.TypedDict):
-    """Hosts that are emptied at a time, and come back before the next step."""
+    """Hosts that are emptied at the same time, and return before the next step."""
 
     hosts: t.Annotated[list[str], where(minItems=1)]
     """The hosts."""
     why: Sentence
-    """Why these are the next."""
+    """Why these hosts are next."""
     moves: Count
     """How many guests move."""
     again: Count
-    """How many of these have moved in a step before."""
+    """How many of these guests already moved in an earlier step."""
     conversions: Count
-    """How many devices become ones of another type."""
+    """How many devices change their type."""
     returned: list[str]
-    """The targets that have come back in a step before: what they take by then is not known, but what they take now."""
+    """The targets that returned in an earlier step. The plan relies on what they accept now. What they accept after their return is unknown."""
     placements: list[Placement]
-    """What moves where, as in a plan."""
+    """The moves, as in a plan."""
 
 
 class MaintenanceBlock(t.TypedDict):
-    """Why there is no further step."""
+    """Why no further step is possible."""
 
     hosts: t.Annotated[list[str], where(minItems=1)]
-    """The hosts whose guests have no place."""
+    """The hosts whose guests have no target."""
     proven: bool
-    """Whether it is proven that these cannot be emptied, in whichever order; with a given order, in that one."""
+    """Whether it is proven that these hosts cannot be emptied in any order, or in the given order."""
     sentence: Sentence
     """The conclusion."""
     unplaced: list[Unplaced]
-    """The devices without a place and why, as in a plan."""
+    """The devices without a target and why, as in a plan."""
     shortages: list[Shortage]
     """The shortages that prove it, as in a plan."""
 
 
 class Outfit(t.TypedDict):
-    """What a host has that must be there again when it comes back."""
+    """What a host must have again when it returns."""
 
     parents: list[str]
-    """The ids of its parents."""
+    """The IDs of its parents."""
     devices: list[str]
-    """The ids of its devices; empty where those need not be there again."""
+    """The IDs of its devices. Empty if devices need not be present again."""
 
 
 class StatedCapacity(t.TypedDict):
-    """What guests take beside devices and what hosts had free of it, as it was stated, and where the guests were then."""
+    """The stated needs of guests other than devices, the stated free capacity of hosts, and where the guests were at that time."""
 
     capacity: dict[str, dict[str, dict[str, Count]]]
-    """What ``hosts`` had free, and what ``guests`` take."""
+    """The free capacity of ``hosts``, and the needs of ``guests``."""
     guests: dict[str, list[str]]
-    """By each host with facts, those of these guests that held devices there."""
+    """For each host with facts, the guests of these that held devices there."""
 
 
 class MaintenanceProgress(t.TypedDict):
-    """How far rolling maintenance has come: ``maintenance.json``, in the directory of the playbook ``maintain``."""
+    """The progress of rolling maintenance: ``maintenance.json``, in the directory of the playbook ``maintain``."""
 
     format: t.Annotated[int, where(const=1)]
-    """The version of this shape. A file of another one is refused."""
+    """The version of this format. Files of other versions are refused."""
     process: RecordProcess
-    """Who works with it. No other run does as long as that goes on."""
+    """The run that uses the file. No other run can use it at the same time."""
     emptied: list[str]
-    """The hosts that are to be emptied."""
+    """The hosts to empty."""
     done: list[str]
-    """Those that have come back."""
+    """The hosts that have returned."""
     working: dict[str, Outfit]
-    """Those that are empty, and on which the operator's tasks may have begun, each with what must be there again."""
+    """The hosts that are empty, and on which your tasks may have begun, each with what it must have again."""
     stated: StatedCapacity | None
-    """From what it is worked out how much hosts have free once guests have moved; ``null`` where nothing is stated."""
+    """The basis for the free capacity of hosts after guests have moved. Null if none is stated."""
 
 
 class MaintenancePlan(t.TypedDict):
-    """In which steps hosts are emptied that come back, one after another or a few at a time, and what moves where in each."""
+    """The steps of rolling maintenance, in which hosts are emptied and return one after another or a few at a time, with the moves of each."""
 
     schema: t.Annotated[int, where(const=1)]
-    """The version of this shape."""
+    """The version of this format."""
     status: Status
-    """Whether all hosts are emptied, and whether it is proven that no order has fewer moves, or that there is none."""
+    """Whether all hosts are emptied, and whether it is proven that no order has fewer moves, or that no order exists."""
     order: list[str]
-    """The hosts that are emptied, in this order."""
+    """The hosts, in the order in which they are emptied."""
     order_is: t.Annotated[str, where(enum=("chosen", "given"))]
-    """Whose order it is."""
+    """The origin of the order: ``chosen`` by the plan, or ``given``."""
     steps: list[MaintenanceStep]
-    """The steps, each of which begins when the hosts of the one before have come back."""
+    """The steps. Each begins after the hosts of the previous step have returned."""
     guests: Count
-    """How many guests there are on all hosts that are to be emptied."""
+    """How many guests are on the hosts to empty."""
     moves: Count
-    """How many moves of guests there are in all steps."""
+    """The total number of guest moves in all steps."""
     bound: Count | None
-    """How many moves there are at least in every order; null where not all hosts are emptied."""
+    """The minimum number of moves in any order. Null if not all hosts are emptied."""
     conversions: Count
-    """How many devices become ones of another type in all steps."""
+    """How many devices change their type in all steps."""
     blocked: MaintenanceBlock | None
-    """Which hosts could not be emptied and why; null where all can."""
+    """The hosts that cannot be emptied and why. Null if all can."""
     sentences: list[Sentence]
-    """The conclusion, and each step."""
+    """The conclusion, and a sentence for each step."""
     assumptions: list[Sentence]
-    """What is taken for granted beside what plans do."""
+    """The assumptions in addition to those of plans."""
     conditions: PlanConditions
-    """What was asked of the places."""
+    """The requested conditions."""
     unknown: list[str]
-    """The hosts without usable facts, which receive nothing."""
+    """The hosts without usable facts. They receive nothing."""
 
 
 # --- rebalancing -----------------------------------------------------------------------------------------------------
 
 
 class HostLoad(t.TypedDict):
-    """The load of one host: how many of its devices somebody holds."""
+    """The load of a host: how many of its devices are in use."""
 
     host: str
     """The host."""
     before: Count
     """Its load now."""
     after: Count
-    """Its load once the plan is carried out."""
+    """Its load after the plan is carried out."""
 
 
 class HostsWithPlaces(t.TypedDict):
-    """On how many hosts the largest guest has a place."""
+    """How many hosts have places for the largest guest."""
 
     before: Count
-    """How many hosts have places now for as many devices as ``before`` of the plan says."""
+    """How many hosts have places now for the number of devices in ``before`` of the plan."""
     after: Count
-    """How many have for as many as ``after`` says, once the plan is carried out."""
+    """How many hosts have places for the number in ``after``, after the plan is carried out."""
     bound: Count
-    """How many have, after so few moves, for as many as ``bound`` says at most."""
+    """How many hosts at most can have places for the number in ``bound``, with the same limit on moves."""
 
 
 class RebalancePlan(t.TypedDict):
-    """Which few guests move so that loads are more even, fewer cards are in use, or a larger guest has a place, as ``rebalance_plan`` returns it."""
+    """A few moves that even out loads, empty cards, or make a place for a larger guest, as ``rebalance_plan`` returns them."""
 
     schema: t.Annotated[int, where(const=1)]
-    """The version of this shape."""
+    """The version of this format."""
     measure: t.Annotated[str, where(enum=("even", "cards", "largest"))]
-    """What is to become less, the sum of the squares of all loads or how many cards are in use; or more, how many devices the largest guest can have."""
+    """What the plan improves: ``even`` lowers the sum of the squares of all loads, ``cards`` lowers the number of cards in use, and ``largest``
+    raises the number of devices that the largest guest can have."""
     device_type: str | None
-    """The type of these devices, null for another measure."""
+    """The type of the devices of the largest guest. Null for other measures."""
     status: t.Annotated[str, where(enum=("optimal", "feasible"))]
-    """Whether it is proven that no plan of so few moves is better."""
+    """Whether it is proven that no plan within the limit on moves is better."""
     before: Count
-    """What it is now."""
+    """The value of the measure now."""
     after: Count
-    """What it is once the plan is carried out."""
+    """The value of the measure after the plan is carried out."""
     bound: Count
-    """What no plan of so few moves among the hosts with usable facts betters."""
+    """The best value that a plan within the limit on moves can reach among the hosts with usable facts."""
     hosts_with_places: HostsWithPlaces | None
-    """On how many hosts the largest guest has a place, which counts between plans that give equally large ones a place; null for another measure."""
+    """How many hosts have places for the largest guest, which decides between plans with an equal value. Null for other measures."""
     moves: Count
     """How many guests move."""
     max_moves: Count
-    """How many may."""
+    """How many guests may move."""
     loads: list[HostLoad]
     """The loads of all hosts with usable facts."""
     sentences: list[Sentence]
     """The conclusion."""
     plan: Plan
-    """What moves where."""
+    """The plan of the moves."""
 
 
 # --- candidates ------------------------------------------------------------------------------------------------------
 
 
 class CandidateHost(t.TypedDict):
-    """Whether one host can take a guest."""
+    """Whether a host can take a guest."""
 
     host: str
     """The host."""
     candidate: bool | None
-    """Whether it can take all of the guest's devices; null where nothing is known of it."""
+    """Whether the host can take all devices of the guest. Null if nothing is known of the host."""
     placements: list[Placement]
-    """What each device becomes there, as in a plan; empty where it is no candidate."""
+    """The target of each device there, as in a plan. Empty if the host is not a candidate."""
     reasons: list[Sentence]
-    """What stands in the way; empty where it is a candidate."""
+    """Why it is not a candidate. Empty if it is one."""
     codes: list[ReasonCode]
-    """The same as a program reads it: a code for each of the reasons, in their order."""
+    """The code of each reason, for programs, in the same order."""
 
 
 class CandidateList(t.TypedDict):
     """Which hosts can take a guest, as ``candidates`` returns it."""
 
     vm: str | None
-    """The guest; null where no process holds the device."""
+    """The guest. Null if no process holds the device."""
     devices: list[DeviceLabel]
     """Its devices."""
     hosts: list[CandidateHost]
-    """Each host: candidates first, then those that are none, then those of which nothing is known."""
+    """All hosts: first the candidates, then the hosts that are not candidates, then the hosts of which nothing is known."""
     sentences: list[Sentence]
-    """A line on each of them, which begins with yes, no or unknown; of more than 40 with one answer, how many more there are."""
+    """A line for each host, which begins with yes, no or unknown. If more than 40 have the same answer, a line counts the others."""
 
 
 class CandidateLists(t.TypedDict):
     """Which hosts can take each of several guests, as ``candidates`` returns it with ``drain``, ``guests`` or ``devices``."""
 
     guests: list[CandidateList]
-    """Each guest, judged as if nothing else moved."""
+    """Each guest, as if nothing else moved."""
     sentences: list[Sentence]
-    """A line on each guest and host: the guest, and then yes, no or unknown. Of many, how many more there are."""
+    """A line for each guest and host: the guest, and then yes, no or unknown. If there are many, a line counts the others."""
 
 
 class CandidateAnswer(t.TypedDict):
-    """What the filter ``candidates`` returns: a ``CandidateList`` or ``CandidateLists``, by what it is asked."""
+    """What the filter ``candidates`` returns: a ``CandidateList`` or ``CandidateLists``, depending on its arguments."""
 
     vm: NotRequired[str | None]
     devices: NotRequired[list[DeviceLabel]]
@@ -1231,14 +1232,14 @@ class CandidateAnswer(t.TypedDict):
 
 
 class NovaMigration(t.TypedDict):
-    """A server that Nova is to migrate."""
+    """A server for Nova to migrate."""
 
     server: str
-    """The server's UUID, or what Nova was said to call it."""
+    """The UUID of the server, or the given name of it in Nova."""
     host: str
-    """The compute host that it is to go to."""
+    """The target compute host."""
     wave: Positive
-    """When it goes: after all of the waves before."""
+    """When it migrates: after all earlier waves."""
     command: list[str]
     """The command of the OpenStack client, word by word."""
 
@@ -1247,195 +1248,195 @@ class NovaMigrations(t.TypedDict):
     """What Nova needs for a plan, as the filter ``nova_migrations`` returns it."""
 
     migrations: list[NovaMigration]
-    """The servers, in the order in which they go."""
+    """The servers, in the order in which they migrate."""
     nova_conf: dict[str, str]
-    """For each compute host what its ``nova.conf`` has to have for the devices there."""
+    """For each compute host, the settings that its ``nova.conf`` needs for the devices there."""
     aliases: str
-    """What the ``nova.conf`` of the controllers has to have, too; empty where no function of PCI moves."""
+    """The settings that the ``nova.conf`` of the controllers needs, too. Empty if no PCI function moves."""
     warnings: list[Sentence]
-    """What of the plan Nova cannot be given, and what does not move."""
+    """The parts of the plan that Nova cannot carry out, and what does not move."""
 
 
 class ProxmoxMapping(t.TypedDict):
     """A resource mapping of a PCI device."""
 
     id: str
-    """Its id in the cluster."""
+    """Its ID in the cluster."""
     mdev: bool
-    """Whether the devices of it can provide mediated devices."""
+    """Whether its devices can provide mediated devices."""
     map: list[str]
-    """For each node the device, as ``map`` of the mapping has it."""
+    """The device on each node, in the form of the property ``map``."""
     command: list[str]
-    """The command of ``pvesh`` that makes it, word by word."""
+    """The ``pvesh`` command that creates it, word by word."""
 
 
 class ProxmoxMigration(t.TypedDict):
-    """A virtual machine that Proxmox VE is to migrate."""
+    """A virtual machine for Proxmox VE to migrate."""
 
     vmid: int
     """Its number."""
     source: str
-    """The node that it is on, on which the command runs."""
+    """The source node, on which to run the command."""
     target: str
-    """The node that it is to go to."""
+    """The target node."""
     wave: Positive
-    """When it goes: after all of the waves before."""
+    """When it migrates: after all earlier waves."""
     hostpci: dict[str, str]
-    """What its configuration has to have for its devices, by the name of the option."""
+    """The options that its configuration needs for its devices, by name."""
     command: list[str]
-    """The command of ``qm``, word by word."""
+    """The ``qm`` command, word by word."""
 
 
 class ProxmoxMigrations(t.TypedDict):
     """What Proxmox VE needs for a plan, as the filter ``proxmox_migrations`` returns it."""
 
     migrations: list[ProxmoxMigration]
-    """The virtual machines, in the order in which they go."""
+    """The virtual machines, in the order in which they migrate."""
     mappings: list[ProxmoxMapping]
-    """The resource mappings that these need."""
+    """The resource mappings that the virtual machines need."""
     pci_cfg: str
-    """The same mappings as ``/etc/pve/mapping/pci.cfg`` has them."""
+    """The same mappings in the format of ``/etc/pve/mapping/pci.cfg``."""
     warnings: list[Sentence]
-    """What of the plan Proxmox VE cannot be given, and what does not move."""
+    """The parts of the plan that Proxmox VE cannot carry out, and what does not move."""
 
 
 class KubernetesMetadata(t.TypedDict):
-    """The metadata of an object of Kubernetes."""
+    """The metadata of a Kubernetes object."""
 
     name: NotRequired[str]
     """Its name."""
     generateName: NotRequired[str]
-    """What its name begins with, where the cluster chooses the rest."""
+    """The prefix of its name. The cluster chooses the rest."""
     namespace: str
     """Its namespace."""
 
 
 class KubevirtMigrationSpec(t.TypedDict):
-    """What a migration of KubeVirt is to do."""
+    """The specification of a KubeVirt migration."""
 
     vmiName: str
-    """The instance that migrates."""
+    """The instance to migrate."""
     addedNodeSelector: dict[str, str]
-    """Labels of the nodes that it may go to, for this migration alone."""
+    """The labels of the possible target nodes, for this migration only."""
 
 
 class KubevirtMigration(t.TypedDict):
-    """An object of KubeVirt that starts a migration."""
+    """A KubeVirt object that starts a migration."""
 
     apiVersion: t.Annotated[str, where(const="kubevirt.io/v1")]
-    """The version of KubeVirt's interface."""
+    """The version of the KubeVirt API."""
     kind: t.Annotated[str, where(const="VirtualMachineInstanceMigration")]
-    """What kind of object it is."""
+    """The kind of object."""
     metadata: KubernetesMetadata
-    """Where it is to be."""
+    """Its name and namespace."""
     spec: KubevirtMigrationSpec
-    """What it is to do."""
+    """Its specification."""
 
 
 class KubernetesConfigMap(t.TypedDict):
-    """An object of Kubernetes that holds files."""
+    """A Kubernetes object that holds files."""
 
     apiVersion: t.Annotated[str, where(const="v1")]
-    """The version of Kubernetes's interface."""
+    """The version of the Kubernetes API."""
     kind: t.Annotated[str, where(const="ConfigMap")]
-    """What kind of object it is."""
+    """The kind of object."""
     metadata: KubernetesMetadata
-    """Where it is to be."""
+    """Its name and namespace."""
     data: dict[str, str]
-    """The files by name."""
+    """The files, by name."""
 
 
 class KubevirtHook(t.TypedDict):
-    """What puts the target devices of an instance into its domain."""
+    """A hook that puts the target devices of an instance into its domain."""
 
     config_map: KubernetesConfigMap
     """The script that a sidecar runs."""
     annotations: dict[str, str]
-    """What the instance needs among its annotations from its start on, so that the sidecar is there."""
+    """The annotations that the instance must have when it starts, so that it has the sidecar."""
 
 
 class KubevirtWave(t.TypedDict):
     """Instances that migrate at the same time."""
 
     wave: Positive
-    """When they go: after all of the waves before."""
+    """When they migrate: after all earlier waves."""
     migrations: list[KubevirtMigration]
-    """The objects that start it."""
+    """The objects that start their migrations."""
 
 
 class KubevirtMigrations(t.TypedDict):
     """What KubeVirt needs for a plan, as the filter ``kubevirt_migrations`` returns it."""
 
     waves: list[KubevirtWave]
-    """The instances, in the order in which they go."""
+    """The instances, in the order in which they migrate."""
     hooks: list[KubevirtHook]
-    """For each instance the hook that names its target devices."""
+    """For each instance, the hook that names its target devices."""
     warnings: list[Sentence]
-    """What of the plan KubeVirt cannot be given, and what does not move."""
+    """The parts of the plan that KubeVirt cannot carry out, and what does not move."""
 
 
 class CloudHypervisorDevice(t.TypedDict):
-    """A device of a virtual machine of Cloud Hypervisor."""
+    """A device of a Cloud Hypervisor virtual machine."""
 
     option: t.Annotated[str, where(enum=("--device", "--vdpa"))]
-    """The option that gives it to a virtual machine."""
+    """The option that assigns it to a virtual machine."""
     source: str | None
-    """The value of the option on the source; null where that is not known."""
+    """The value of the option on the source. Null if unknown."""
     target: str
     """The value of the option on the target."""
     id: str | None
-    """What the virtual machine calls it; null where that is not known."""
+    """The ID of the device in the virtual machine. Null if unknown."""
     same_path: bool
-    """Whether the target finds it by the path that the source has."""
+    """Whether it has the same path on the target as on the source."""
 
 
 class CloudHypervisorMigration(t.TypedDict):
-    """A virtual machine that Cloud Hypervisor is to migrate."""
+    """A virtual machine for Cloud Hypervisor to migrate."""
 
     vm: str
     """Its name."""
     source: str
-    """The host that it is on."""
+    """The source host."""
     target: str
-    """The host that it is to go to."""
+    """The target host."""
     wave: Positive
-    """When it goes: after all of the waves before."""
+    """When it migrates: after all earlier waves."""
     devices: list[CloudHypervisorDevice]
     """Its devices."""
     receive: list[str]
-    """The command of ``ch-remote`` on the target, word by word; it comes first."""
+    """The ``ch-remote`` command on the target, word by word. Run it first."""
     send: list[str]
-    """The command of ``ch-remote`` on the source, word by word."""
+    """The ``ch-remote`` command on the source, word by word."""
 
 
 class CloudHypervisorMigrations(t.TypedDict):
     """What Cloud Hypervisor needs for a plan, as the filter ``cloud_hypervisor_migrations`` returns it."""
 
     migrations: list[CloudHypervisorMigration]
-    """The virtual machines, in the order in which they go."""
+    """The virtual machines, in the order in which they migrate."""
     warnings: list[Sentence]
-    """What of the plan Cloud Hypervisor cannot be given, and what does not move."""
+    """The parts of the plan that Cloud Hypervisor cannot carry out, and what does not move."""
 
 
 # --- pairs -----------------------------------------------------------------------------------------------------------
 
 
 class ClassFacts(DescriptorFacts):
-    """A class: devices that no rule distinguishes."""
+    """A class of devices that no rule distinguishes."""
 
     hosts: dict[str, Positive]
-    """How many of them each host has."""
+    """How many devices of the class each host has."""
 
 
 class PairMatch(Match):
-    """The fields of a verdict that a pair keeps."""
+    """The fields of a verdict that a pair includes."""
 
     direction_conflict: bool
-    """Whether the lists of the source and the target say different things."""
+    """Whether the lists of the source and the target disagree."""
 
 
 class ClassPair(PairMatch):
-    """Two classes of which one may migrate to the other."""
+    """Two classes. Devices of the first can migrate to devices of the second."""
 
     source: Digest
     """The name of the source class."""
@@ -1448,92 +1449,92 @@ class ClassPair(PairMatch):
     free_targets: Count
     """How many of these no process holds."""
     pairs: Count
-    """How many pairs there are of two devices on different hosts."""
+    """How many pairs of devices on different hosts there are."""
 
 
 class DevicePair(PairMatch):
-    """Two devices of which one may migrate to the other."""
+    """Two devices. The first can migrate to the second."""
 
     source: DeviceLabel
     """The source device."""
     target: DeviceLabel
     """The target device."""
     source_class: Digest
-    """The name of the source's class."""
+    """The name of the class of the source."""
     target_class: Digest
-    """The name of the target's class."""
+    """The name of the class of the target."""
 
 
 class NearMiss(t.TypedDict):
-    """A target class that comes near to being compatible."""
+    """A target class that is nearly compatible."""
 
     target: Digest
     """Its name."""
     devices: Count
     """How many devices it has."""
     certainty: Certainty
-    """``assumed`` where it may do after all, as nothing is known of what it differs in."""
+    """``assumed`` if it may be compatible after all, because the property in which it differs is unknown."""
     reasons: list[Reason]
-    """What keeps them apart."""
+    """Why the classes are not compatible."""
 
 
 class BarrierCounts(t.TypedDict):
-    """How much would be compatible if one attribute had another value."""
+    """How many devices would be compatible if one attribute had another value."""
 
     classes: Count
-    """How many classes."""
+    """The number of classes."""
     devices: Count
-    """How many devices they have."""
+    """The number of devices in these classes."""
 
 
 class CreatableDevice(Match):
-    """A device that hosts could make for a class."""
+    """A device that hosts can create for a class."""
 
     type: str
-    """Its type, or a vDPA device's class."""
+    """The type, or the class of a vDPA device."""
     attributes: list[Attribute]
-    """What it is to be given."""
+    """The attributes to set."""
     room: dict[str, Positive]
-    """How many of them a host has capacity for, by the first of the hosts that are ``alike``."""
+    """How many of them a host has capacity for. The key is the first of the hosts that are ``alike``."""
 
 
 class ExcludedDevice(DeviceLabel):
     """A device that can neither migrate nor receive a migration."""
 
     reason: Sentence
-    """Why not."""
+    """The reason."""
 
 
 class HostProblem(t.TypedDict):
-    """A problem that a host reported, or that its facts have."""
+    """A problem that a host reports, or a problem in its facts."""
 
     host: str
     """The host."""
     path: str | None
     """The file, or the place in the facts."""
     problem: Sentence | None
-    """What is wrong."""
+    """The problem."""
 
 
 class CompatiblePairs(t.TypedDict):
-    """Which classes may migrate to which, as ``compatible_pairs`` returns it."""
+    """Which classes can migrate to which, as ``compatible_pairs`` returns it."""
 
     direction: Direction
-    """Whose list decided."""
+    """The side whose list decided."""
     classes: dict[Digest, ClassFacts]
-    """The classes by name."""
+    """The classes, by name."""
     uncompared: list[str]
-    """Attributes in which devices of one class differ, as no pattern of the fleet names them."""
+    """Attributes that may differ within a class, because no pattern of the fleet names them."""
     pairs: list[ClassPair]
     """The compatible pairs."""
     misses: dict[Digest, list[NearMiss]]
-    """For each source class the three target classes that come nearest to being compatible."""
+    """For each source class, the three target classes that are most nearly compatible."""
     barriers: dict[Digest, dict[str, BarrierCounts]]
-    """For each source class the attributes that alone keep target classes away."""
+    """For each source class, the attributes that are the only obstacle for target classes."""
     creatable: dict[Digest, list[CreatableDevice]]
-    """For each source class the devices that hosts could make for it."""
+    """For each source class, the devices that hosts can create for it."""
     alike: dict[str, list[str]]
-    """The hosts that could make the same, by the first of them."""
+    """The groups of hosts that can create the same devices. The key is the first host."""
     excluded: list[ExcludedDevice]
     """The devices that can neither migrate nor receive a migration."""
     unknown: list[str]
@@ -1541,7 +1542,7 @@ class CompatiblePairs(t.TypedDict):
     problems: list[HostProblem]
     """The problems of all hosts."""
     devices: NotRequired[list[DevicePair]]
-    """Every pair of devices, where that was asked for."""
+    """All pairs of devices, if requested."""
 
 
 # --- report ----------------------------------------------------------------------------------------------------------
@@ -1565,52 +1566,52 @@ _OfClassOrNone = t.TypedDict(
 
 
 class CountedFinding(t.TypedDict):
-    """Something that is true of one or more hosts, or of devices there."""
+    """A finding about one or more hosts, or their devices."""
 
     text: Sentence
-    """What it is, as a sentence."""
+    """The finding, as a sentence."""
     count: Positive
-    """How often it was found."""
+    """The number of occurrences."""
     hosts: Positive
-    """On how many hosts."""
+    """The number of hosts."""
     names: list[str]
     """The first ten of these hosts."""
     paths: list[str]
-    """The first ten places there: ids of devices, or paths."""
+    """The first ten places on these hosts: IDs of devices, or paths."""
 
 
 class Cause(t.TypedDict):
     """Why devices cannot move."""
 
     devices: Positive
-    """How many devices it is true of."""
+    """How many devices it affects."""
     guests: Count
-    """How many guests they belong to."""
+    """How many guests these devices belong to."""
     code: ReasonCode
-    """Why, as a program reads it."""
+    """The reason as a code, for programs."""
     reason: Sentence
-    """Why, as a sentence."""
+    """The reason as a sentence."""
     example: Sentence | None
-    """The nearest that a device comes to going somewhere; null where there is no example."""
+    """An example of the nearest miss. Null if there is none."""
     more: bool
-    """Whether there are further reasons."""
+    """Whether there are other reasons."""
     remedy: Sentence | None
-    """What would make it possible; null where that is not known."""
+    """What would make the move possible. Null if unknown."""
 
 
 class Conclusion(t.TypedDict):
-    """What the report comes to."""
+    """The conclusion of a report."""
 
     level: Level
-    """Whether all, some or none of the devices can move, or nothing is to be moved, or nothing is known."""
+    """Whether ``all``, ``some`` or ``none`` of the devices can move. ``nothing`` if there is nothing to move, ``unknown`` if nothing is known."""
     sentence: Sentence
-    """The same in words."""
+    """The same as a sentence."""
     because: t.Annotated[list[Cause], where(maxItems=5)]
-    """Why devices cannot move, what is true of most of them first."""
+    """Why devices cannot move, most frequent cause first."""
 
 
 class Totals(t.TypedDict):
-    """How many there are."""
+    """The totals of a report."""
 
     hosts: Count
     """Hosts with facts."""
@@ -1619,13 +1620,13 @@ class Totals(t.TypedDict):
     devices: Count
     """Devices."""
     in_use: Count
-    """Devices that a process holds, or may hold."""
+    """Devices that a process holds or may hold."""
     holder_unknown: Count
-    """Those of them of which it is unknown whether a process holds them."""
+    """Devices for which it is unknown whether a process holds them."""
     excluded: Count
     """Devices that can neither migrate nor receive a migration."""
     reachable: Count
-    """Devices that could go to another host now, each by itself."""
+    """Devices that can go to another host now, each by itself."""
     problems: Count
     """Problems."""
 
@@ -1636,20 +1637,20 @@ class ReceivingHost(t.TypedDict):
     host: str
     """Its name."""
     devices: Positive
-    """How many it receives."""
+    """How many devices it receives."""
     created: Count
-    """How many of these are to be created."""
+    """How many of these must be created."""
 
 
 class Wave(t.TypedDict):
-    """Moves that can be made at once."""
+    """Moves that can take place at the same time."""
 
     wave: Positive
     """Its number."""
     devices: Positive
     """How many devices move."""
     guests: Count
-    """How many guests they belong to."""
+    """How many guests these devices belong to."""
     sources: Positive
     """How many hosts they leave."""
     targets: Positive
@@ -1657,119 +1658,119 @@ class Wave(t.TypedDict):
 
 
 class WarningCount(t.TypedDict):
-    """What the plan had to assume."""
+    """The assumptions of the plan."""
 
     warning: Sentence
     """The assumption, as a sentence."""
     moves: Positive
-    """For how many moves."""
+    """How many moves rely on the assumption."""
 
 
 class MoveTarget(DeviceLabel):
-    """What a device becomes."""
+    """The target of a device."""
 
     parent: str | None
-    """The device that it is under; null for a PCI device that is no virtual function."""
+    """The device that it belongs to. Null for a PCI device that is not a virtual function."""
     type: str | None
-    """Its type, or a vDPA device's class."""
+    """The type, or the class of a vDPA device."""
     create: bool
-    """Whether it is still to be created."""
+    """Whether it must be created."""
     attributes: str
-    """What it is to be given, as ``name=value`` with commas between, network settings included."""
+    """The attributes and network settings to set, as ``name=value`` separated by commas."""
 
 
 class Move(DeviceLabel):
     """A device that moves."""
 
     wave: Positive
-    """When it moves."""
+    """The wave in which it moves."""
     vm: str | None
-    """The guest that holds it; null where no process does."""
+    """The guest that holds it. Null if no process does."""
     to: MoveTarget
-    """What it becomes."""
+    """The target."""
     certainty: Certainty
     """How certain it is that the target is compatible."""
     warnings: list[Index]
-    """What was assumed: places in the plan's ``warnings``."""
+    """The assumptions, as indexes into ``warnings`` of the plan."""
 
 
 class GuestMove(t.TypedDict):
-    """A guest, or a device that no process holds, that was to be moved."""
+    """A guest to move, or a device to move that no process holds."""
 
     vm: str | None
-    """The guest's name; null where no process holds the device, or it is not known which."""
+    """The name of the guest. Null if no process holds the device, or if the guest is unknown."""
     in_use: bool
-    """Whether a process holds it, or may hold it."""
+    """Whether a process holds it or may use it."""
     host: str
-    """The host that it is on."""
+    """Its host."""
     to: str | None
-    """The host that it goes to; null where it stays."""
+    """The target host. Null if it stays."""
     wave: Positive | None
-    """When it moves; null where it stays."""
+    """The wave in which it moves. Null if it stays."""
     devices: t.Annotated[list[DeviceLabel], where(minItems=1)]
     """Its devices."""
     hardware: list[Sentence]
-    """What these are, by name."""
+    """The hardware of these devices, by name."""
     becomes: list[Sentence]
-    """What each of them becomes, in the same order; empty where it stays."""
+    """The target of each device, in the same order. Empty if it stays."""
     certainty: Certainty | None
-    """How certain the least certain of its moves is; null where it stays."""
+    """The certainty of its least certain move. Null if it stays."""
     warnings: list[Index]
-    """What was assumed: places in the plan's ``warnings``."""
+    """The assumptions, as indexes into ``warnings`` of the plan."""
     code: ReasonCode | None
-    """Why it stays, as a program reads it; null where it moves."""
+    """Why it stays, as a code for programs. Null if it moves."""
     why: Sentence | None
-    """Why it stays; null where it moves."""
+    """Why it stays. Null if it moves."""
     remedy: Sentence | None
-    """What would make it possible; null where it moves, or that is not known."""
+    """What would make the move possible. Null if it moves, or if unknown."""
 
 
 class Write(t.TypedDict):
-    """Something that carrying out the plan writes on a host."""
+    """A change that carrying out the plan makes on a host."""
 
     device: str
     """The device that is created or changed."""
     action: Action
     """Whether the device is created, or one of its attributes or network settings set."""
     what: Sentence | None
-    """What is created, or what the value means, by name; null where there is no name."""
+    """The name of what is created, or of the value. Null if there is none."""
     where: str | None
-    """The parent or management device; null for a PCI device."""
+    """The parent or management device. Null for a PCI device."""
     attribute: str | None
-    """The attribute or network setting that is set; null for what is created."""
+    """The attribute or network setting to set. Null if the device is created."""
     before: str | None
-    """The value that it has; null where that is not known, or the device is still to be created."""
+    """The current value. Null if it is unknown, or if the device must first be created."""
     after: str | None
-    """The value that it is given; for what is created the options that it is created with, if there are any."""
+    """The new value. For a device that is created, its options. Null if there are none."""
 
 
 class HostWrites(t.TypedDict):
-    """All that carrying out the plan writes on a host."""
+    """All changes that carrying out the plan makes on a host."""
 
     host: str
     """The host."""
     writes: t.Annotated[list[Write], where(minItems=1)]
-    """What, in the order in which it is written."""
+    """The changes, in the order in which they are made."""
 
 
 class CapacityLeft(t.TypedDict):
-    """How many more of a type a receiving host could take."""
+    """How many more devices of a type a receiving host can take."""
 
     host: str
     """The host."""
     type: Sentence
     """The type, by name."""
     before: Count
-    """How many it could take now."""
+    """How many it can take now."""
     after: Count
-    """How many it could take once the plan is carried out."""
+    """How many it can take after the plan is carried out."""
 
 
 class GuestDevice(DeviceLabel):
     """A device and its guest."""
 
     vm: str | None
-    """The guest that holds it; null where no process does."""
+    """The guest that holds it. Null if no process does."""
 
 
 class FirstReasons(t.TypedDict):
@@ -1782,47 +1783,47 @@ class FirstReasons(t.TypedDict):
 
 
 class HostReasons(FirstReasons):
-    """What stands in the way on a host."""
+    """What blocks devices on a host."""
 
     host: str | None
-    """The host; null for what is true of all hosts."""
+    """The host. Null for reasons that concern all hosts."""
     alike: Count
-    """Of how many further hosts the same is true."""
+    """How many other hosts this applies to as well."""
 
 
 class LeftBehind(t.TypedDict):
-    """Devices that are left behind for the same reasons."""
+    """Devices without a target for the same reasons."""
 
     devices: list[GuestDevice]
     """The devices."""
     cause: Sentence
     """Why, in one sentence."""
     reasons: t.Annotated[list[HostReasons], where(maxItems=20)]
-    """What stands in the way on each of the first 20 hosts."""
+    """The reasons on each of the first 20 hosts."""
     reasons_not_shown: Count
-    """On how many further hosts something does."""
+    """How many other hosts have reasons that are not listed."""
 
 
 class ChangedGuest(GuestDevice):
-    """A guest that was planned anew, though an earlier plan was given, by its first device."""
+    """A guest that was planned again although an earlier plan was given, identified by its first device."""
 
     reason: Sentence
-    """Why the earlier plan does not hold for it."""
+    """Why the earlier plan is no longer valid for it."""
 
 
 class StayingGroup(t.TypedDict):
-    """Devices of an emptied host that stay as they are for one reason."""
+    """Devices on a drained host that stay as they are for the same reason."""
 
     host: str
     """The host."""
     reason: Sentence
     """Why they stay."""
     devices: Positive
-    """How many there are."""
+    """The number of devices."""
 
 
 class PlanSection(t.TypedDict):
-    """What the report says of a plan."""
+    """The plan in a report."""
 
     time: NotRequired[Time]
     """As in the plan."""
@@ -1835,7 +1836,7 @@ class PlanSection(t.TypedDict):
     status: Status
     """As in the plan."""
     meaning: Sentence
-    """What the status means, in words."""
+    """The meaning of the status, in words."""
     solver: Solver
     """As in the plan."""
     direction: Direction
@@ -1845,77 +1846,77 @@ class PlanSection(t.TypedDict):
     conditions: PlanConditions
     """As in the plan."""
     guests: list[GuestMove]
-    """The guests and single devices that were to be moved: first those that stay."""
+    """The guests and single devices to move. Those that stay are first."""
     writes: list[HostWrites]
-    """What is written on each target host."""
+    """The changes on each target host."""
     capacity: list[CapacityLeft]
-    """What places the receiving hosts have left."""
+    """How much capacity the receiving hosts have left."""
     devices: Count
-    """How many devices were to be moved."""
+    """How many devices to move there are."""
     placed: Count
-    """How many of them have a place."""
+    """How many of them have a target."""
     created: Count
-    """How many of the places are to be created."""
+    """How many of the targets must be created."""
     unplaced: Count
-    """How many devices are left behind."""
+    """How many devices have no target."""
     sources: list[str]
-    """The hosts that they are on."""
+    """The hosts that the devices to move are on."""
     targets: list[ReceivingHost]
-    """The hosts that receive."""
+    """The hosts that receive devices."""
     waves: list[Wave]
     """The waves, in their order."""
     warnings: list[WarningCount]
-    """What the plan had to assume."""
+    """The assumptions of the plan."""
     moves: t.Annotated[list[Move], where(maxItems=20000)]
     """The first 20,000 moves."""
     moves_not_shown: Count
-    """How many further moves there are."""
+    """How many moves are not listed."""
     left_behind: list[LeftBehind]
-    """The first 500 devices that are left behind, those with the same reasons together."""
+    """The first 500 devices without a target, grouped by reasons."""
     left_behind_not_shown: Count
-    """How many further devices are left behind."""
+    """How many devices without a target are not listed."""
     causes: t.Annotated[list[Cause], where(maxItems=5)]
-    """Why devices are left behind, what is true of most of them first."""
+    """Why devices have no target, most frequent cause first."""
     shortage: ShortageNumbers | None
-    """The proof that not everything can have a place, where the plan has one of this kind."""
+    """The proof by shortage that some devices cannot have a target. Null if the plan has none."""
     assumptions: NotRequired[list[Sentence]]
     """As in the plan."""
     staying: NotRequired[list[StayingGroup]]
-    """The devices of emptied hosts that stay as they are, as nobody holds them; absent where there are none."""
+    """The devices on drained hosts that stay as they are, because no process holds them. Absent if there are none."""
     changes: list[ChangedGuest]
-    """The guests of an earlier plan that were planned anew."""
+    """The guests of an earlier plan that were planned again."""
     changed_since: list[str]
-    """The hosts whose facts are no longer those that the plan relied on."""
+    """The hosts whose facts have changed since the plan."""
 
 
 class FactsAge(t.TypedDict):
-    """When the facts were gathered, by the clocks of their hosts."""
+    """When the facts were gathered, by the clocks of the hosts."""
 
     oldest: Time | None
-    """When the oldest were; null where no facts have a time."""
+    """The time of the oldest facts. Null if no facts have a time."""
     newest: Time | None
-    """When the newest were; null where no facts have a time."""
+    """The time of the newest facts. Null if no facts have a time."""
 
 
 class HostGroup(t.TypedDict):
-    """Hosts that are alike; in a small fleet each host is a group of its own."""
+    """Hosts that are alike. In a small fleet, each host is its own group."""
 
     name: str
-    """The first of the hosts."""
+    """The name of the first host."""
     hosts: Positive
-    """How many hosts there are."""
+    """The number of hosts."""
     mixed: bool
-    """Whether they are not alike, but the rest of a fleet with too many groups."""
+    """Whether the group has all remaining hosts of a fleet with too many groups, which are not alike."""
     devices: Count
     """How many devices they have."""
     hardware: list[Sentence]
-    """What these are of, the first ten."""
+    """The hardware of these devices, the first ten names."""
     versions: list[str]
-    """Their ``software_version``, the first ten."""
+    """The first ten values of their ``software_version``."""
 
 
 class TargetClass(_OfClass, PairMatch):
-    """A class that devices of another could migrate to."""
+    """A class to which devices of another class can migrate."""
 
     devices: Count
     """How many devices it has."""
@@ -1924,91 +1925,91 @@ class TargetClass(_OfClass, PairMatch):
 
 
 class CreatableClass(t.TypedDict):
-    """Devices that could be created for those of a class."""
+    """Devices that can be created as targets for a class."""
 
     type: str
-    """Their type, or the class of vDPA devices."""
+    """The type, or the class of vDPA devices."""
     attributes: list[Attribute]
-    """What they are to be given."""
+    """The attributes to set."""
     set: Index | None
-    """The place of the set that matched, in the deciding list."""
+    """The index of the set that matched in the deciding list. Null if none did."""
     bindings: Bindings
-    """The values of the set's variables."""
+    """The values of the variables in the set."""
     warnings: list[Sentence]
-    """What had to be assumed, in sentences."""
+    """The assumptions, in sentences."""
     hosts: Count
-    """How many hosts could create them."""
+    """How many hosts can create them."""
     room: Count
-    """How many could be created."""
+    """How many devices can be created."""
 
 
 class ReachableGroup(t.TypedDict):
-    """A group of hosts that has something for a class."""
+    """A group of hosts with possible targets for a class."""
 
     host_group: Index
-    """Its place in ``host_groups``."""
+    """Its index in ``host_groups``."""
     hosts: Positive
-    """How many of its hosts have something."""
+    """How many of its hosts have possible targets."""
     free: Count
-    """How many devices that no process holds."""
+    """How many possible targets no process holds."""
     new: list[str]
-    """The types of which new devices can be created."""
+    """The types of devices that can be created."""
 
 
 class GroupObstacles(FirstReasons):
-    """A group of hosts that has nothing for a class, and why."""
+    """A group of hosts without possible targets for a class, and why."""
 
     host_group: Index
-    """Its place in ``host_groups``."""
+    """Its index in ``host_groups``."""
 
 
 class MissedClass(_OfClass):
-    """A class that comes near to being compatible."""
+    """A class that is nearly compatible."""
 
     devices: Count
     """How many devices it has."""
     certainty: Certainty
-    """``assumed`` where it may do after all, as nothing is known of what it differs in."""
+    """``assumed`` if it may be compatible after all, because the property in which it differs is unknown."""
     reasons: list[Sentence]
     """What would have to change, in sentences."""
 
 
 class Barrier(BarrierCounts):
-    """An attribute that alone keeps devices away."""
+    """An attribute that is the only obstacle for devices."""
 
     attribute: str
     """Its name."""
 
 
 class ReportedClass(DescriptorFacts):
-    """A class: devices that no rule distinguishes."""
+    """A class of devices that no rule distinguishes."""
 
     name: Digest
-    """The name that ``compatible_pairs`` gives it."""
+    """The name of the class in ``compatible_pairs``."""
     hosts: Positive
-    """On how many hosts there are any."""
+    """How many hosts have devices of the class."""
     devices: Positive
-    """How many there are."""
+    """The number of devices."""
     free: Count
     """How many of these no process holds."""
     staying: Count
-    """How many could go nowhere."""
+    """How many cannot go to any other host."""
     why: Sentence | None
-    """Why these could not; null where all could."""
+    """Why these cannot. Null if all can."""
     targets: t.Annotated[list[TargetClass], where(maxItems=5)]
-    """The first five classes that they could migrate to."""
+    """The first five classes to which they can migrate."""
     targets_not_shown: Count
-    """How many further classes they could."""
+    """How many other classes are not listed."""
     creatable: list[CreatableClass]
-    """The devices that could be created for them."""
+    """The devices that can be created for them."""
     reach: list[ReachableGroup]
-    """The groups of hosts that have something for them."""
+    """The groups of hosts with possible targets for them."""
     obstacles: list[GroupObstacles]
-    """What stands in the way in the others; empty where there would be more than 2,000 of these."""
+    """What blocks them in the other groups. Empty if there would be more than 2,000 entries."""
     misses: t.Annotated[list[MissedClass], where(maxItems=3)]
-    """The three classes that come nearest to being compatible."""
+    """The three classes that are most nearly compatible."""
     barriers: list[Barrier]
-    """The attributes that alone keep devices away."""
+    """The attributes that are the only obstacle for devices."""
 
 
 class ReportedHost(t.TypedDict):
@@ -2017,107 +2018,107 @@ class ReportedHost(t.TypedDict):
     name: str
     """Its name."""
     host_group: Index
-    """The place of its group in ``host_groups``."""
+    """The index of its group in ``host_groups``."""
     devices: Count
     """How many devices it has."""
     in_use: Count
-    """How many of these a process holds, or may hold."""
+    """How many of these a process holds or may hold."""
     excluded: Count
     """How many can neither migrate nor receive a migration."""
     reachable: Count
-    """How many could go to another host now, each by itself."""
+    """How many can go to another host now, each by itself."""
     classes: list[t.Annotated[list[Count], where(minItems=3, maxItems=3)]]
-    """For each of its classes: the place in ``classes``, how many devices, and how many of these are free."""
+    """For each of its classes, the index in ``classes``, the number of devices, and the number of free devices."""
 
 
 class ReportedDevice(_OfClassOrNone, DeviceLabel):
     """A device."""
 
     type: str | None
-    """Its type, or a vDPA device's class."""
+    """The type, or the class of a vDPA device."""
     parent: str | None
-    """The device that it is under; null for a PCI device that is no virtual function."""
+    """The device that it belongs to. Null for a PCI device that is not a virtual function."""
     vm: str | None
-    """The guest that holds it; null where no process does, or it is not known which."""
+    """The guest that holds it. Null if no process does, or if the guest is unknown."""
     in_use: bool
-    """Whether a process holds it, or may hold it."""
+    """Whether a process holds it or may use it."""
     obstacle: Sentence | None
-    """Why it can neither migrate nor receive a migration; null where it can."""
+    """Why it can neither migrate nor receive a migration. Null if it can."""
 
 
 class VersionCount(t.TypedDict):
-    """A version, and where it is."""
+    """A version, and the devices and hosts with it."""
 
     version: str
     """The ``software_version``."""
     hosts: Positive
-    """On how many hosts."""
+    """The number of hosts."""
     devices: Positive
-    """How many devices state it."""
+    """How many devices have this version."""
     names: list[str]
     """The first ten of these hosts."""
 
 
 class Model(t.TypedDict):
-    """What devices are of, and in which versions."""
+    """A model of devices, and its versions."""
 
     device_api: str
     """The API of the devices."""
     model: str
-    """Their PCI id, else their type."""
+    """Their PCI ID, or else their type."""
     name: Sentence | None
-    """Vendor and model, or the type, by name; null where no name is known."""
+    """The name of the vendor and model, or of the type. Null if no name is known."""
     drivers: list[str]
-    """The drivers of parents with this PCI id."""
+    """The drivers of parents with this PCI ID."""
     mixed: bool
-    """Whether there are several major or minor versions."""
+    """Whether major or minor versions differ."""
     versions: list[VersionCount]
-    """The versions, in their order."""
+    """The versions, in order."""
 
 
 class Report(t.TypedDict):
-    """What can go where in a fleet, and what a plan comes to, as ``migration_report`` writes it."""
+    """Which devices of a fleet can go where, and the outcome of a plan, as ``migration_report`` writes it."""
 
     schema: t.Annotated[int, where(const=1)]
-    """The version of this shape."""
+    """The version of this format."""
     title: str
     """The title."""
     made: str
-    """When the report was made, for people."""
+    """When the report was made, as text for people."""
     direction: Direction
-    """Whose list decides."""
+    """The side whose list decides."""
     verdict: Conclusion
-    """The conclusion: of the plan if there is one, else of the fleet."""
+    """The conclusion on the plan, or on the fleet if there is no plan."""
     advice: list[Sentence]
-    """What to do, where there is nothing to report on."""
+    """What to do if there is nothing to report on."""
     totals: Totals
-    """How many there are of what."""
+    """The totals."""
     facts: FactsAge
-    """How old the facts are."""
+    """The age of the facts."""
     plan: PlanSection | None
-    """What the plan comes to; null without one."""
+    """The outcome of the plan. Null if there is none."""
     host_groups: list[HostGroup]
     """The hosts that are alike."""
     matrix: list[list[Count]]
-    """For each group of hosts (row) and each group (column), how many devices could go from one to the other."""
+    """For each group of hosts (row) and each group (column), how many devices can go from the first to the second."""
     classes: list[ReportedClass]
     """The classes of devices."""
     uncompared: list[str]
-    """The attributes in which devices of one class differ, as no pattern names them."""
+    """The attributes that may differ within a class, because no pattern names them."""
     excluded: list[CountedFinding]
     """Why devices can neither migrate nor receive a migration."""
     hosts: list[ReportedHost]
     """The hosts."""
     devices: t.Annotated[list[ReportedDevice], where(maxItems=2000)]
-    """The devices; empty where there are more than 2,000."""
+    """The devices. Empty if there are more than 2,000."""
     devices_not_shown: Count
-    """How many devices there are where they are more."""
+    """The number of devices if there are more than 2,000. Otherwise 0."""
     versions: list[Model]
-    """What devices are of, and in which versions."""
+    """A model of devices, and its versions."""
     headroom: NotRequired[Headroom]
-    """Whether each host can be emptied or fail; absent where that was not asked for."""
+    """Whether each host can be emptied or can fail. Absent if not requested."""
     last_run: NotRequired[LastRun]
-    """The last run that moved guests; absent where no record of one was given."""
+    """The last run that migrated guests. Absent if no record was given."""
     unknown: list[CountedFinding]
     """Why hosts have no usable facts."""
     problems: list[CountedFinding]
