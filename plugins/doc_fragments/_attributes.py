@@ -66,7 +66,7 @@ attributes:
     STEP = r"""
 options:
   so_far:
-    description: The result of the step before. The other options are only for V(begin).
+    description: The result of the previous step. All other options are only for V(begin).
     type: dict
     default: {}
 attributes:
@@ -75,7 +75,7 @@ attributes:
   idempotent:
     support: N/A
     details:
-      - It changes no host. The same answers give the same decision.
+      - The action changes no hosts. The same results of hosts give the same decision.
   platform:
     platforms: posix
     details:

@@ -10,9 +10,9 @@ module: cleanup_step
 short_description: Decide what the playbook cleanup does next
 version_added: 0.1.0
 description:
-  - Decides on the control node, between the plays of the playbook C(vfio.migration.cleanup), what its hosts are to define and to remove.
-  - It is a part of that playbook, and of use to nothing else. Its options are those of the role P(vfio.migration.cleanup#role), without C(cleanup_).
-  - Of what hosts answered, it takes what the tasks of the role registered in this run, as data, and of each host for that host alone.
+  - Decides on the control node, between the plays of the playbook C(vfio.migration.cleanup), which devices each host defines and removes.
+  - Use it only in that playbook. Its options are those of the role P(vfio.migration.cleanup#role), without the prefix C(cleanup_).
+  - Reads the results that the tasks of the role registered in this run, as data. The result of a host affects only that host.
 author:
   - vfio.migration contributors (@vfio-migration)
 extends_documentation_fragment:
@@ -22,15 +22,15 @@ attributes:
   check_mode:
     support: full
     details:
-      - Nothing is written down.
+      - In check mode, the action writes no files.
   diff_mode:
     details:
       - The tasks on the hosts show what changes.
 options:
   step:
     description:
-      - V(begin) reads the other options and what is written down. V(decide) says what goes. V(settle) leaves out the sources whose targets could
-        not be defined in mdevctl. V(end) reports what is left, and writes that down.
+      - V(begin) reads the other options and the files. V(decide) selects the devices to remove. V(settle) keeps the sources whose targets could
+        not be defined in mdevctl. V(end) reports the devices that are left, and records them.
     type: str
     choices:
       - begin
@@ -39,29 +39,29 @@ options:
       - end
     required: true
   hosts:
-    description: The hosts of the inventory that may take part, as patterns; each of them must match something. What the plan has on others stays.
+    description: Patterns of the hosts that can take part. Each pattern must match a host. Devices of the plan on other hosts stay.
     type: list
     elements: str
   remove:
     description:
-      - What to remove, V(prepared) targets, V(vacated) sources, and what V(interrupted) calls have left by journals on hosts.
+      - What to remove. V(prepared) targets, V(vacated) sources, and the changes of V(interrupted) calls, according to the journals on hosts.
     type: list
     elements: str
     default:
       - prepared
   plan:
-    description: The plan. Otherwise it is read from a file.
+    description: The plan. By default, the action reads it from O(from).
     type: dict
   from:
-    description: The file with the plan. What was made for it is beside it, in C(plan.progress.json) for C(plan.json).
+    description: The file with the plan. The record of created devices is in the same directory, as C(plan.progress.json) for C(plan.json).
     type: path
     default: migration-plan.json
   timeout:
-    description: How many seconds a module waits.
+    description: How many seconds each module waits.
     type: int
     default: 10
   kept:
-    description: The guests of which nothing is removed, each as a list of its host and its name. The playbook C(migrate_libvirt) gives them.
+    description: The guests whose devices stay, each as a list of its host and its name. The playbook C(migrate_libvirt) sets them.
     type: list
     elements: list
     default: []
@@ -75,7 +75,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Read what was made for a plan
+- name: Read the record of created devices
   vfio.migration.cleanup_step:
     step: begin
     hosts: "{{ groups['hypervisors'] }}"

@@ -10,10 +10,10 @@ module: maintain_step
 short_description: Decide what the playbook maintain does next
 version_added: 0.1.0
 description:
-  - Decides on the control node, between the plays of the playbook C(vfio.migration.maintain), which hosts are emptied and worked on next.
-  - It is a part of that playbook, and of use to nothing else. Its options are those of the role P(vfio.migration.maintain#role), without C(maintain_),
-    and those of the role P(vfio.migration.prepare#role) on places, without C(prepare_).
-  - Of what hosts answered, it takes what the tasks of the role registered in this run, as data, and of each host for that host alone.
+  - Decides on the control node, between the plays of the playbook C(vfio.migration.maintain), which hosts are emptied and maintained next.
+  - Use it only in that playbook. Its options are those of the role P(vfio.migration.maintain#role), without the prefix C(maintain_), and the
+    options of the role P(vfio.migration.prepare#role) that limit targets, without the prefix C(prepare_).
+  - Reads the results that the tasks of the role registered in this run, as data. The result of a host affects only that host.
 author:
   - vfio.migration contributors (@vfio-migration)
 extends_documentation_fragment:
@@ -25,15 +25,15 @@ attributes:
   check_mode:
     support: full
     details:
-      - Nothing is written down.
+      - In check mode, the action writes no files.
   diff_mode:
     details:
-      - What is written down is how far it has come.
+      - The action writes only its progress.
 options:
   step:
     description:
-      - V(begin) reads and checks the other options. V(plan) plans all steps that are left and chooses the first. V(look) makes sure that its hosts are empty.
-        V(back) makes sure that they are back. V(end) reports what is left.
+      - V(begin) reads and checks the other options. V(plan) plans all remaining steps and selects the first. V(look) verifies that its hosts are
+        empty. V(back) verifies that they have returned. V(end) reports what is left.
     type: str
     choices:
       - begin
@@ -43,57 +43,57 @@ options:
       - end
     required: true
   hosts:
-    description: The hosts that take part, as patterns; each of them must match something.
+    description: Patterns of the hosts that take part. Each pattern must match a host.
     type: list
     elements: str
   drain:
-    description: The hosts to be emptied and worked on, which must be among O(hosts). By default all of these; with an empty list, none.
+    description: The hosts to empty and maintain. They must be among O(hosts). By default, all of these. With an empty list, none.
     type: list
     elements: str
   role:
-    description: The role that is run on each host once it is empty.
+    description: The role to run on each host after it is empty.
     type: str
   tasks:
-    description: The file with tasks that are run on each host once it is empty.
+    description: The file with the tasks to run on each host after it is empty.
     type: path
   at_once:
-    description: How many hosts can be away at a time.
+    description: How many hosts can be away at the same time.
     type: int
     default: 1
   keep_order:
-    description: Whether hosts are emptied in the order of O(drain).
+    description: Whether to empty the hosts in the order of O(drain).
     type: bool
     default: false
   use_returned:
-    description: Whether hosts that have come back may receive.
+    description: Whether hosts that have returned can receive.
     type: bool
     default: true
   partial:
-    description: Whether to begin where not all hosts can be emptied.
+    description: Whether to begin even if some hosts cannot be emptied.
     type: bool
     default: false
   persistent:
-    description: Whether all devices of a host must be there again, not only its parents.
+    description: Whether all devices of a host must be present again after it returns, not only its parents.
     type: bool
     default: false
   timeout:
-    description: For how many seconds a host may be away.
+    description: How many seconds a host can be away.
     type: int
     default: 1800
   dest:
-    description: The directory on the control node for what says how far it has come, and for the plans.
+    description: The directory on the control node for the progress and the plans.
     type: path
     default: maintenance
   limited:
-    description: Whether the run is limited to some hosts, which is refused.
+    description: Whether the run is limited to some hosts. The action refuses such a run.
     type: bool
     default: false
   targets:
-    description: The hosts that may receive. By default all of O(hosts); with an empty list, none.
+    description: The hosts that can receive. By default, all of O(hosts). With an empty list, none.
     type: list
     elements: str
   direction:
-    description: Whose list decides, as in O(vfio.migration.compatibility#filter:direction).
+    description: The side whose list decides, as in O(vfio.migration.compatibility#filter:direction).
     type: str
     choices:
       - source_lists
@@ -101,17 +101,17 @@ options:
       - both
       - either
   policy:
-    description: Which of several targets to take, as in O(vfio.migration.migration_plan#filter:policy).
+    description: Which of several possible targets to use, as in O(vfio.migration.migration_plan#filter:policy).
     type: str
     choices:
       - pack
       - spread
   prefer:
-    description: Hosts that are taken before all others, as in O(vfio.migration.migration_plan#filter:prefer).
+    description: Hosts to use before all others, as in O(vfio.migration.migration_plan#filter:prefer).
     type: list
     elements: str
   apart:
-    description: Groups of guests of which no two may be on one host, as in O(vfio.migration.migration_plan#filter:apart).
+    description: Groups of guests that must be on different hosts, as in O(vfio.migration.migration_plan#filter:apart).
     type: list
     elements: list
 seealso:

@@ -10,10 +10,10 @@ module: migrate_libvirt_step
 short_description: Decide what the playbook migrate_libvirt does next
 version_added: 0.1.0
 description:
-  - Decides on the control node, between the plays of the playbook C(vfio.migration.migrate_libvirt), which guests move, and when and where to.
-  - It is a part of that playbook, and of use to nothing else. Its options are those of the role P(vfio.migration.migrate_libvirt#role), without
+  - Decides on the control node, between the plays of the playbook C(vfio.migration.migrate_libvirt), which guests move, when, and to which host.
+  - Use it only in that playbook. Its options are those of the role P(vfio.migration.migrate_libvirt#role), without the prefix
     C(migrate_libvirt_).
-  - Of what hosts answered, it takes what the tasks of the role registered in this run, as data, and of each host for that host alone.
+  - Reads the results that the tasks of the role registered in this run, as data. The result of a host affects only that host.
 author:
   - vfio.migration contributors (@vfio-migration)
 extends_documentation_fragment:
@@ -23,15 +23,15 @@ attributes:
   check_mode:
     support: full
     details:
-      - It orders no migration.
+      - In check mode, the action starts no migrations.
   diff_mode:
     details:
-      - It changes nothing.
+      - The action changes nothing.
 options:
   step:
     description:
       - V(begin) reads and checks the other options. V(locate) determines which hosts have the guests. V(find) finds the guests there. V(check)
-        determines which of them can go, and where to. V(order) puts those with a place in the plan into their order.
+        determines which of them can move, and where to. V(order) puts the guests with targets in the plan in order.
       - V(trace) determines which guests may not have arrived. V(keep) determines which guests keep their devices on both hosts. V(look) determines which
         guests have moved. V(end) reports the outcome.
     type: str
@@ -47,15 +47,15 @@ options:
       - end
     required: true
   hosts:
-    description: The hosts that may take part, as patterns; each of them must match something.
+    description: Patterns of the hosts that can take part. Each pattern must match a host.
     type: list
     elements: str
   guests:
-    description: The guests to move, by their names.
+    description: The names of the guests to move.
     type: list
     elements: str
   devices:
-    description: Devices whose guests are to move, each a dictionary with C(host) and C(id).
+    description: Devices whose guests to move, each as a dictionary with C(host) and C(id).
     type: list
     elements: dict
   drain:
@@ -67,18 +67,18 @@ options:
     type: list
     elements: str
   avoid:
-    description: Where nothing may be placed; see the filter P(vfio.migration.migration_plan#filter).
+    description: Places to avoid, as in O(vfio.migration.migration_plan#filter:avoid).
     type: list
     elements: dict
   apart:
-    description: Groups of guests of which no two may be on one host; see the filter P(vfio.migration.migration_plan#filter).
+    description: Groups of guests that must be on different hosts, as in O(vfio.migration.migration_plan#filter:apart).
     type: list
     elements: list
   capacity:
-    description: What beside devices guests take of a host; see the filter P(vfio.migration.migration_plan#filter).
+    description: Which other capacity of hosts the guests need, as in O(vfio.migration.migration_plan#filter:capacity).
     type: dict
   spare:
-    description: How much of that each host is to keep free; see the filter P(vfio.migration.migration_plan#filter).
+    description: How much of that capacity each host keeps free, as in O(vfio.migration.migration_plan#filter:spare).
     type: dict
   ask_qemu:
     description: Whether to ask QEMU why it would not migrate the guests.
@@ -86,8 +86,8 @@ options:
     default: true
   other_guests:
     description:
-      - What is done with the guests of drained hosts that have no assigned devices. With V(name) they are named, with V(move) they move, too,
-        and with V(fail) the step C(find) fails.
+      - What to do with guests without assigned devices on drained hosts. With V(name), the report names them. With V(move), they move, too. With
+        V(fail), the step C(find) fails.
     type: str
     choices:
       - name
@@ -96,8 +96,8 @@ options:
     default: name
   tls:
     description:
-      - Whether QEMU encrypts what it sends. With V(auto) it does between hosts that have certificates, with V(always) guests move between such
-        hosts alone, and with V(never) it does not.
+      - Whether QEMU encrypts migrations. With V(auto), it does between hosts with certificates. With V(always), guests move only between such
+        hosts. With V(never), it does not.
     type: str
     choices:
       - auto
@@ -106,8 +106,8 @@ options:
     default: auto
   multifd:
     description:
-      - Whether a guest is sent over several connections at once. With V(auto) it is between hosts whose QEMU is 10.0 or newer, with V(always)
-        guests move between such hosts alone, and with V(never) it is not.
+      - Whether QEMU sends a guest over several connections at the same time. With V(auto), it does between hosts with QEMU 10.0 or newer. With
+        V(always), guests move only between such hosts. With V(never), it does not.
     type: str
     choices:
       - auto
@@ -115,22 +115,22 @@ options:
       - never
     default: auto
   connections:
-    description: Over how many connections.
+    description: How many connections.
     type: int
     default: 2
   earlier:
-    description: An earlier plan that is to be carried out, or the file that has it. Without O(guests) and O(drain) those of the plan are moved.
+    description: An earlier plan to carry out, or the file with it. Without O(guests) and O(drain), the guests of the plan move.
     type: raw
   uri:
-    description: By which URI a host's libvirt reaches that of the target.
+    description: The URI with which libvirt on a host connects to libvirt on the target.
     type: str
     default: qemu+ssh://root@{host}/system
   transport:
-    description: To which URI a host's QEMU sends the guest.
+    description: The URI to which QEMU on a host sends the guest.
     type: str
     default: tcp://{host}
   options:
-    description: Further options of C(virsh migrate).
+    description: Additional options of C(virsh migrate).
     type: list
     elements: str
     default: []
@@ -139,13 +139,13 @@ options:
     type: int
     default: 2000
   downtime_max:
-    description: How long it may at most, where its migration would not end otherwise, in milliseconds. By default not longer.
+    description: How long the pause can be at most if the migration would not end otherwise, in milliseconds. By default, as long as O(downtime).
     type: int
   bandwidth:
-    description: What the network between the hosts carries in a second, in MiB. By default that is not known.
+    description: The bandwidth of the network between the hosts, in MiB per second. By default, it is unknown.
     type: int
   stall:
-    description: After how many seconds without progress at the longest downtime a migration is aborted; never with V(0).
+    description: After how many seconds without progress at the longest downtime to abort a migration. With V(0), never.
     type: int
     default: 300
   timeout:
@@ -165,16 +165,16 @@ options:
     type: int
     default: 1
   priority:
-    description: Numbers by names or UUIDs of guests; who has the higher one goes first.
+    description: A number for each name or UUID of a guest. Guests with higher numbers move first.
     type: dict
   max_failures:
-    description: After how many guests that failed to move to begin no further migration. By default, all guests are tried.
+    description: After how many failed guests to start no more migrations. By default, the run tries all guests.
     type: int
   not_after:
-    description: After which time none is begun any more, a time of day or one as ISO 8601 has it.
+    description: The time after which to start no more migrations, as a time of day or in ISO 8601.
     type: raw
   record:
-    description: The file that the record of each guest is added to. By default C(migration-record.jsonl) beside the plan.
+    description: The file to which to add the record of each guest. By default, C(migration-record.jsonl) in the directory of the plan.
     type: str
 seealso:
   - module: vfio.migration.libvirt_guest_info
@@ -183,7 +183,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Read the options of moving two guests to wherever the plan says
+- name: Read the options for moving two guests by a plan
   vfio.migration.migrate_libvirt_step:
     step: begin
     hosts: "{{ groups['hypervisors'] }}"

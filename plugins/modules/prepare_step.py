@@ -10,9 +10,9 @@ module: prepare_step
 short_description: Decide what the playbook prepare does next
 version_added: 0.1.0
 description:
-  - Decides on the control node, between the plays of the playbook C(vfio.migration.prepare), what its hosts are to make or to remove.
-  - It is a part of that playbook, and of use to nothing else. Its options are those of the role P(vfio.migration.prepare#role), without C(prepare_).
-  - Of what hosts answered, it takes what the tasks of the role registered in this run, as data, and of each host for that host alone.
+  - Decides on the control node, between the plays of the playbook C(vfio.migration.prepare), which devices each host creates or removes.
+  - Use it only in that playbook. Its options are those of the role P(vfio.migration.prepare#role), without the prefix C(prepare_).
+  - Reads the results that the tasks of the role registered in this run, as data. The result of a host affects only that host.
 author:
   - vfio.migration contributors (@vfio-migration)
 extends_documentation_fragment:
@@ -25,14 +25,14 @@ attributes:
   check_mode:
     support: full
     details:
-      - Nothing is written down.
+      - In check mode, the action writes no files.
   diff_mode:
     details:
-      - What is written down is the plan and what was made; the tasks on the hosts show how these change.
+      - The action writes only the plan and the record of created devices. The tasks on the hosts show what changes.
 options:
   step:
     description:
-      - V(begin) reads and checks the other options. V(plan) notes what was made by the plan so far and plans, first or again.
+      - V(begin) reads and checks the other options. V(plan) records the devices that were created so far, and plans for the first time or again.
         V(end) reports what was prepared, and what is left.
     type: str
     choices:
@@ -41,37 +41,37 @@ options:
       - end
     required: true
   hosts:
-    description: The hosts that may take part, as patterns; each of them must match something.
+    description: Patterns of the hosts that can take part. Each pattern must match a host.
     type: list
     elements: str
   gather:
-    description: Whether the hosts gather their facts before the first plan. If not, those that take part in it gather them before they make anything.
+    description: Whether the hosts gather facts before the first plan. If not, only the hosts of the plan gather facts, before they create anything.
     type: bool
     default: true
   max_age:
-    description: The age in seconds up to which facts are believed that were not gathered in this run, as in O(vfio.migration.migration_plan#module:max_age).
+    description: The maximum age in seconds of facts that were not gathered in this run, as in O(vfio.migration.migration_plan#module:max_age).
     type: int
   earlier:
-    description: An earlier plan that is to be carried out, or the file that has it. Without O(drain) and O(sources) what it was asked for counts.
+    description: An earlier plan to carry out, or the file with it. Without O(drain) and O(sources), its own request applies.
     type: raw
   dest:
-    description: The file to write the plan to. What may have been made is written beside it, C(plan.progress.json) for C(plan.json).
+    description: The file for the plan. The record of created devices is in the same directory, as C(plan.progress.json) for C(plan.json).
     type: path
     default: migration-plan.json
   partial:
-    description: Whether to prepare what can move where not everything can.
+    description: Whether to prepare the devices that can move even if others cannot.
     type: bool
     default: false
   attempts:
-    description: How many plans to try, 5 at most. A plan after which a device is given up is not counted.
+    description: How many plans to try, 5 at most. A plan after which the action gives up a device does not count.
     type: int
     default: 3
   persistent:
-    description: Whether the targets are also defined, in mdevctl or as units of systemd.
+    description: Whether to also define the targets, in mdevctl or as units of systemd.
     type: bool
     default: false
   timeout:
-    description: How many seconds a module waits.
+    description: How many seconds each module waits.
     type: int
     default: 10
 seealso:
@@ -81,7 +81,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Read the options of making the targets for what is on host a
+- name: Read the options for draining host a
   vfio.migration.prepare_step:
     step: begin
     hosts: "{{ groups['hypervisors'] }}"

@@ -12,8 +12,8 @@ version_added: 0.1.0
 description:
   - Decides on the control node, between the plays of the playbook C(vfio.migration.report), which hosts to contact, and checks which of them
     answered.
-  - Plans in the end, if requested, and writes the report.
-  - It is a part of that playbook, and of use to nothing else. Its options are those of the role P(vfio.migration.report#role), without C(report_).
+  - Then plans, if requested, and writes the report.
+  - Use it only in that playbook. Its options are those of the role P(vfio.migration.report#role), without the prefix C(report_).
 author:
   - vfio.migration contributors (@vfio-migration)
 extends_documentation_fragment:
@@ -26,16 +26,16 @@ attributes:
   check_mode:
     support: none
     details:
-      - The files are written on the control node all the same. They are what the playbook is for.
+      - The action writes the files on the control node in check mode, too, because they are the purpose of the playbook.
   diff_mode:
     support: partial
     details:
-      - With O(diff) it shows how the plan changes.
+      - With O(diff), the action shows how the plan changes.
 options:
   step:
     description:
-      - V(begin) reads and checks the other options. V(look) sees who answered.
-      - V(write) does so, too, plans if requested, and writes the report.
+      - V(begin) reads and checks the other options. V(look) determines which hosts answered.
+      - V(write) does so, too, then plans if requested, and writes the report.
     type: str
     choices:
       - begin
@@ -43,25 +43,25 @@ options:
       - write
     required: true
   hosts:
-    description: The hosts to report on, as patterns; each of them must match something.
+    description: Patterns of the hosts to report on. Each pattern must match a host.
     type: list
     elements: str
   chosen_by:
-    description: The variable that has the patterns, for messages.
+    description: The name of the variable with the patterns, for messages.
     type: str
     default: report_hosts
   max_age:
     description:
-      - The age in seconds up to which facts are believed that were not gathered in this run, as in O(vfio.migration.migration_report#module:max_age).
+      - The maximum age in seconds of facts that were not gathered in this run, as in O(vfio.migration.migration_report#module:max_age).
     type: int
   plan:
     description: The plan to report on, as in O(vfio.migration.migration_report#module:plan).
     type: raw
   plan_file:
-    description: The file on the control node that has the plan, instead of O(plan).
+    description: The file on the control node with the plan, instead of O(plan).
     type: path
   record:
-    description: The record of migrations to report the last run of, as in O(vfio.migration.migration_report#module:record).
+    description: The record of migrations whose last run to report, as in O(vfio.migration.migration_report#module:record).
     type: path
   title:
     description: The title of the report.
@@ -76,7 +76,7 @@ options:
     type: bool
     default: true
   dest:
-    description: The directory to write to.
+    description: The directory for the report.
     type: path
     default: migration-report
 seealso:
@@ -87,7 +87,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Read the options of a report on draining host a
+- name: Read the options for a report on draining host a
   vfio.migration.report_step:
     step: begin
     hosts: "{{ groups['hypervisors'] }}"
