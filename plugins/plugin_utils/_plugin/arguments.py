@@ -184,6 +184,21 @@ def chosen_hosts(options: t.Mapping[str, t.Any], option: str, named: t.Iterable[
     return hosts
 
 
+def check_moved(prefix: str, options: t.Mapping[str, t.Any], required: bool) -> None:
+    """Raise ``FleetError`` where ``options``, a playbook's variables without ``prefix``, name what moves in two ways, or in none if it is ``required``."""
+    drained = any(options.get(name) is not None for name in ("drain", "lost"))
+    named = any(options.get(name) is not None for name in ("sources", "guests", "devices"))
+    if drained and named:
+        raise FleetError(
+            f"give either {prefix}drain, the hosts to drain, or {prefix}guests and {prefix}devices, not both"
+        )
+    if required and not drained and not named:
+        raise FleetError(
+            f"nothing is named to move: give {prefix}drain, the hosts to drain, or {prefix}guests and {prefix}devices,"
+            f" or {prefix}from, a plan"
+        )
+
+
 def direction_of(value: str) -> str:
     """Return ``value`` where it is a direction; raise ``FleetError``."""
     return one_of("direction", value, DIRECTIONS)

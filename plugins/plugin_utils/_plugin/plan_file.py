@@ -20,6 +20,7 @@ import typing as t
 from pathlib import Path
 
 from ansible.module_utils.common.yaml import yaml_load
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import listed
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import plain_text
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import variables_of
@@ -108,7 +109,8 @@ def asked_by(
 ) -> dict[str, t.Any]:
     """Return the options that ``plan`` was asked with, where none of those ``moving`` says in ``options`` what to move.
 
-    What ``options`` have stays, but for the hosts that take part: those that took part then. Raise ``FleetError``.
+    What ``options`` have stays, but for the hosts that take part: those that took part then. Raise ``FleetError``, also where none
+    of these is among the hosts of this run.
     """
     if plan is None or any(options.get(name) is not None for name in moving):
         return {}
@@ -120,6 +122,10 @@ def asked_by(
     if "hosts" in asked:
         hosts = names("hosts", options.get("hosts")) or ()
         found["hosts"] = [host for host in hosts if host in asked["hosts"]]
+        if hosts and not found["hosts"]:
+            raise FleetError(
+                f"this run has none of the hosts of the plan: {listed(asked['hosts'])}"
+            )
     return found
 
 

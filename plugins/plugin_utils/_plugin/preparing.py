@@ -57,6 +57,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.summary im
     summarize,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
+    check_moved,
     chosen_hosts,
     one_or_more,
 )
@@ -132,6 +133,7 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
     earlier = given_plan("prepare_from", options.get("earlier"))
     options = {**options, **asked_by(earlier, options, ("drain", "lost", *_MOVED))}
     hosts = chosen_hosts(options, "prepare_hosts", ("drain", "lost", "targets"))
+    check_moved("prepare_", options, required=True)
     asked = {name: options.get(name) for name in OPTIONS} | {"sources": sources_of(options)}
     asked |= {name: names(name, options.get(name)) for name in ("drain", "lost", "targets")}
     attempts = one_or_more("attempts", options.get("attempts"))

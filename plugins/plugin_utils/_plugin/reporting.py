@@ -13,7 +13,10 @@ import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import uncollected
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import flag, names
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import chosen_hosts
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
+    check_moved,
+    chosen_hosts,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
     absolute,
     content_of,
@@ -55,6 +58,7 @@ _FILES = {
 def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> _Run:
     """Return which hosts are to be reported on, and which of them asked; raise ``FleetError``."""
     hosts = chosen_hosts(options, options["chosen_by"], ("drain", "lost", "targets"))
+    check_moved("report_", options, required=False)
     asked = hosts if flag("gather", options["gather"]) else []
     return {
         "hosts": hosts,

@@ -178,6 +178,14 @@ def test_only_who_took_part_does_so_again():
     assert "hosts" not in asked_by(plan(), {"hosts": ["a", "b", "c"]}, ("drain",))
 
 
+def test_a_plan_for_other_hosts_than_those_of_the_run_is_refused_with_its_hosts():
+    first = plan(drain=["a"], hosts=["a", "b"])
+    with pytest.raises(FleetError, match="this run has none of the hosts of the plan: a, b"):
+        asked_by(first, {"hosts": ["c"]}, ("drain",))
+    # Of no host at all something else is wrong, and said.
+    assert asked_by(first, {"hosts": []}, ("drain",))["hosts"] == []
+
+
 def test_a_plan_is_not_changed_by_its_stamp():
     made = plan_for(FLEET, ["a"])
     before = copy.deepcopy(made)
