@@ -316,6 +316,33 @@ def test_hosts_of_which_there_is_one_less_are_an_error_in_every_playbook(fleet, 
     assert [*fleet.work.iterdir()] == []
 
 
+@pytest.mark.parametrize(
+    ("playbook", "asked", "said"),
+    [
+        ("prepare", {}, "nothing is named to move: give prepare_drain"),
+        ("prepare", {"prepare_drain": "a", "prepare_guests": "vm-1"}, "give either prepare_drain"),
+        ("report", {"report_drain": "a", "report_guests": "vm-1"}, "give either report_drain"),
+        ("candidates", {}, "Give exactly one of these"),
+        (
+            "candidates",
+            {"candidates_guest": "vm-1", "candidates_device": {"host": "a", "id": UUIDS[2]}},
+            "Give exactly one of these",
+        ),
+        (
+            "candidates",
+            {"candidates_drain": "a", "candidates_devices": [{"host": "a", "id": UUIDS[2]}]},
+            "Give exactly one of these",
+        ),
+    ],
+)
+def test_what_moves_is_named_in_one_way_or_no_host_is_asked(fleet, playbook, asked, said):
+    ended = fleet.play(f"vfio.migration.{playbook}", asked)
+    assert ended.returncode == 2
+    assert said in ended.stdout
+    contacted = re.findall(r"^(?:ok|changed|fatal): \[(.*?)\]", ended.stdout, re.MULTILINE)
+    assert contacted == ["localhost"]
+
+
 def test_a_run_that_is_limited_to_hosts_says_that_it_lacks_localhost(fleet):
     ended = fleet.play("vfio.migration.prepare", {"prepare_drain": "a"}, arguments=["--limit=a,b"])
     assert ended.returncode != 0

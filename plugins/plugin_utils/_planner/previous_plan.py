@@ -483,6 +483,9 @@ def _reading() -> t.Iterator[None]:
     """Turn what is wrong in a plan that somebody gave into ``FleetError``."""
     try:
         yield
+    except FleetError:
+        # Says already what is wrong.
+        raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise FleetError(
             f"'earlier' is no plan of vfio.migration.migration_plan: {error!r} is wrong in it"

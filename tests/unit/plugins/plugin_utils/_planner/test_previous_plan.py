@@ -235,7 +235,7 @@ def test_what_is_no_plan_is_refused(fleet, damage):
 def test_a_plan_that_was_tampered_with_is_refused(fleet, change, words):
     earlier = stored(plan_for(fleet, ["a"]))
     earlier["placements"][0]["target"].update(change)
-    with pytest.raises(FleetError, match=f"the earlier plan does not hold: .*{words}"):
+    with pytest.raises(FleetError, match=f"^the earlier plan does not hold: .*{words}"):
         plan_for(fleet, ["a"], earlier=earlier)
 
 
