@@ -108,8 +108,8 @@ def _load(name: str) -> t.Any:
         return importlib.import_module(name)
     except ImportError as error:
         raise LibvirtError(
-            f"libvirt's Python binding is not there for {sys.executable} ({error}): install the package python3-libvirt,"
-            " or set ansible_python_interpreter to the interpreter that it is for, mostly /usr/bin/python3"
+            f"libvirt's Python binding is missing for {sys.executable} ({error}): install the package python3-libvirt,"
+            " or set ansible_python_interpreter to an interpreter that has it, usually /usr/bin/python3"
         ) from error
 
 

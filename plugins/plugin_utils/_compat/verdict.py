@@ -282,8 +282,8 @@ def _only_derived(sides: list[str], device_api: str) -> str:
             " the features which the guest has accepted, or might accept, is taken to be compatible"
         )
     return (
-        f"{descriptors} from sysfs, as the driver does not say what it is compatible with: only an equal device is taken"
-        " to be"
+        f"{descriptors} from sysfs, as the driver does not say what it is compatible with: only an equal device"
+        " counts as compatible"
     )
 
 

@@ -131,8 +131,8 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
         there_is_one = os.path.exists(source) or os.path.exists(progress)
         if not there_is_one and remove != [INTERRUPTED]:
             raise FleetError(
-                f"there is neither a plan {source} nor what was made for one, {progress}; give its place as cleanup_from,"
-                f" or let cleanup_remove be {INTERRUPTED}, which goes by the journals on the hosts alone"
+                f"there is neither a plan {source} nor a record of created devices {progress}; set cleanup_from to the path of the plan,"
+                f" or cleanup_remove to {INTERRUPTED}, which needs only the journals on the hosts"
             )
         plan = read_json(source) if os.path.exists(source) else {"placements": []}
     check_schema(source, plan)

@@ -425,7 +425,7 @@ def _to_be_made(run: _Run) -> _Run:
 
 
 def _where(run: _Run) -> str:
-    return f"the plan is in {run['dest']}, and what was made in {run['progress']}"
+    return f"the plan is in {run['dest']}, and the record of created devices in {run['progress']}"
 
 
 def _write(run: _Run, to_make: t.Sequence[t.Any]) -> None:

@@ -100,7 +100,7 @@ def test_whatever_a_host_says_of_a_guest_the_module_on_another_takes_it():
     ("answer", "error"),
     [
         ({}, "it says nothing"),
-        ({"msg": "libvirt's Python binding is not there"}, "libvirt's Python binding is not there"),
+        ({"msg": "libvirt's Python binding is missing"}, "libvirt's Python binding is missing"),
         ({"guests": []}, "its answer is none of the module: the key 'others' is expected"),
         (
             libvirt_info(guest_info(memory="much")),
