@@ -380,16 +380,20 @@ class PageParts:
             code(device["id"]),
             f" {device['type'] or device['kind']}{under}, ",
             f"held by {device['vm']}" if device["vm"] else "in use" if device["in_use"] else "free",
-            ["; ", self._where(number)] if number is not None else "",
+            ["; ", self._where(number, device["host"])] if number is not None else "",
             [": ", tag("none", "cannot migrate"), f" {device['obstacle']}"]
             if device["obstacle"]
             else "",
         ]
 
-    def _where(self, number: int) -> Content:
-        """Return where devices of a class could go."""
+    def _where(self, number: int, host: str) -> Content:
+        """Return where devices of a class could go from ``host``."""
         entry = self._report["classes"][number]
-        places = [group_name(self._groups[each["host_group"]]) for each in entry["reach"]]
+        groups = [self._groups[each["host_group"]] for each in entry["reach"]]
+        # What is on a host does not go to the same host.
+        places = [
+            group_name(each) for each in groups if (each["name"], each["hosts"]) != (host, 1)
+        ]
         there = (
             f"could go to {first_of(places[:MAX_NAMES], len(places))}"
             if places

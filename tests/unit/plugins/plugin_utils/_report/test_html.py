@@ -19,7 +19,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_opti
     report_for,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.html import as_html
-from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host
+from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, gvt_self, host
 from ansible_collections.vfio.migration.tests.unit.hostile_reports import HOSTILE, hostile_fleet
 from ansible_collections.vfio.migration.tests.unit.report_fleets import two_of_three
 
@@ -102,3 +102,24 @@ def test_what_can_be_emptied_has_a_section_where_it_was_asked_for():
     ]
     assert "headroom" in sections[0]
     assert "headroom" not in sections[1]
+
+
+def test_no_device_could_go_to_the_host_that_it_is_on():
+    other = {"self": gvt_self("3"), "compatible": [gvt_self("3")]}
+    facts = {
+        "a": host([device(UUIDS[0], vm="vm-1", pid=1), device(UUIDS[1])]),
+        "b": host([device(UUIDS[2])]),
+        "c": host([device(UUIDS[3], other), device(UUIDS[4], other)]),
+    }
+    text = as_html(report_for(facts))
+    places = {
+        uuid: re.search(rf"{uuid}\b.*?, (could go to [^<]*|nowhere to go)", text, re.DOTALL)[1]
+        for uuid in UUIDS[:5]
+    }
+    assert places == {
+        UUIDS[0]: "could go to b",
+        UUIDS[1]: "could go to b",
+        UUIDS[2]: "could go to a",
+        UUIDS[3]: "nowhere to go",
+        UUIDS[4]: "nowhere to go",
+    }
