@@ -391,9 +391,7 @@ class PageParts:
         entry = self._report["classes"][number]
         groups = [self._groups[each["host_group"]] for each in entry["reach"]]
         # What is on a host does not go to the same host.
-        places = [
-            group_name(each) for each in groups if (each["name"], each["hosts"]) != (host, 1)
-        ]
+        places = [group_name(each) for each in groups if (each["name"], each["hosts"]) != (host, 1)]
         there = (
             f"could go to {first_of(places[:MAX_NAMES], len(places))}"
             if places
