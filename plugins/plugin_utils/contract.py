@@ -677,13 +677,13 @@ class PlanBody(t.TypedDict):
     """A plan without the data that is needed to use it as an earlier plan."""
 
     status: Status
-    """Whether all devices have a target, and whether that is proven to be the best plan."""
+    """Whether all devices have a target, and what of this is proven."""
     solver: Solver
     """What found the plan: the built-in search or OR-Tools."""
     cost: Cost | None
-    """The cost of the plan. Null if a part of an earlier plan is kept, or if guests are planned after those with a higher priority."""
+    """The cost of the plan. Null if a part of an earlier plan is kept, or if guests are planned beside those with a higher priority."""
     bound: Cost | None
-    """The proven minimum of the cost, number by number. Null if none is known."""
+    """A proven lower limit of the cost of every plan, number by number. Null if none is known."""
     direction: Direction
     """The side whose list decided."""
     policy: Policy
@@ -771,7 +771,7 @@ class Plan(PlanBody):
     changes: list[Change]
     """The guests of an earlier plan that were planned again."""
     conditions: PlanConditions
-    """The requested conditions. An earlier plan must have the same ones to be kept."""
+    """The requested conditions. They show whether an earlier plan is for the same request."""
     relied_on: dict[str, Digest]
     """The hosts of the placements, each with a digest of the facts that the plan relies on."""
     targets: NotRequired[list[str]]
@@ -868,7 +868,7 @@ class LastRun(t.TypedDict):
     stayed: Count
     """How many guests did not move although their migration began."""
     not_tried: Count
-    """How many guests the run did not try to migrate."""
+    """How many guests did not begin to migrate."""
     unknown: Count
     """How many guests have an unknown outcome, because the run has not ended or was interrupted, or because their host does not report it."""
 
@@ -953,7 +953,7 @@ class AddedDevices(t.TypedDict):
     version: str | None
     """Their ``software_version``. Null if they have none."""
     like: DeviceLabel
-    """A device that they must equal."""
+    """A device that they must be like."""
     host: str | None
     """The host that they must be on. Null for any host that can receive, or could if it were one of the targets.
 
@@ -1106,7 +1106,7 @@ class MaintenancePlan(t.TypedDict):
     moves: Count
     """The total number of guest moves in all steps."""
     bound: Count | None
-    """The minimum number of moves in any order. Null if not all hosts are emptied."""
+    """A lower limit of the moves in every order. Null if not all hosts are emptied."""
     conversions: Count
     """How many devices change their type in all steps."""
     blocked: MaintenanceBlock | None
@@ -1163,7 +1163,7 @@ class RebalancePlan(t.TypedDict):
     after: Count
     """The value of the measure after the plan is carried out."""
     bound: Count
-    """The best value that a plan within the limit on moves can reach among the hosts with usable facts."""
+    """The value that no plan within the limit on moves, among the hosts with usable facts, can improve on."""
     hosts_with_places: HostsWithPlaces | None
     """How many hosts have places for the largest guest, which decides between plans with an equal value. Null for other measures."""
     moves: Count
