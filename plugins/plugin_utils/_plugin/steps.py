@@ -26,6 +26,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments i
     with_lists,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.inventory import matching
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.misspelt import misspelt
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import (
     bounded,
     failed,
@@ -75,6 +76,7 @@ class StepAction(ActionBase):
             if step == BEGIN:
                 chosen_by = options.get("chosen_by", f"{self.playbook}_hosts")
                 groups = (task_vars or {})["groups"]
+                result["warnings"] = [*misspelt(self.playbook, task_vars or {})]
                 options["hosts"] = matching(chosen_by, options.get("hosts"), groups, self._loader)
                 run = type(self).first(options, hostvars, bool(self._task.check_mode))
             else:

@@ -88,7 +88,7 @@ def test_every_plugin_has_a_place_here():
 class Told(StepAction):
     """A step of a playbook that tells what it was given."""
 
-    playbook = "x"
+    playbook = "report"
     options: t.ClassVar = {"words": {"type": "raw"}}
     steps: t.ClassVar = {}
 
@@ -118,7 +118,7 @@ def test_a_step_that_fails_says_why_and_shows_no_exception():
     result = ran(None)
     assert result["failed"] is True
     assert "exception" not in result
-    assert result["msg"].startswith("vfio.migration.x: x")
+    assert result["msg"].startswith("vfio.migration.report: x")
     assert [*unprintable([result["msg"]])] == []
 
 

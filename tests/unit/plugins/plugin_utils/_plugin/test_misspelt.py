@@ -1,0 +1,63 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Variables with names that are nearly those of options."""
+
+from __future__ import annotations
+
+from unittest import mock
+
+import pytest
+from ansible_collections.vfio.migration.plugins.action import report_step
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.misspelt import misspelt
+
+PLAYBOOKS = ("cleanup", "maintain", "migrate_libvirt", "prepare", "report")
+
+
+@pytest.mark.parametrize(
+    ("playbook", "name", "meant"),
+    [
+        ("prepare", "prepare_tragets", "prepare_targets"),
+        ("prepare", "prepare_target", "prepare_targets"),
+        ("report", "report_drian", "report_drain"),
+        ("migrate_libvirt", "migrate_libvirt_max_failure", "migrate_libvirt_max_failures"),
+        ("maintain", "maintain_at_one", "maintain_at_once"),
+        ("cleanup", "cleanup_host", "cleanup_hosts"),
+    ],
+)
+def test_a_misspelt_option_is_named_with_the_one_that_there_is(playbook, name, meant):
+    [words] = misspelt(playbook, {name: ["hv2"], "inventory_hostname": "localhost"})
+    assert words == (
+        f"the playbook vfio.migration.{playbook} does not read the variable {name}; did you mean {meant}?"
+    )
+
+
+@pytest.mark.parametrize("playbook", PLAYBOOKS)
+def test_options_and_what_is_nothing_like_one_are_not_named(playbook):
+    names = [f"{playbook}_hosts", f"{playbook}_timeout", f"{playbook}_notes", "tragets"]
+    assert [*misspelt(playbook, dict.fromkeys(names, "x"))] == []
+
+
+def test_what_tasks_have_registered_is_not_named():
+    registered = {"changed": False, "msg": "x"}
+    for value in (registered, {}):
+        assert [*misspelt("report", {"report_gathered": value})] == []
+    assert len([*misspelt("report", {"report_gathered": "hv1"})]) == 1
+
+
+def test_a_name_is_shown_as_it_can_be_printed():
+    [words] = misspelt("report", {"report_drain\x1b": "hv1"})
+    assert r"report_drain\x1b;" in words
+
+
+def test_the_first_step_warns_and_goes_on():
+    arguments = {"step": "begin", "hosts": ["hv1"], "gather": False, "dest": "report", "title": "A"}
+    task = mock.Mock(args=arguments, async_val=0, check_mode=False)
+    action = report_step.ActionModule(task, *(mock.Mock() for _part in range(5)))
+    groups = {"all": ["hv1"], "ungrouped": ["hv1"]}
+    result = action.run(
+        task_vars={"hostvars": {"hv1": {}}, "groups": groups, "report_drian": "hv1"}
+    )
+    assert result["hosts"] == ["hv1"]
+    [warning] = result["warnings"]
+    assert "report_drian" in warning
