@@ -112,6 +112,34 @@ def test_the_rest_of_a_plan_goes_where_it_was_to_go(with_earlier, seed, data):
     assert (end["placements"], end["unplaced"]) == ([], [])
 
 
+def newer(number: int, vm: str | None, kind: str, pid: int | None = None) -> t.Any:
+    """Return a function; one of the kind x goes to one of v as well."""
+    made = vf(number, vm, kind, pid=pid)
+    lists = [vf(0, kind=each)["descriptor"]["self"] for each in {"x": "xv"}.get(kind, kind)]
+    return made | {"descriptor": {**made["descriptor"], "compatible": lists}}
+
+
+@pytest.mark.parametrize("guests", [2, 3, 4])
+@pytest.mark.parametrize("others", [1, 2])
+def test_who_of_equal_guests_stays_is_the_same_once_targets_of_others_are_made(guests, others):
+    held = [
+        newer(2 * guest + n, f"vm-{guest}", kind, pid=7 + guest)
+        for guest in range(guests)
+        for n, kind in enumerate("xw")
+    ]
+    made = [device(UUIDS[n], gvt("8", "4"), f"other-{n}", pid=90 + n) for n in range(others)]
+    free = [newer(n, None, kind) for n, kind in enumerate("vxw" * (guests - 1))]
+    facts = {
+        "a": host([*held, *made]),
+        "b": host(free, [parent(available={"i915-GVTg_V5_8": 4 * others})]),
+    }
+    first = migration_plan(facts, drain=["a"])
+    everybody = {*(f"vm-{n}" for n in range(guests)), *(f"other-{n}" for n in range(others))}
+    assert {each["vm"] for each in first["unplaced"]} == {f"vm-{guests - 1}"}
+    again = migration_plan(prepared(facts, first), drain=["a"])
+    assert targets(again, everybody) == targets(first, everybody)
+
+
 def named_otherwise(seed: int) -> Facts:
     """Return ``fleet`` with free devices of names of their own for what else would have to be made."""
     facts = fleet(seed)
