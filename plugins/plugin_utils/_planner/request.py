@@ -573,7 +573,9 @@ def staying(
     known = {key: each["reason"] for key, each in moved.items()}
     left = known | _left_alone(fleet, conditions.drain or (), _is_free)
     return [
-        moved[device.key] if known.get(device.key) == reason else {**device.label, "reason": reason}
+        moved[device.key]
+        if known.get(device.key) == reason
+        else {"host": name, "kind": device.kind, "id": device.id, "reason": reason}
         for name in sorted(set(conditions.drain or ()))
         if name in fleet.hosts
         for device in sorted(fleet.hosts[name].devices, key=lambda device: device.id)
