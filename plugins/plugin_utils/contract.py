@@ -540,11 +540,20 @@ class Unplaced(t.TypedDict):
     """Why it has no target."""
 
 
+class GuestsDevice(DeviceLabel):
+    """A device that a guest holds instead of one that it has left."""
+
+    vm: str
+    """The guest's name."""
+
+
 class StayingDevice(DeviceLabel):
     """A device on a drained host that stays as it is, because no process holds it and it has no state to move."""
 
     reason: Sentence
     """Why it stays."""
+    moved_to: NotRequired[GuestsDevice]
+    """What its guest holds now, where an earlier plan has that as its target; only where it has another name."""
 
 
 class Cost(t.TypedDict):

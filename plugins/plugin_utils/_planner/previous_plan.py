@@ -89,7 +89,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
     named_id,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.resources import Pool
-from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Change
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
+    Change,
+    StayingDevice,
+)
 
 Facts = t.Mapping[str, t.Mapping[str, t.Any]]
 Result = t.TypeVar("Result")
@@ -227,6 +230,43 @@ def _in_waves(kept: t.Sequence[contract.Placement], earlier: t.Any) -> list[cont
         t.cast("contract.Placement", {**each, "wave": numbers[wave]})
         for each, wave in zip(kept, waves, strict=True)
     ]
+
+
+def left_by_moves(earlier: t.Any, fleet: Fleet) -> dict[tuple[str, str], StayingDevice]:
+    """Return the devices that nobody holds, as their guests hold, or may hold, what the plan ``earlier`` has as their targets.
+
+    So a drain comes to an end where a guest has moved to a device that has a name of its own, too.
+    """
+    with _reading():
+        moves = [(_end_of(each), each["target"], each["vm"]) for each in earlier["placements"]]
+        # Those of the plans before it are not among its placements any more.
+        moves += [
+            ((each["host"], each["id"]), each["moved_to"], each["moved_to"]["vm"])
+            for each in earlier.get("staying", ())
+            if "moved_to" in each
+        ]
+        planned = {
+            (target["host"], target["id"]): (end, vm) for end, target, vm in moves if vm is not None
+        }
+    ends = {end for end, _vm in planned.values()}
+    hosts = {host for host, _id in planned.keys() | ends} & fleet.hosts.keys()
+    there = {each.key: each for name in sorted(hosts) for each in fleet.hosts[name].devices}
+    found: dict[tuple[str, str], StayingDevice] = {}
+    for target, (end, vm) in planned.items():
+        device, holding = there.get(end), there.get(target)
+        if device is None or device.in_use is not None or holding is None:
+            continue
+        if holding.may_be_held:
+            reason = (
+                "its guest may have moved: it is unknown whether a process holds the device planned for it on"
+                f" {holding.host}; gather the facts as root"
+            )
+        elif holding.in_use is not None and holding.in_use.name == vm:
+            reason = f"its guest has moved, and holds the device planned for it on {holding.host}"
+        else:
+            continue
+        found[end] = {**device.label, "reason": reason, "moved_to": {**holding.label, "vm": vm}}
+    return found
 
 
 def changed_after_all(

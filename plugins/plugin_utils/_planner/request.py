@@ -15,6 +15,7 @@ import typing as t
 import uuid
 from collections import defaultdict
 from dataclasses import dataclass, field, fields
+from types import MappingProxyType
 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.drivers import (
     driver_profile,
@@ -560,11 +561,21 @@ def _as_given(source: t.Any) -> str | GivenDevice:
     return named if isinstance(named, str) else {"host": named[0], "id": named[1]}
 
 
-def staying(fleet: Fleet, conditions: Conditions) -> list[StayingDevice]:
-    """Return the devices of the hosts that are emptied which nobody holds and that stay as they are."""
-    left = _left_alone(fleet, conditions.drain or (), _is_free)
+def staying(
+    fleet: Fleet,
+    conditions: Conditions,
+    moved: t.Mapping[tuple[str, str], StayingDevice] = MappingProxyType({}),
+) -> list[StayingDevice]:
+    """Return the devices of the hosts that are emptied which nobody holds and that stay as they are.
+
+    Of some it is known from an earlier plan that their guests have ``moved``.
+    """
+    known = {key: each["reason"] for key, each in moved.items()}
+    left = known | _left_alone(fleet, conditions.drain or (), _is_free)
     return [
-        {**device.label, "reason": reason}
+        moved[device.key]
+        if known.get(device.key) == reason
+        else {"host": name, "kind": device.kind, "id": device.id, "reason": reason}
         for name in sorted(set(conditions.drain or ()))
         if name in fleet.hosts
         for device in sorted(fleet.hosts[name].devices, key=lambda device: device.id)
@@ -703,10 +714,12 @@ def requested(
     drain: t.Collection[str] | None,
     sources: t.Sequence[t.Any] | None,
     free_devices: str = FREE_DEVICES[0],
+    moved: t.Iterable[tuple[str, str]] = (),
 ) -> list[Guest]:
     """Return the guests that ``drain`` (hosts) or ``sources`` (guests' names or UUIDs, and ``{host, id}``) name; raise ``FleetError``.
 
-    With ``drain``, ``free_devices`` says which of the devices that nobody holds are to be moved.
+    With ``drain``, ``free_devices`` says which of the devices that nobody holds are to be moved. Those that guests have left which have
+    ``moved`` are not.
     """
     if (drain is None) == (sources is None):
         raise FleetError(
@@ -716,7 +729,7 @@ def requested(
         for name in drain:
             if name not in fleet.hosts:
                 raise FleetError(f"cannot drain {name}: {why_unknown(fleet, name)}")
-        left = _left_alone(fleet, drain, _is_free)
+        left = _left_alone(fleet, drain, _is_free) | dict.fromkeys(moved, "its guest has moved")
         return guests_of(
             device
             for name in set(drain)

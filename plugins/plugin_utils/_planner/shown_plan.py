@@ -23,6 +23,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.plan_docum
     without_proof,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import make_plan
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.previous_plan import (
+    left_by_moves,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.reason import (
     Reason,
     unplaced_of,
@@ -221,7 +224,10 @@ def _staying(plan: Plan, fleet: Fleet, conditions: Conditions) -> list[StayingDe
         conditions, drain=asked.get("drain"), free_devices=asked["free_devices"]
     )
     moving = {_key(each) for each in plan["placements"]}
-    return [each for each in staying(there, emptied) if (each["host"], each["id"]) not in moving]
+    moved = left_by_moves({**plan, "placements": []}, fleet)
+    return [
+        each for each in staying(there, emptied, moved) if (each["host"], each["id"]) not in moving
+    ]
 
 
 def _asked_for(plan: Plan, fleet: Fleet, stay: t.Container[_Key]) -> list[Device]:

@@ -18,7 +18,7 @@ import math
 import operator
 import random
 import typing as t
-from collections import Counter
+from collections import Counter, defaultdict
 
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.objective import (
@@ -359,10 +359,11 @@ def _settled(attempt: _Attempt, found: SearchResult) -> Solution:
         for number, pinned in pins.assignment.items():
             together[number] = [*pinned, *found.assignment.get(number, ())]
     left: dict[int, Backing] = {}
+    going = _first_of_equals(attempt, found)
     for number in sorted(together):
         backing, allocations = pins.left_of(number) if pins else (backing_of(problem, number), [])
         for item, packing in found.assignment.get(number, ()):
-            guest = attempt.guests[item]
+            guest = attempt.guests[going.get(item, item)]
             sources = [source for _demand, source in problem.demands[guest]]
             allocations += allocate(backing, guest, sources, packing)
         placed += placed_on(problem.names[number], allocations)
@@ -383,6 +384,33 @@ def _settled(attempt: _Attempt, found: SearchResult) -> Solution:
     else:
         least = _least_with(pins, attempt, cost) if pins else found.bound
     return Solution(placed, cost, least, found.shortage, alone, left=left, targets=attempt.targets)
+
+
+def _first_of_equals(attempt: _Attempt, found: SearchResult) -> dict[int, int]:
+    """Return for items that have a place in what is ``found`` the equal ones that go there instead.
+
+    Of guests that need the same, and of which not all can go, the first ones do, in whichever order they were searched for. So
+    who goes is the same once targets of others are made.
+    """
+    problem, admission = attempt.problem, attempt.problem.admission
+    conditions = problem.request.conditions
+    if not found.unplaced or conditions.reuse or conditions.apart:
+        # Where others wait for who goes, it is not all the same.
+        return {}
+    placed = {item for items in found.assignment.values() for item, _packing in items}
+    alike: dict[t.Hashable, list[int]] = defaultdict(list)
+    for item, guest in enumerate(attempt.guests):
+        of_its_own = guest in attempt.targets or any(
+            each.key in admission.addresses or each.key in admission.matrices
+            for each in problem.request.guests[guest].devices
+        )
+        if not of_its_own:
+            alike[problem.items[guest]].append(item)
+    return {
+        before: now
+        for equals in alike.values()
+        for before, now in zip([each for each in equals if each in placed], equals, strict=False)
+    }
 
 
 def _least_with(pins: Pins, attempt: _Attempt, cost: Cost) -> Cost:

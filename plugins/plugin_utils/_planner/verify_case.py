@@ -109,9 +109,15 @@ class Case:
             plan.get("request", {}).get("lost", {}) if self.is_of_the_occasion else {}
         )
         self.staying = {(each["host"], each["id"]) for each in plan.get("staying", ())}
+        self.moved_to: dict[Key, Key] = {
+            (each["host"], each["id"]): (each["moved_to"]["host"], each["moved_to"]["id"])
+            for each in plan.get("staying", ())
+            if "moved_to" in each
+        }
+        self.moved_onto = Counter(self.moved_to.values())
         hosts = {host for host, _id in self.placed + self.unplaced} | self.drained
         hosts |= {each["target"]["host"] for each in plan["placements"]}
-        hosts |= {host for host, _id in self.staying}
+        hosts |= {host for host, _id in self.staying.union(self.moved_to.values())}
         # Who stays on other hosts of a failure domain is met there, too, and counts there.
         by_domain = asked.apart or asked.policy == "spread"
         near = [{*domain} for domain in asked.failure_domains.values()] if by_domain else []

@@ -85,6 +85,8 @@ def has_nothing_to_move(case: Case, key: Key, device: Entry) -> bool:
     """Return whether a device may stay on a host that is emptied if nobody holds it, as room or as what a guest has left."""
     if _is_only_room(case, key) or device["migration"]["supported"] is False:
         return True
+    if key in case.moved_to:
+        return _has_moved(case, key, device)
     if any(
         "choices" in each or (each["name"], each["value"]) == ("nvidia/current_vgpu_type", "0")
         for each in device["attributes"]
@@ -98,6 +100,14 @@ def has_nothing_to_move(case: Case, key: Key, device: Entry) -> bool:
         for each in facts["devices"]
         if each["id"] in (key[1], _name_made_for(key))
     )
+
+
+def _has_moved(case: Case, key: Key, device: Entry) -> bool:
+    """Return whether somebody else holds, on another host, what is said to be held instead of a device, and of no other one as well."""
+    target = case.moved_to[key]
+    there = case.devices.get(target)
+    held = there is not None and there["kind"] == device["kind"] and there["in_use"] is not None
+    return held and target[0] != key[0] and case.moved_onto[target] == 1
 
 
 def _is_only_room(case: Case, key: Key) -> bool:

@@ -33,6 +33,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner im
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.previous_plan import (
     conditions_of,
+    left_by_moves,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
     Conditions,
@@ -104,11 +105,12 @@ def plan_for(
     _tell_of_nobody(given, read, fleet)
     sources = sources_of(options)
     known = {name: each.facts for name, each in read.hosts.items()}
+    moved = left_by_moves(earlier, read) if earlier is not None else {}
     request = Request(
-        requested(read, conditions.drain, sources, conditions.free_devices),
+        requested(read, conditions.drain, sources, conditions.free_devices, moved),
         conditions.hosts(read),
         conditions,
-        staying=staying(read, conditions),
+        staying=staying(read, conditions, moved),
         asked=as_asked(
             conditions, sources, chosen, {name: gathered_at(known[name]) for name in lost}
         ),

@@ -11,6 +11,10 @@ import typing as t
 
 import pytest
 from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Conditions
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.shown_plan import recomputed
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import violations
 from ansible_collections.vfio.migration.tests.unit.fleets import (
     UUIDS,
     device,
@@ -106,6 +110,129 @@ def test_the_rest_of_a_plan_goes_where_it_was_to_go(with_earlier, seed, data):
     assert targets(later, everybody) == targets(first, everybody - gone)
     end = migration_plan(moved(now, first, everybody), drain=["a"], **earlier)
     assert (end["placements"], end["unplaced"]) == ([], [])
+
+
+def newer(number: int, vm: str | None, kind: str, pid: int | None = None) -> t.Any:
+    """Return a function; one of the kind x goes to one of v as well."""
+    made = vf(number, vm, kind, pid=pid)
+    lists = [vf(0, kind=each)["descriptor"]["self"] for each in {"x": "xv"}.get(kind, kind)]
+    return made | {"descriptor": {**made["descriptor"], "compatible": lists}}
+
+
+@pytest.mark.parametrize("guests", [2, 3, 4])
+@pytest.mark.parametrize("others", [1, 2])
+def test_who_of_equal_guests_stays_is_the_same_once_targets_of_others_are_made(guests, others):
+    held = [
+        newer(2 * guest + n, f"vm-{guest}", kind, pid=7 + guest)
+        for guest in range(guests)
+        for n, kind in enumerate("xw")
+    ]
+    made = [device(UUIDS[n], gvt("8", "4"), f"other-{n}", pid=90 + n) for n in range(others)]
+    free = [newer(n, None, kind) for n, kind in enumerate("vxw" * (guests - 1))]
+    facts = {
+        "a": host([*held, *made]),
+        "b": host(free, [parent(available={"i915-GVTg_V5_8": 4 * others})]),
+    }
+    first = migration_plan(facts, drain=["a"])
+    everybody = {*(f"vm-{n}" for n in range(guests)), *(f"other-{n}" for n in range(others))}
+    assert {each["vm"] for each in first["unplaced"]} == {f"vm-{guests - 1}"}
+    again = migration_plan(prepared(facts, first), drain=["a"])
+    assert targets(again, everybody) == targets(first, everybody)
+
+
+def named_otherwise(seed: int) -> Facts:
+    """Return ``fleet`` with free devices of names of their own for what else would have to be made."""
+    facts = fleet(seed)
+    for number, name in enumerate("bcde", 4):
+        free = device(UUIDS[number], gvt("8", "4"))
+        there = facts[name]
+        facts[name] = host([*(vf(n, kind="vw"[n % 2]) for n in range(8)), free], there["parents"])
+    return facts
+
+
+@given(seed=st.integers(0, 10_000), data=st.data())
+def test_with_an_earlier_plan_a_drain_ends_where_targets_have_names_of_their_own(seed, data):
+    facts = named_otherwise(seed)
+    first = migration_plan(facts, drain=["a"])
+    everybody = {each["vm"] for each in first["placements"]}
+    gone = set(data.draw(st.lists(st.sampled_from(sorted(everybody)), unique=True)))
+    now = moved(prepared(facts, first), first, gone)
+    later = migration_plan(now, drain=["a"], earlier=first)
+    assert targets(later, {*everybody, None}) == targets(first, everybody - gone)
+    end = moved(now, first, everybody - gone)
+    # By the plan for the rest, too.
+    for earlier in (first, later):
+        last = migration_plan(end, drain=["a"], earlier=earlier)
+        assert (last["placements"], last["unplaced"], last["changes"]) == ([], [], [])
+        assert violations(last, end, Conditions(drain=["a"])) == []
+        assert recomputed(last, read_fleet(end), Conditions()).get("staying") == last["staying"]
+
+
+def left_on_a() -> tuple[Facts, Facts, t.Any]:
+    """Return facts before and after a guest has moved to a device of another name, and the plan for that."""
+    facts = {"a": host([device(UUIDS[0], vm="vm-1")]), "b": host([device(UUIDS[1])])}
+    facts["c"] = host([], [parent()])
+    plan = migration_plan(facts, drain=["a"])
+    return facts, moved(facts, plan, {"vm-1"}), plan
+
+
+def test_what_a_guest_has_left_stays_where_an_earlier_plan_says_what_it_holds_now():
+    _before, after, first = left_on_a()
+    plan = migration_plan(after, drain=["a"], earlier=first)
+    assert (plan["status"], plan["placements"]) == ("optimal", [])
+    assert plan["staying"] == [
+        {
+            "host": "a",
+            "kind": "mdev",
+            "id": UUIDS[0],
+            "reason": "its guest has moved, and holds the device planned for it on b",
+            "moved_to": {"host": "b", "kind": "mdev", "id": UUIDS[1], "vm": "vm-1"},
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("holder", "stays"),
+    [
+        (None, False),
+        ({"pid": 7, "name": "another"}, False),
+        ({"pid": None, "name": None}, True),
+    ],
+)
+def test_what_is_left_moves_along_where_its_guest_holds_nothing_else(holder, stays):
+    _before, after, first = left_on_a()
+    after["b"]["devices"][0]["in_use"] = holder
+    plan = migration_plan(after, drain=["a"], earlier=first)
+    assert [each["source"]["id"] for each in plan["placements"]] == ([] if stays else [UUIDS[0]])
+    assert ("staying" in plan) == stays
+
+
+def free_again(plan: t.Any, facts: Facts) -> None:
+    facts["b"]["devices"][0]["in_use"] = None
+
+
+def on_its_own_host(plan: t.Any, facts: Facts) -> None:
+    facts["a"]["devices"].append(facts["b"]["devices"][0])
+    plan["staying"][0]["moved_to"]["host"] = "a"
+
+
+def of_another_kind(plan: t.Any, facts: Facts) -> None:
+    facts["b"]["devices"][0]["kind"] = "pci"
+
+
+def for_two(plan: t.Any, facts: Facts) -> None:
+    facts["a"]["devices"].append({**facts["a"]["devices"][0], "id": UUIDS[5]})
+    plan["staying"].append({**plan["staying"][0], "id": UUIDS[5]})
+
+
+@pytest.mark.parametrize("damage", [free_again, on_its_own_host, of_another_kind, for_two])
+def test_the_verifier_looks_for_what_guests_are_said_to_hold_now(damage):
+    _before, after, first = left_on_a()
+    plan = migration_plan(after, drain=["a"], earlier=first)
+    assert violations(plan, after, Conditions(drain=["a"])) == []
+    damage(plan, after)
+    found = violations(plan, after, Conditions(drain=["a"]))
+    assert any(each.startswith("what stays has nothing to move") for each in found)
 
 
 @given(st.integers(0, 10_000), st.randoms(use_true_random=False))
