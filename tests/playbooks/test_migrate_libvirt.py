@@ -383,6 +383,17 @@ def test_a_host_that_takes_no_part_is_asked_for_its_facts_and_by_libvirt_once(tm
     assert min(asked["a"], asked[target]) > 2
 
 
+def test_the_address_of_a_host_may_be_a_template(tmp_path):
+    fleet = Fleet(tmp_path, "ab", {"vm-1": {"host": "a", "uuid": UUIDS[5], "device": UUIDS[1]}})
+    variables = {
+        "migrate_libvirt_guests": "vm-1",
+        "migrate_libvirt_address": "{{ inventory_hostname }}.example",
+    }
+    ended = fleet.play("vfio.migration.migrate_libvirt", variables, arguments=["--check", "-v"])
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "qemu+ssh://root@b.example/system" in ended.stdout
+
+
 # The environment may ask for every task, which takes a quarter of an hour; else the points are as far apart as this.
 EVERY_TASK = os.environ.get("VFIO_MIGRATION_KILL_AT_EVERY_TASK")
 FEWER = 10

@@ -161,29 +161,29 @@ def hold(data: t.Any, hosts: t.Iterable[str] | None = None) -> dict[str, t.Any]:
 class ReadOnce(t.Mapping[str, t.Mapping[str, t.Any]]):
     """The variables of the hosts in ``data``, for several questions: those of each host are read when it is first asked for.
 
-    Ansible puts them together each time that they are read.
+    Ansible puts them together each time that they are read. They are untemplated; see ``templated``.
     """
 
     def __init__(self, data: t.Any) -> None:
         _check_fleet(data)
-        self._data = data
+        self.data = data
         self._held: dict[str, t.Mapping[str, t.Any]] = {}
 
     def __getitem__(self, host: str) -> t.Mapping[str, t.Any]:
         if host not in self._held:
-            if host not in self._data:
+            if host not in self.data:
                 raise KeyError(host)
-            self._held[host] = variables_of(self._data, host)
+            self._held[host] = variables_of(self.data, host)
         return self._held[host]
 
     def __iter__(self) -> t.Iterator[str]:
-        return iter(self._data)
+        return iter(self.data)
 
     def __len__(self) -> int:
-        return len(self._data)
+        return len(self.data)
 
     def __contains__(self, host: object) -> bool:
-        return host in self._data
+        return host in self.data
 
 
 def variables_of(data: t.Any, host: str) -> t.Mapping[str, t.Any]:
@@ -194,6 +194,12 @@ def variables_of(data: t.Any, host: str) -> t.Mapping[str, t.Any]:
         return {}
     found = raw_get(host) if raw_get else data[host]
     return found if isinstance(found, (dict, t.Mapping)) else {}
+
+
+def templated(data: t.Any, host: str, name: str) -> t.Any:
+    """Return a variable of ``host`` as a task there has it, with what its templates stand for, ``None`` where it has none."""
+    variables = data.data if isinstance(data, ReadOnce) else data
+    return variables[host].get(name) if host in variables else None
 
 
 def check_hosts(fleet: Fleet, option: str, hosts: t.Iterable[str] | None) -> None:

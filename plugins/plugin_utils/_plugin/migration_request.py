@@ -17,7 +17,10 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.migration_o
     read_options,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import variables_of
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import (
+    templated,
+    variables_of,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import (
     count,
     listed,
@@ -247,7 +250,8 @@ def _addresses(hostvars: t.Any, hosts: t.Iterable[str]) -> tuple[dict[str, str],
         if isinstance(facts, t.Mapping) and ADDRESS in facts:
             refused[host] = f"it calls itself {ADDRESS} in its cached facts; clear the fact cache"
             continue
-        address = str(hostvars[host].get(ADDRESS, host) if host in hostvars else host)
+        found = templated(hostvars, host, ADDRESS)
+        address = host if found is None else str(found)
         # An IPv6 address is in brackets in a URI.
         addresses[host] = f"[{address}]" if ":" in address else address
     return addresses, refused

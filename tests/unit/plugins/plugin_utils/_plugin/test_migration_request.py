@@ -10,6 +10,7 @@ import json
 import pytest
 from ansible.errors import AnsibleActionFail
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import ReadOnce
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.record import (
     request_back_key,
 )
@@ -106,6 +107,18 @@ def test_a_uri_may_be_of_the_one_target():
 def test_the_inventory_says_by_which_address_a_host_is_reached():
     hostvars = {"a": {"migrate_libvirt_address": "fd00::1"}, "b": {}}
     assert begun(hostvars, guests="vm-17")["addresses"] == {"a": "[fd00::1]", "b": "b"}
+
+
+class Untemplated(dict):
+    """As Ansible's own variables of hosts: an item has its templates filled in, ``raw_get`` has them as they were given."""
+
+    def raw_get(self, name):
+        return dict.fromkeys(self[name], "{{ other }}")
+
+
+def test_an_address_may_be_a_template():
+    hostvars = ReadOnce(Untemplated({"a": {"migrate_libvirt_address": "10.0.0.1"}, "b": {}}))
+    assert begun(hostvars, guests="vm-17")["addresses"] == {"a": "10.0.0.1", "b": "b"}
 
 
 def test_a_host_that_gives_itself_an_address_takes_no_part():
