@@ -488,14 +488,20 @@ def _disks(case: Case, guest: Guest, info: GuestInfo) -> t.Iterator[str]:
     """Yield which disks only the host of a guest has, unless they are copied, or libvirt is to take no care."""
     copying = case.copying
     if alone := copying.alone(info["disks"]):
+        remedy = copying.remedy(info["disks"])
+        copy = f", or let migrate_libvirt_options have {remedy}" if remedy else ""
         yield (
-            f"only {guest['host']} has its disk {_shown_disks(alone)}; put that on storage which the hosts share, or add"
-            f" {copying.remedy(info['disks'])} to migrate_libvirt_options"
+            f"only {guest['host']} has its disk {_shown_disks(alone)}; put that on storage which the hosts share{copy}"
         )
     if unknown := copying.unknown(info["disks"]):
         yield (
             f"libvirt does not migrate a guest that lacks a disk which --migrate-disks names, and it has no {listed(unknown)}; migrate it in a"
             " run of its own"
+        )
+    if uncopied := copying.uncopied(info["disks"]):
+        yield (
+            f"libvirt copies no disk that is read-only or empty, and --migrate-disks names {listed(uncopied)}; leave that out of"
+            " migrate_libvirt_options"
         )
 
 
@@ -600,7 +606,7 @@ def _disks_not_known(case: Case, guests: t.Iterable[Guest]) -> t.Iterator[Senten
             )
         if shared := copying.onto_themselves(disks):
             yield (
-                f"libvirt copies the disk {_shown_disks(shared)} of {guest['vm']} on {guest['host']}, which other hosts can have: where it is the"
+                f"libvirt copies the disk {_shown_disks(shared)} of {guest['vm']} on {guest['host']}, which other hosts may have: where it is the"
                 " same one on its target, it is overwritten while it is in use; name with --migrate-disks in migrate_libvirt_options those"
                 " that only its host has"
             )

@@ -7,7 +7,8 @@
 
 """Which disks of a guest libvirt copies, which only its host has, and which must be on its target before. Pure.
 
-The rules are those of libvirt's ``qemuMigrationAnyCopyDisk``, ``qemuMigrationSrcIsSafe`` and ``qemuMigrationDstPrecreateStorage``.
+The rules are those of libvirt's ``qemuMigrationAnyCopyDisk``, ``qemuMigrationSrcIsSafe``, ``qemuMigrationDstPrecreateStorage`` and
+``qemuMigrationDstStartNBDServer``.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.migration_o
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.info import DiskInfo
 
+_COPY_ALL = "--copy-storage-all"
 _COPY, _COPY_ABOVE, _UNSAFE = "NON_SHARED_DISK", "NON_SHARED_INC", "UNSAFE"
-# Types of disks that are files, or may be.
+# Types of disks that are files, or may be, and those that libvirt makes on the target of a guest before it copies them.
 _MAY_BE_FILES = ("file", "dir", "volume")
+_MADE = ("file", "volume")
 # A controller of the host itself.
 _OF_ONE_HOST = "nvme"
 
@@ -44,9 +47,7 @@ class DiskCopying:
         """Return whether libvirt copies a disk."""
         if not self.copies:
             return False
-        if self.named:
-            return disk["target"] in self.named
-        return not disk["readonly"] and not disk["shareable"] and disk["source"] is not None
+        return disk["target"] in self.named if self.named else _is_copied_unnamed(disk)
 
     def alone(self, disks: t.Iterable[DiskInfo]) -> list[DiskInfo]:
         """Return the disks with which libvirt refuses to migrate a guest, as only its host has them."""
@@ -62,15 +63,15 @@ class DiskCopying:
         ]
 
     def onto_themselves(self, disks: t.Iterable[DiskInfo]) -> list[DiskInfo]:
-        """Return the disks that are copied though other hosts have them, too: if a target has the same one, onto themselves."""
-        there = [each for each in disks if each["shared"] or each["type"] == "network"]
+        """Return the disks that are copied though other hosts may have them, too: if a target has the same one, onto themselves."""
+        there = [each for each in disks if not _is_known_alone(each)]
         return [each for each in there if self.is_copied(each)]
 
     def needs(self, disks: t.Iterable[DiskInfo], path: str) -> bool:
         """Return whether a target must have the file of a disk before the guest comes."""
         if not self.copies or self.above:
             return True
-        left = [each for each in disks if not self.is_copied(each)]
+        left = [each for each in disks if not self.is_copied(each) or each["type"] not in _MADE]
         return any(path in (each["source"], *each["backing"]) for each in left)
 
     def unknown(self, disks: t.Iterable[DiskInfo]) -> list[str]:
@@ -78,21 +79,40 @@ class DiskCopying:
         there = {each["target"] for each in disks}
         return sorted({*self.named} - there) if self.copies else []
 
-    def remedy(self, disks: t.Sequence[DiskInfo]) -> str:
-        """Return in words with which options libvirt would copy the disks that only a guest's host has, and no other."""
+    def uncopied(self, disks: t.Iterable[DiskInfo]) -> list[str]:
+        """Return the disks that are to be copied, and of which libvirt copies none, as they are read-only or empty: it refuses the guest."""
+        named = [each for each in disks if self.copies and each["target"] in self.named]
+        return sorted(
+            str(each["target"]) for each in named if each["readonly"] or each["source"] is None
+        )
+
+    def remedy(self, disks: t.Sequence[DiskInfo]) -> str | None:
+        """Return the options with which libvirt would copy the disks that only a guest's host has, and no other, ``None`` where it cannot."""
         alone = self.alone(disks)
-        others = [each for each in disks if each["shared"] or each["type"] == "network"]
-        named = f"--migrate-disks={','.join(str(each['target']) for each in alone)}"
-        if self.copies:
-            return named
-        every = not others and not any(each["shareable"] for each in alone)
-        return "--copy-storage-all" if every else f"--copy-storage-all and {named}"
+        if any(each["type"] == _OF_ONE_HOST for each in alone):
+            return None
+        by_default = [each for each in disks if _is_copied_unnamed(each)]
+        wanted = all(_is_known_alone(each) for each in by_default)
+        if not self.named and wanted and all(each in by_default for each in alone):
+            return _COPY_ALL
+        # The option is in place of the one that is given, and of what is copied by default.
+        copied = [str(each["target"]) for each in disks if each in alone or self.is_copied(each)]
+        named = f"--migrate-disks={','.join(copied)}"
+        return named if self.copies else f"{_COPY_ALL} {named}"
 
     def _written(self, disks: t.Iterable[DiskInfo]) -> t.Iterator[DiskInfo]:
         """Yield the disks that a guest writes to where they are."""
         for each in disks:
             if not each["readonly"] and not self.is_copied(each):
                 yield each
+
+
+def _is_copied_unnamed(disk: DiskInfo) -> bool:
+    return not disk["readonly"] and not disk["shareable"] and disk["source"] is not None
+
+
+def _is_known_alone(disk: DiskInfo) -> bool:
+    return disk["shared"] is False or disk["type"] == _OF_ONE_HOST
 
 
 # It is asked for each guest and each host.

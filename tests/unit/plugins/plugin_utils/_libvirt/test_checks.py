@@ -193,30 +193,62 @@ def test_a_guest_with_a_disk_that_only_its_host_has_stays_unless_it_is_copied(
     ("disks", "options", "remedy"),
     [
         ([{}], [], "--copy-storage-all"),
-        ([{"shareable": True}], [], "--copy-storage-all and --migrate-disks=vda"),
+        ([{"shareable": True}], [], "--copy-storage-all --migrate-disks=vda"),
         ([{"shareable": True}], ["--copy-storage-all"], "--migrate-disks=vda"),
         ([{}, {"target": "vdb"}], [], "--copy-storage-all"),
         # Or the one that the hosts share would be copied, too.
         (
             [{}, {"target": "vdb", "shared": True}],
             [],
-            "--copy-storage-all and --migrate-disks=vda",
+            "--copy-storage-all --migrate-disks=vda",
         ),
         (
             [{}, {"target": "vdb", "type": "network", "shared": None}],
             [],
-            "--copy-storage-all and --migrate-disks=vda",
+            "--copy-storage-all --migrate-disks=vda",
         ),
+        (
+            [{}, {"target": "vdb", "type": "block", "shared": None}],
+            [],
+            "--copy-storage-all --migrate-disks=vda",
+        ),
+        # What is named stands in place of what was named, or was copied by itself.
         (
             [{}, {"target": "vdb"}],
             ["--copy-storage-all", "--migrate-disks", "vdb"],
-            "--migrate-disks=vda",
+            "--migrate-disks=vda,vdb",
         ),
+        (
+            [{}, {"target": "vdb", "shareable": True}],
+            ["--copy-storage-all"],
+            "--migrate-disks=vda,vdb",
+        ),
+        ([{}], ["--migrate-disks=vdb"], "--copy-storage-all --migrate-disks=vda"),
     ],
 )
 def test_what_would_copy_a_disk_that_only_its_host_has_is_told(disks, options, remedy):
-    found = reason_of({"disks": [disk(**each) for each in disks]}, options=options)
-    assert (found or "").endswith(f"share, or add {remedy} to migrate_libvirt_options")
+    disks = [disk(**each) for each in disks]
+    found = reason_of({"disks": disks}, options=options)
+    assert (found or "").endswith(f"share, or let migrate_libvirt_options have {remedy}")
+    # With that, it is told no more.
+    given = [each for each in options if each != "vdb" and not each.startswith("--migrate-disks")]
+    assert reason_of({"disks": disks}, options=[*given, *remedy.split()]) is None
+
+
+def test_there_is_no_option_to_copy_a_controller_of_one_host():
+    found = reason_of({"disks": [disk(type="nvme", shared=None), disk(target="vdb")]})
+    assert (found or "").endswith("put that on storage which the hosts share")
+
+
+@pytest.mark.parametrize("changes", [{"readonly": True}, {"source": None, "shared": None}])
+def test_a_guest_with_a_disk_that_is_to_be_copied_and_cannot_be_stays(changes):
+    options = ["--copy-storage-all", "--migrate-disks=vda,sda"]
+    disks = {"disks": [disk(), disk(target="sda", **changes)]}
+    assert "and --migrate-disks names sda; leave that out" in (
+        reason_of(disks, options=options) or ""
+    )
+    assert reason_of(disks, options=options[:1]) is None
+    assert reason_of(disks, options=[*options[:1], "--migrate-disks=vda"]) is None
 
 
 def test_a_guest_without_a_disk_that_is_to_be_copied_stays():
@@ -432,6 +464,7 @@ def test_a_disk_of_which_nobody_knows_whether_the_hosts_share_it_is_noted(kind, 
     [
         ({"shared": True}, ["--copy-storage-all"], True),
         ({"type": "network", "shared": None}, ["--copy-storage-all"], True),
+        ({"type": "block", "shared": None}, ["--copy-storage-all"], True),
         ({"shared": True}, [], False),
         ({"shared": True, "readonly": True}, ["--copy-storage-all"], False),
         ({"shared": True, "shareable": True}, ["--copy-storage-all"], False),

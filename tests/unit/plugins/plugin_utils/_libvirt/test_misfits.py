@@ -147,12 +147,16 @@ def test_what_a_guest_is_started_from_is_not_copied_with_the_disks():
 @pytest.mark.parametrize(
     ("copies", "missing"),
     [
-        ({"copies": True}, ["/iso", "/shared", "/shared.base"]),
-        ({"copies": True, "named": ["vda", "sdb"]}, ["/iso"]),
-        ({"copies": True, "named": ["sdb"]}, ["/a", "/a.base", "/iso"]),
-        # Libvirt makes no file for that.
-        ({"copies": True, "above": True}, ["/a", "/a.base", "/iso", "/shared", "/shared.base"]),
-        ({"copies": False}, ["/a", "/a.base", "/iso", "/shared", "/shared.base"]),
+        # It makes no block device to copy to.
+        ({"copies": True}, ["/b", "/iso", "/shared", "/shared.base"]),
+        ({"copies": True, "named": ["vda", "vdb", "sdb"]}, ["/b", "/iso"]),
+        ({"copies": True, "named": ["sdb"]}, ["/a", "/a.base", "/b", "/iso"]),
+        # Nor a file for that.
+        (
+            {"copies": True, "above": True},
+            ["/a", "/a.base", "/b", "/iso", "/shared", "/shared.base"],
+        ),
+        ({"copies": False}, ["/a", "/a.base", "/b", "/iso", "/shared", "/shared.base"]),
     ],
 )
 def test_what_libvirt_does_not_copy_must_be_there(copies, missing):
@@ -162,6 +166,7 @@ def test_what_libvirt_does_not_copy_must_be_there(copies, missing):
 
     disks = [
         disk("vda", "/a", backing=["/a.base"]),
+        disk("vdb", "/b", type="block", shared=None),
         disk("sda", "/iso", readonly=True),
         disk("sdb", "/shared", shareable=True, backing=["/shared.base"]),
     ]
