@@ -553,7 +553,7 @@ class StayingDevice(DeviceLabel):
     reason: Sentence
     """Why it stays."""
     moved_to: NotRequired[GuestsDevice]
-    """What its guest holds now, where an earlier plan has that as its target; only where it has another name."""
+    """What its guest holds now, where only an earlier plan, which has that as its target, shows it."""
 
 
 class Cost(t.TypedDict):

@@ -231,7 +231,10 @@ class Asking:
         )
         inactive = self._inactive(domain) if definitions and persistent else None
         obstacles, job_known = self._at_work(guest)
-        found["obstacles"] += [*obstacles, *self._from_networks(domain, xml, found)]
+        if any(each["kind"] == "pci" for each in found["devices"]):
+            names = networks_that_assign(xml, inactive or self._inactive(domain))
+            obstacles += [{"kind": "network_device", "name": name} for name in names]
+        found["obstacles"] += obstacles
         for disk in found["disks"]:
             disk["shared"] = self._is_shared(disk)
         known = {
@@ -266,13 +269,6 @@ class Asking:
         if job is not None:
             found.append({"kind": "job", "name": job})
         return found, known
-
-    def _from_networks(self, domain: t.Any, xml: str, found: Facts) -> list[Facts]:
-        """Return the networks from which libvirt gives a guest its functions."""
-        if all(each["kind"] != "pci" for each in found["devices"]):
-            return []
-        names = networks_that_assign(xml, self._inactive(domain))
-        return [{"kind": "network_device", "name": name} for name in names]
 
     def _job(self, guest: RunningDomain) -> tuple[str | None, bool]:
         """Return what libvirt does with a guest in the background, such as a migration, ``None`` for nothing, and whether that is known.

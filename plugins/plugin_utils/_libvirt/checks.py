@@ -467,7 +467,7 @@ _OBSTACLES = {
     "hostdev": "libvirt does not migrate a guest with a <hostdev> of type {name}; detach that",
     "shmem": "libvirt does not migrate its <shmem> {name}, only one of ivshmem-plain or ivshmem-doorbell with role master; detach that",
     "network_device": "libvirt chooses a function of its network {name} for it on each host, whichever a plan has; assign it one with"
-    " <interface type='hostdev'>",
+    " <interface type='hostdev'>, and restart it",
     "transient_disk": "libvirt does not migrate a guest with a transient disk, which {name} is; detach that",
     "job": "libvirt does not migrate a guest while it is at work on it, and it is: {name}; wait until that has ended (virsh domjobinfo)",
     "block_job": "libvirt does not migrate a guest while its disk {name} is copied or committed; wait, or abort that (virsh blockjob)",

@@ -39,6 +39,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors impor
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
     Device,
     Fleet,
+    Holder,
     Host,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import (
@@ -233,40 +234,55 @@ def _in_waves(kept: t.Sequence[contract.Placement], earlier: t.Any) -> list[cont
 
 
 def left_by_moves(earlier: t.Any, fleet: Fleet) -> dict[tuple[str, str], StayingDevice]:
-    """Return the devices that nobody holds, as their guests hold, or may hold, what the plan ``earlier`` has as their targets.
+    """Return the mdevs that nobody holds, as their guests hold, or may hold, the mdevs that the plan ``earlier`` has as their targets.
 
-    So a drain comes to an end where a guest has moved to a device that has a name of its own, too.
+    So a drain comes to an end where a guest has moved to a device that has a name of its own, too. Other devices have names that
+    are given again.
     """
     with _reading():
-        moves = [(_end_of(each), each["target"], each["vm"]) for each in earlier["placements"]]
+        moves = [
+            (_end_of(each), each["target"], each["vm"], each.get("vm_uuid"))
+            for each in earlier["placements"]
+        ]
         # Those of the plans before it are not among its placements any more.
         moves += [
-            ((each["host"], each["id"]), each["moved_to"], each["moved_to"]["vm"])
+            ((each["host"], each["id"]), each["moved_to"], each["moved_to"]["vm"], None)
             for each in earlier.get("staying", ())
             if "moved_to" in each
         ]
         planned = {
-            (target["host"], target["id"]): (end, vm) for end, target, vm in moves if vm is not None
+            (target["host"], target["id"]): (end, vm, uuid)
+            for end, target, vm, uuid in moves
+            if vm is not None
         }
-    ends = {end for end, _vm in planned.values()}
+    ends = {end for end, _vm, _uuid in planned.values()}
     hosts = {host for host, _id in planned.keys() | ends} & fleet.hosts.keys()
     there = {each.key: each for name in sorted(hosts) for each in fleet.hosts[name].devices}
     found: dict[tuple[str, str], StayingDevice] = {}
-    for target, (end, vm) in planned.items():
+    for target, (end, vm, uuid) in planned.items():
         device, holding = there.get(end), there.get(target)
-        if device is None or device.in_use is not None or holding is None:
+        if device is None or holding is None or not _may_be_left_for(device, holding):
             continue
         if holding.may_be_held:
             reason = (
                 "its guest may have moved: it is unknown whether a process holds the device planned for it on"
                 f" {holding.host}; gather the facts as root"
             )
-        elif holding.in_use is not None and holding.in_use.name == vm:
+        elif holding.in_use is not None and _is_guest(holding.in_use, vm, uuid):
             reason = f"its guest has moved, and holds the device planned for it on {holding.host}"
         else:
             continue
         found[end] = {**device.label, "reason": reason, "moved_to": {**holding.label, "vm": vm}}
     return found
+
+
+def _may_be_left_for(device: Device, other: Device) -> bool:
+    free = device.in_use is None
+    return free and device.kind == other.kind == "mdev" and device.host != other.host
+
+
+def _is_guest(holder: Holder, name: str, uuid: str | None) -> bool:
+    return holder.name == name and uuid in (None, holder.uuid or uuid)
 
 
 def changed_after_all(

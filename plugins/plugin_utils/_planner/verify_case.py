@@ -109,10 +109,13 @@ class Case:
             plan.get("request", {}).get("lost", {}) if self.is_of_the_occasion else {}
         )
         self.staying = {(each["host"], each["id"]) for each in plan.get("staying", ())}
+        moved = [each for each in plan.get("staying", ()) if "moved_to" in each]
         self.moved_to: dict[Key, Key] = {
             (each["host"], each["id"]): (each["moved_to"]["host"], each["moved_to"]["id"])
-            for each in plan.get("staying", ())
-            if "moved_to" in each
+            for each in moved
+        }
+        self.moved_vms: dict[Key, str] = {
+            (each["host"], each["id"]): each["moved_to"]["vm"] for each in moved
         }
         self.moved_onto = Counter(self.moved_to.values())
         hosts = {host for host, _id in self.placed + self.unplaced} | self.drained

@@ -103,10 +103,13 @@ def has_nothing_to_move(case: Case, key: Key, device: Entry) -> bool:
 
 
 def _has_moved(case: Case, key: Key, device: Entry) -> bool:
-    """Return whether somebody else holds, on another host, what is said to be held instead of a device, and of no other one as well."""
+    """Return whether a guest holds, or may hold, on another host what it is said to hold instead of an mdev, and of no other one as well."""
     target = case.moved_to[key]
     there = case.devices.get(target)
-    held = there is not None and there["kind"] == device["kind"] and there["in_use"] is not None
+    if there is None or there["in_use"] is None or {device["kind"], there["kind"]} != {"mdev"}:
+        return False
+    holder = there["in_use"]
+    held = holder["pid"] is None or holder["name"] == case.moved_vms[key]
     return held and target[0] != key[0] and case.moved_onto[target] == 1
 
 

@@ -190,7 +190,7 @@ def check_moved(prefix: str, options: t.Mapping[str, t.Any], required: bool) -> 
     named = any(options.get(name) is not None for name in ("sources", "guests", "devices"))
     if drained and named:
         raise FleetError(
-            f"give either {prefix}drain, the hosts to drain, or {prefix}guests and {prefix}devices, not both"
+            f"give either {prefix}drain, the hosts to drain, or {prefix}lost, those that are lost, or {prefix}guests and {prefix}devices, not both"
         )
     if required and not drained and not named:
         raise FleetError(

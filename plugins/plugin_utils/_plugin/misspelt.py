@@ -30,7 +30,8 @@ def misspelt(playbook: str, variables: t.Mapping[str, t.Any]) -> t.Iterator[str]
     options = _options_of(playbook)
     known = [name.removeprefix(prefix) for name in options]
     for name, value in variables.items():
-        if not name.startswith(prefix) or name in options or _is_result(value):
+        # Ansible takes numbers for names in some places.
+        if not str(name).startswith(prefix) or name in options or _is_result(value):
             continue
         for option in difflib.get_close_matches(name.removeprefix(prefix), known, 1, _ALIKE):
             yield (

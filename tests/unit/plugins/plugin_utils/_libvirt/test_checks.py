@@ -124,7 +124,7 @@ def test_a_guest_whose_function_libvirt_chooses_stays_with_what_to_do():
     found = reason_of({"obstacles": [{"kind": "network_device", "name": "vfs"}]}, ["pci"])
     assert found == (
         "libvirt chooses a function of its network vfs for it on each host, whichever a plan has; assign it one with"
-        " <interface type='hostdev'>"
+        " <interface type='hostdev'>, and restart it"
     )
 
 

@@ -196,15 +196,39 @@ def test_what_a_guest_has_left_stays_where_an_earlier_plan_says_what_it_holds_no
     [
         (None, False),
         ({"pid": 7, "name": "another"}, False),
+        ({"pid": 7, "name": "vm-1"}, True),
+        ({"pid": 7, "name": "vm-1", "uuid": UUIDS[7]}, True),
+        # Another one of its name.
+        ({"pid": 7, "name": "vm-1", "uuid": UUIDS[6]}, False),
         ({"pid": None, "name": None}, True),
     ],
 )
 def test_what_is_left_moves_along_where_its_guest_holds_nothing_else(holder, stays):
     _before, after, first = left_on_a()
+    first["placements"][0]["vm_uuid"] = UUIDS[7]
     after["b"]["devices"][0]["in_use"] = holder
     plan = migration_plan(after, drain=["a"], earlier=first)
     assert [each["source"]["id"] for each in plan["placements"]] == ([] if stays else [UUIDS[0]])
     assert ("staying" in plan) == stays
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"kind": "pci", "id": "0000:41:00.1"},
+        # An earlier plan that somebody has edited.
+        {"host": "a"},
+    ],
+)
+def test_what_is_left_for_no_mdev_of_another_host_moves_along(changes):
+    _before, after, first = left_on_a()
+    target = first["placements"][0]["target"]
+    target.update(changes)
+    entry = {**after["b"]["devices"].pop(), "kind": target["kind"], "id": target["id"]}
+    after[target["host"]]["devices"].append(entry)
+    plan = migration_plan(after, drain=["a"], earlier=first)
+    assert UUIDS[0] in [each["source"]["id"] for each in plan["placements"]]
+    assert "moved_to" not in str(plan.get("staying"))
 
 
 def free_again(plan: t.Any, facts: Facts) -> None:
@@ -225,7 +249,13 @@ def for_two(plan: t.Any, facts: Facts) -> None:
     plan["staying"].append({**plan["staying"][0], "id": UUIDS[5]})
 
 
-@pytest.mark.parametrize("damage", [free_again, on_its_own_host, of_another_kind, for_two])
+def of_another_guest(plan: t.Any, facts: Facts) -> None:
+    facts["b"]["devices"][0]["in_use"] = {"pid": 7, "name": "another"}
+
+
+@pytest.mark.parametrize(
+    "damage", [free_again, on_its_own_host, of_another_kind, for_two, of_another_guest]
+)
 def test_the_verifier_looks_for_what_guests_are_said_to_hold_now(damage):
     _before, after, first = left_on_a()
     plan = migration_plan(after, drain=["a"], earlier=first)
