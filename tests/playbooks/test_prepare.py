@@ -170,7 +170,7 @@ def test_without_a_plan_cleanup_goes_by_the_journals_on_hosts(fleet):
     fleet.interrupt("b")
     ended = fleet.play("vfio.migration.cleanup")
     assert ended.returncode == 2
-    assert "let cleanup_remove be interrupted" in ended.stdout
+    assert "cleanup_remove to interrupted" in ended.stdout
     assert fleet.interrupted("b")
     ended = fleet.play("vfio.migration.cleanup", {"cleanup_remove": "interrupted"})
     assert ended.returncode == 0, ended.stdout + ended.stderr
