@@ -52,7 +52,7 @@ class DiskCopying:
     def alone(self, disks: t.Iterable[DiskInfo]) -> list[DiskInfo]:
         """Return the disks with which libvirt refuses to migrate a guest, as only its host has them."""
         written = () if self.unsafe else self._written(disks)
-        return [each for each in written if each["shared"] is False or each["type"] == _OF_ONE_HOST]
+        return [each for each in written if _is_known_alone(each)]
 
     def may_be_alone(self, disks: t.Iterable[DiskInfo]) -> list[DiskInfo]:
         """Return the disks that only a guest's host may have, or not. Of a block device nobody ever knows."""

@@ -109,18 +109,16 @@ class Case:
             plan.get("request", {}).get("lost", {}) if self.is_of_the_occasion else {}
         )
         self.staying = {(each["host"], each["id"]) for each in plan.get("staying", ())}
-        moved = [each for each in plan.get("staying", ()) if "moved_to" in each]
-        self.moved_to: dict[Key, Key] = {
-            (each["host"], each["id"]): (each["moved_to"]["host"], each["moved_to"]["id"])
-            for each in moved
+        # What is held instead of a device, and the guest's name.
+        self.moved_to: dict[Key, tuple[Key, str]] = {
+            (each["host"], each["id"]): ((to["host"], to["id"]), to["vm"])
+            for each in plan.get("staying", ())
+            if (to := each.get("moved_to")) is not None
         }
-        self.moved_vms: dict[Key, str] = {
-            (each["host"], each["id"]): each["moved_to"]["vm"] for each in moved
-        }
-        self.moved_onto = Counter(self.moved_to.values())
+        self.moved_onto = Counter(target for target, _vm in self.moved_to.values())
         hosts = {host for host, _id in self.placed + self.unplaced} | self.drained
         hosts |= {each["target"]["host"] for each in plan["placements"]}
-        hosts |= {host for host, _id in self.staying.union(self.moved_to.values())}
+        hosts |= {host for host, _id in self.staying.union(self.moved_onto)}
         # Who stays on other hosts of a failure domain is met there, too, and counts there.
         by_domain = asked.apart or asked.policy == "spread"
         near = [{*domain} for domain in asked.failure_domains.values()] if by_domain else []

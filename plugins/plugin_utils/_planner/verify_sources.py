@@ -104,12 +104,12 @@ def has_nothing_to_move(case: Case, key: Key, device: Entry) -> bool:
 
 def _has_moved(case: Case, key: Key, device: Entry) -> bool:
     """Return whether a guest holds, or may hold, on another host what it is said to hold instead of an mdev, and of no other one as well."""
-    target = case.moved_to[key]
+    target, vm = case.moved_to[key]
     there = case.devices.get(target)
     if there is None or there["in_use"] is None or {device["kind"], there["kind"]} != {"mdev"}:
         return False
     holder = there["in_use"]
-    held = holder["pid"] is None or holder["name"] == case.moved_vms[key]
+    held = holder["pid"] is None or holder["name"] == vm
     return held and target[0] != key[0] and case.moved_onto[target] == 1
 
 
