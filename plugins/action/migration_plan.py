@@ -14,6 +14,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors 
 )
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import printable
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import with_lists
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.fact_cache import read_once
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.own_plans import remember
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_arguments import ARGUMENTS
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_file import (
@@ -41,7 +42,7 @@ class ActionModule(ActionBase):
         options = validate(argument_spec=spec)[1]
         dest = options.pop("dest")
         try:
-            hostvars = (task_vars or {})["hostvars"]
+            hostvars = read_once((task_vars or {})["hostvars"])
             plan = plan_for(hostvars, progress=_show, made=remember, **options)
             plan = stamped(plan, hostvars)
         except VfioMigrationError as error:

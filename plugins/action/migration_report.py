@@ -13,6 +13,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors 
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import DIRECTIONS
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import with_lists
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.fact_cache import read_once
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import content_of
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.own_plans import is_own
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_file import plan_or_file
@@ -61,7 +62,7 @@ class ActionModule(ActionBase):
             options["plan"] = plan_or_file(options, "plan", "plan_file")
             del options["plan_file"]
             options["record"] = (content_of(options["record"]) or "") if options["record"] else None
-            hostvars = (task_vars or {})["hostvars"]
+            hostvars = read_once((task_vars or {})["hostvars"])
             report = report_for(hostvars, **options, made=time_of_report(), is_own=is_own)
         except VfioMigrationError as error:
             return failed(result, "migration_report", error)

@@ -161,13 +161,18 @@ def hold(data: t.Any, hosts: t.Iterable[str] | None = None) -> dict[str, t.Any]:
 class ReadOnce(t.Mapping[str, t.Mapping[str, t.Any]]):
     """The variables of the hosts in ``data``, for several questions: those of each host are read when it is first asked for.
 
-    Ansible puts them together each time that they are read. They are untemplated; see ``templated``.
+    Ansible puts them together each time that they are read. They are untemplated; see ``templated``. ``cached`` returns all
+    facts of a host from the cache that Ansible takes them from, ``None`` where it has none.
     """
 
-    def __init__(self, data: t.Any) -> None:
+    def __init__(
+        self, data: t.Any, cached: t.Callable[[str], t.Mapping[str, t.Any] | None] | None = None
+    ) -> None:
         _check_fleet(data)
         self.data = data
+        self._cached = cached
         self._held: dict[str, t.Mapping[str, t.Any]] = {}
+        self._facts: dict[str, tuple[t.Any, bool]] = {}
 
     def __getitem__(self, host: str) -> t.Mapping[str, t.Any]:
         if host not in self._held:
@@ -175,6 +180,21 @@ class ReadOnce(t.Mapping[str, t.Mapping[str, t.Any]]):
                 raise KeyError(host)
             self._held[host] = variables_of(self.data, host)
         return self._held[host]
+
+    def facts(self, host: str) -> tuple[t.Any, bool]:
+        """Return the facts of ``host``, ``None`` where there are none, and whether they may come from a cache."""
+        if host not in self._facts:
+            self._facts[host] = self._read(host)
+        return self._facts[host]
+
+    def _read(self, host: str) -> tuple[t.Any, bool]:
+        if host in self._held:
+            return _found_in(self._held[host])
+        # Of a host that the inventory no longer has, a cache may still have facts.
+        cached = self._cached(host) if self._cached is not None and host in self.data else None
+        if cached is not None and FACT in cached:
+            return cached[FACT], True
+        return _found_in(variables_of(self.data, host))
 
     def __iter__(self) -> t.Iterator[str]:
         return iter(self.data)
@@ -258,7 +278,12 @@ def _check_fleet(data: t.Any) -> None:
 
 def _found(data: t.Any, host: str) -> tuple[t.Any, bool]:
     """Return the facts of ``host``, ``None`` where there are none, and whether they may come from a cache."""
-    variables = variables_of(data, host)
+    if isinstance(data, ReadOnce):
+        return data.facts(host)
+    return _found_in(variables_of(data, host))
+
+
+def _found_in(variables: t.Mapping[str, t.Any]) -> tuple[t.Any, bool]:
     facts = variables.get("ansible_facts")
     if isinstance(facts, (dict, t.Mapping)) and FACT in facts:
         return facts[FACT], True

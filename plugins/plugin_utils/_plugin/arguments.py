@@ -16,6 +16,7 @@ import typing as t
 from ansible import template
 from ansible.errors import AnsibleActionFail, AnsibleFilterError
 from ansible.utils.unsafe_proxy import wrap_var
+from ansible.vars.hostvars import HostVars
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import (
     DescriptorError,
 )
@@ -41,6 +42,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values impor
     split,
     whole_number,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.fact_cache import read_once
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import printed
 from jinja2 import Undefined
 
@@ -70,8 +72,11 @@ def as_filter(
                 # Before ansible-core 2.19 a filter is called with what is undefined, too; to read it says so.
                 if isinstance(value, Undefined):
                     str(value)
+            # A fleet is any argument of a filter, by position or by name.
+            read_args: t.Any = [_read(value) for value in args]
+            read_kwargs: t.Any = {key: _read(value) for key, value in kwargs.items()}
             try:
-                result = printed(function(*args, **kwargs), _shape_of(function))
+                result = printed(function(*read_args, **read_kwargs), _shape_of(function))
             except VfioMigrationError as error:
                 # ansible-core adds what the causes of an error say, which may be anything that a host has said.
                 raise AnsibleFilterError(f"vfio.migration.{name}: {error}") from None
@@ -84,6 +89,10 @@ def as_filter(
         return guarded
 
     return decorate
+
+
+def _read(value: t.Any) -> t.Any:
+    return read_once(value) if isinstance(value, HostVars) else value
 
 
 @functools.cache

@@ -20,6 +20,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments i
     plain,
     with_lists,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.fact_cache import read_once
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
     absolute,
     content_of,
@@ -63,7 +64,7 @@ class FleetQuestion(ActionBase):
         options = plain(validate(argument_spec=spec)[1])
         dest = options.pop("dest")
         try:
-            answer = type(self).answer((task_vars or {})["hostvars"], **options)
+            answer = type(self).answer(read_once((task_vars or {})["hostvars"]), **options)
             answer = printed(answer, self.shape)
         except VfioMigrationError as error:
             return failed(result, str(self._task.action).rpartition(".")[2], error)

@@ -20,11 +20,11 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors import (
     VfioMigrationError,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import ReadOnce
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
     plain,
     with_lists,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.fact_cache import read_once
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.inventory import matching
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.misspelt import misspelt
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import (
@@ -60,7 +60,7 @@ class StepAction(ActionBase):
         self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None
     ) -> dict[str, t.Any]:
         result: dict[str, t.Any] = super().run(tmp, task_vars)
-        hostvars = ReadOnce((task_vars or {})["hostvars"])
+        hostvars = read_once((task_vars or {})["hostvars"])
         spec = {
             **self.options,
             "step": {"type": "str", "choices": [BEGIN, *self.steps], "required": True},
