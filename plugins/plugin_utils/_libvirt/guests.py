@@ -232,9 +232,18 @@ def _holds(fleet: Fleet, host: str, name: str | None) -> bool:
 def guests_without_devices(
     fleet: Fleet, hosts: t.Mapping[str, LibvirtHost], drain: t.Iterable[str]
 ) -> list[Guest]:
-    """Return the guests of hosts that are drained which hold no VFIO device, with why that is not certain where it is not."""
+    """Return the guests of hosts that are drained which hold no VFIO device, with why that is not certain where it is not.
+
+    Where libvirt does not answer, one entry stands for those that there may be.
+    """
     found = []
     for host in drain:
+        error = hosts[host].error if host in hosts else None
+        if error is not None:
+            who = printable(f"guests without VFIO devices on {host}")
+            reason = f"it is unknown whether there are any: libvirt there does not answer: {error}"
+            found.append(_stand_in(who, host, reason))
+            continue
         if host in hosts and host in fleet.hosts:
             holders = {each.in_use.name for each in _devices(fleet, host) if each.in_use}
             found += [

@@ -234,6 +234,9 @@ def _other_guests(run: _Run, fleet: Fleet, libvirt: t.Mapping[str, LibvirtHost])
         return []
     others = guests_without_devices(fleet, libvirt, run["drain"] or ())
     if others and run["other_guests"] == FAIL:
+        for each in others:
+            if each["uuid"] is None:
+                raise FleetError(f"{each['vm']}: {each['reason']}")
         named = [f"{each['vm']} on {each['host']}" for each in others]
         raise FleetError(
             f"guests without VFIO devices are on hosts that are to be drained: {', '.join(first_of(named, 'guest'))}; move"

@@ -95,6 +95,7 @@ def plan_for(
     _check_spare(conditions)
     progress("reading the facts")
     chosen = names("hosts", options.get("hosts"))
+    check_drained(options["drain"], chosen)
     if read is None:
         read = read_fleet(
             hold(fleet, chosen),
@@ -174,6 +175,15 @@ def _check_hosts(given: Conditions, fleet: t.Any) -> None:
         for host in hosts:
             if isinstance(fleet, t.Mapping) and host not in fleet:
                 raise FleetError(f"{option} has {host!r}, and there is no host of this name")
+
+
+def check_drained(drain: t.Iterable[str] | None, hosts: t.Collection[str] | None) -> None:
+    """Raise ``FleetError`` where a host to drain is none of the ``hosts`` to look at, which are all if ``None``."""
+    for host in drain or ():
+        if hosts is not None and host not in hosts:
+            raise FleetError(
+                f"cannot drain {host}: it is none of the hosts to look at; name it among these, too"
+            )
 
 
 def _tell_of_nobody(given: Conditions, read: Fleet, fleet: t.Any) -> None:

@@ -26,7 +26,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments i
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.fact_cache import read_once
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.inventory import matching
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.misspelt import misspelt
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.option_variables import (
+    misspelt,
+    naming_variables,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import (
     bounded,
     failed,
@@ -66,10 +69,9 @@ class StepAction(ActionBase):
             "step": {"type": "str", "choices": [BEGIN, *self.steps], "required": True},
             "so_far": {"type": "dict", "default": {}},
         }
-        validate: t.Any = self.validate_argument_spec
         try:
             self._task.args = with_lists(self._task.args, spec)
-            options = plain(validate(argument_spec=spec)[1])
+            options = plain(self._validated(spec))
             step, so_far = options.pop("step"), options.pop("so_far")
             for key in _ADDED:
                 so_far.pop(key, None)
@@ -87,3 +89,10 @@ class StepAction(ActionBase):
             if run.get(key) is not None:
                 run[key] = bounded(printed(run[key], shape))
         return {**result, "changed": False, **run}
+
+    def _validated(self, spec: dict[str, dict[str, t.Any]]) -> t.Any:
+        validate: t.Any = self.validate_argument_spec
+        try:
+            return validate(argument_spec=spec)[1]
+        except AnsibleActionFail as error:
+            raise AnsibleActionFail(naming_variables(self.playbook, error.message)) from None

@@ -12,6 +12,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.checks imp
     check_migration,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests import (
+    LibvirtHost,
     guests_without_devices,
     read_host,
 )
@@ -174,6 +175,13 @@ def test_who_holds_a_device_is_none_of_them():
         [],
         None,
     )
+
+
+def test_a_silent_libvirt_may_run_such_guests():
+    silent = {"a": LibvirtHost(error="no socket")}
+    (unknown,) = guests_without_devices(read_fleet({"a": host([])}), silent, ["a"])
+    assert (unknown["vm"], unknown["host"]) == ("guests without VFIO devices on a", "a")
+    assert "libvirt there does not answer: no socket" in unknown["reason"]
 
 
 def test_where_nobody_knows_who_holds_a_device_none_of_them_moves():

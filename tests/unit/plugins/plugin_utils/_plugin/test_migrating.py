@@ -346,6 +346,18 @@ def test_guests_without_devices_can_stop_a_drain_and_nothing_else():
     assert found_in(begun(drain="a", other_guests="fail"), two_hosts())["found"]
 
 
+def test_a_silent_libvirt_may_run_guests_without_devices():
+    hostvars = two_hosts()
+    hostvars["a"]["ansible_facts"]["vfio_migration"]["devices"] = []
+    hostvars["a"]["migrate_libvirt_answer"] = {"failed": True, "msg": "no socket"}
+    words = "guests without VFIO devices on a: it is unknown whether there are any"
+    with pytest.raises(FleetError, match=words):
+        found_in(begun(drain="a", other_guests="fail"), hostvars)
+    (unknown,) = found_in(begun(drain="a", other_guests="move"), hostvars)["found"]
+    assert "no socket" in unknown["reason"]
+    assert found_in(begun(drain="a"), hostvars)["found"] == []
+
+
 def test_guests_without_devices_go_after_those_with_some_and_are_no_part_of_the_plan():
     run, _hostvars = moving_others((UUIDS[6], "plain", 1024))
     assert run["reading"] == {"a": [UUIDS[5], UUIDS[6]]}

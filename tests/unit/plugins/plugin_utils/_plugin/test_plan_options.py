@@ -289,3 +289,11 @@ def test_no_more_is_told_than_can_be_read_and_nothing_that_a_terminal_obeys(warn
     assert warnings[-1] == f"and {100 - MAX_SENTENCES} more: such names"
     assert len(warnings) == MAX_SENTENCES + 1
     assert all(each.isprintable() and len(each) <= MAX_LINE for each in warnings)
+
+
+@pytest.mark.parametrize("option", ["drain", "lost"])
+def test_a_drained_host_is_one_of_the_hosts_to_look_at(option):
+    words = "cannot drain a: it is none of the hosts to look at; name it among these, too"
+    with pytest.raises(FleetError, match=words):
+        plan_for(FLEET, hosts=["b"], **{option: ["a"]})
+    assert plan_for(FLEET, hosts=["a", "b"], max_age=0, **{option: ["a"]})["status"]

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 vfio.migration contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Variables with names that are nearly those of options."""
+"""The variables that are options, and those with names that are nearly such."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from unittest import mock
 
 import pytest
 from ansible_collections.vfio.migration.plugins.action import report_step
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.misspelt import misspelt
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.option_variables import (
+    misspelt,
+    naming_variables,
+)
 
 PLAYBOOKS = ("cleanup", "maintain", "migrate_libvirt", "prepare", "report")
 
@@ -50,14 +53,39 @@ def test_a_name_is_shown_as_it_can_be_printed():
     assert r"report_drain\x1b;" in words
 
 
-def test_the_first_step_warns_and_goes_on():
+def begun(**changes):
+    """Return the result of the first step of ``report`` with other values of its options."""
     arguments = {"step": "begin", "hosts": ["hv1"], "gather": False, "dest": "report", "title": "A"}
-    task = mock.Mock(args=arguments, async_val=0, check_mode=False)
+    task = mock.Mock(args=arguments | changes, async_val=0, check_mode=False)
     action = report_step.ActionModule(task, *(mock.Mock() for _part in range(5)))
     groups = {"all": ["hv1"], "ungrouped": ["hv1"]}
-    result = action.run(
-        task_vars={"hostvars": {"hv1": {}}, "groups": groups, "report_drian": "hv1"}
-    )
+    return action.run(task_vars={"hostvars": {"hv1": {}}, "groups": groups, "report_drian": "hv1"})
+
+
+def test_the_first_step_warns_and_goes_on():
+    result = begun()
     assert result["hosts"] == ["hv1"]
     [warning] = result["warnings"]
     assert "report_drian" in warning
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"max_age": "a day"}, "argument 'report_max_age' is of type"),
+        ({"policy": "quick"}, "value of report_policy must be one of: pack, spread, got: quick"),
+        # This one is none of the playbook's.
+        ({"diff": "perhaps"}, "argument 'diff' is of type"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_variable(options, words):
+    result = begun(**options)
+    assert result["failed"]
+    assert words in result["msg"]
+
+
+def test_a_value_that_looks_like_an_option_is_left_as_it_is():
+    message = "value of policy must be one of: pack, spread, got: 'hosts'"
+    assert naming_variables("report", message) == (
+        "value of report_policy must be one of: pack, spread, got: 'hosts'"
+    )

@@ -5,11 +5,12 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""Variables that somebody has set for a playbook, and that it does not read: Ansible takes any name."""
+"""The variables that are a playbook's options, and those that somebody has set in place of one: Ansible takes any name."""
 
 from __future__ import annotations
 
 import difflib
+import re
 import typing as t
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printab
 _ROLES = Path(__file__).parents[3] / "roles"
 # Of Ratcliff and Obershelp's measure: two letters in each other's place are found in names of five letters.
 _ALIKE = 0.8
+# How Ansible names an option whose value it refuses.
+_REFUSED = re.compile(r"(?<=argument ')\w+|(?<=option ')\w+|(?<=value of )\w+")
 
 
 def misspelt(playbook: str, variables: t.Mapping[str, t.Any]) -> t.Iterator[str]:
@@ -37,6 +40,17 @@ def misspelt(playbook: str, variables: t.Mapping[str, t.Any]) -> t.Iterator[str]
             yield (
                 f"the playbook vfio.migration.{playbook} does not read the variable {printable(name)}; did you mean {prefix}{option}?"
             )
+
+
+def naming_variables(playbook: str, message: str) -> str:
+    """Return Ansible's ``message`` on an option of an action with the name of the variable that the playbook takes it from."""
+    options = _options_of(playbook)
+
+    def variable(found: re.Match[str]) -> str:
+        name = f"{playbook}_{found[0]}"
+        return name if name in options else found[0]
+
+    return _REFUSED.sub(variable, message)
 
 
 def _is_result(value: t.Any) -> bool:
