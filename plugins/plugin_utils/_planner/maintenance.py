@@ -20,6 +20,7 @@ What guests take beside devices, ``capacity`` states as it is before the first s
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import typing as t
 from collections import Counter
@@ -156,33 +157,56 @@ def maintenance_plan(
 def _planned(
     fleet: Fleet, asked: Maintenance, conditions: Conditions, progress: Progress
 ) -> MaintenancePlan:
+    """Return the steps, with guests that wait with devices of other types only where they cannot be taken otherwise."""
+    # All plans together look at no more than one does.
+    efforts = Effort(EFFORT), Effort(MAX_COMPARISONS // 3)
+
+    def begin(waiting_keep_type: bool, soonest: t.Sequence[str] = ()) -> MaintenancePlan:
+        planning = _Planning(
+            fleet, asked, conditions, progress, efforts, soonest, waiting_keep_type
+        )
+        return planning.result()
+
+    plan = _begun_anew(functools.partial(begin, True), asked, efforts[0], progress)
+    if plan["blocked"] is None or plan["blocked"]["proven"] or conditions.keep_type:
+        return plan
+    # A device of another type may not become one of its own again: that comes last.
+    progress("steps in which devices become ones of other types on the way are tried")
+    other = _begun_anew(functools.partial(begin, False), asked, efforts[0], progress)
+    return plan if other["blocked"] else other
+
+
+def _begun_anew(
+    begin: t.Callable[..., MaintenancePlan], asked: Maintenance, effort: Effort, progress: Progress
+) -> MaintenancePlan:
     """Return the steps, begun anew with the host first that could not be emptied, until all can, or that one cannot though it is first.
 
     What fails decides what is looked at first, as with the weights of Boussemart et al., "Boosting systematic search by
     weighting constraints", 2004.
     """
-    # All plans together look at no more than one does.
-    efforts = Effort(EFFORT), Effort(MAX_COMPARISONS // 3)
     soonest: list[str] = []
     tried: set[tuple[str, ...]] = {()}
-    plan = attempt = _Planning(fleet, asked, conditions, progress, efforts).result()
+    plan = attempt = begin()
     for _attempt in range(_RESTARTS):
         blocked = attempt["blocked"]
         if blocked is None:
             return attempt
-        if blocked["proven"] or asked.keep_order or efforts[0].used_up or not attempt["steps"]:
+        if blocked["proven"] or asked.keep_order or effort.used_up or not attempt["steps"]:
             break
         soonest = list(dict.fromkeys([*blocked["hosts"], *soonest]))
         if tuple(soonest) in tried:
             break
         tried.add(tuple(soonest))
         progress(f"{listed(blocked['hosts'])} cannot be emptied; it is tried first")
-        attempt = _Planning(fleet, asked, conditions, progress, efforts, soonest).result()
+        attempt = begin(soonest)
     return attempt if attempt["blocked"] is None or attempt["blocked"]["proven"] else plan
 
 
 class _Planning:
-    """The fleet as the steps so far leave it; the ``soonest`` of its hosts are emptied as soon as there are places for their guests."""
+    """The fleet as the steps so far leave it; the ``soonest`` of its hosts are emptied as soon as there are places for their guests.
+
+    With ``waiting_keep_type``, guests that wait on hosts that are still to be emptied have devices of their types there.
+    """
 
     def __init__(
         self,
@@ -192,8 +216,10 @@ class _Planning:
         progress: Progress,
         efforts: tuple[Effort, Effort],
         soonest: t.Sequence[str] = (),
+        waiting_keep_type: bool = True,
     ) -> None:
         self._soonest = {name: place for place, name in enumerate(soonest)}
+        self._waiting_keep_type = waiting_keep_type
         # Nobody misses what nobody holds.
         conditions = dataclasses.replace(conditions, free_devices="none", reuse=False)
         # This raises an error for a target that there is not.
@@ -313,7 +339,9 @@ class _Planning:
                 continue
             anywhere = self._to_anywhere(batch)
             self._left[batch[0]] = len(anywhere.left)
-            if anywhere.at_least and (self._conditions.keep_type or not alike.placements):
+            if anywhere.at_least and (
+                self._conditions.keep_type or not self._waiting_keep_type or not alike.placements
+            ):
                 # No device would become one of another type on a host that lasts either.
                 continue
             lasting = alike if alike.batch == batch else self._to_lasting(batch)
@@ -398,7 +426,7 @@ class _Planning:
     def _to_pending(self, found: _Attempt) -> _Attempt:
         """Place the guests that are left of a batch on hosts that are still to be emptied."""
         more = self._plan(
-            found.batch, self._receiving(found.batch), found.placements, keep_type=True
+            found.batch, self._receiving(found.batch), found.placements, self._waiting_keep_type
         )
         wave = max([each["wave"] for each in found.placements], default=0)
         later: list[t.Any] = [
@@ -411,7 +439,8 @@ class _Planning:
 
     def _to_anywhere(self, batch: _Batch) -> _Attempt:
         """Place the guests of a batch on hosts that are not to be emptied any more and on such that are, all at once."""
-        return self._plan(batch, [*self._lasting, *self._receiving(batch)], keep_type=True)
+        targets = [*self._lasting, *self._receiving(batch)]
+        return self._plan(batch, targets, keep_type=self._waiting_keep_type)
 
     def _receiving(self, batch: _Batch) -> list[str]:
         """Return the hosts that are still to be emptied after a batch, and take guests until then."""

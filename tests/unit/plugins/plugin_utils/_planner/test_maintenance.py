@@ -582,6 +582,25 @@ def test_what_guests_have_taken_is_not_free_for_those_of_the_steps_after():
     assert planned(facts, "ab", both, use_returned=False)["status"] == "optimal"
 
 
+def test_where_nothing_else_is_left_a_guest_waits_with_a_device_of_another_type():
+    # Functions of two types take the place of each other. Only a, which is emptied as well, has what the guest needs.
+    held, free = function(0, "v", "vm-1", pid=1), function(0, "w")
+    for one, other in ((held, free), (free, held)):
+        one["descriptor"]["compatible"].append(other["descriptor"]["self"])
+    facts = {
+        "c": host([held, function(1, "v", "vm-1", pid=1)]),
+        "a": host([free, function(1, "v")]),
+        "b": host([function(0, "v")]),
+    }
+    found = planned(facts, ["c", "a"], keep_order=True)
+    assert found["blocked"] is None
+    assert [each["conversions"] for each in found["steps"]] == [1, 1]
+    assert found["status"] == "feasible"
+    assert maintenance_objections(found, facts, ["c", "a"]) == []
+    kept = planned(facts, ["c", "a"], Conditions(keep_type=True), keep_order=True)
+    assert kept["blocked"]["hosts"] == ["c"]
+
+
 def test_with_little_memory_guests_wait_on_hosts_that_are_still_to_be_emptied():
     facts = {"a": full("a", 1), "b": full("b", 1, 1), "c": full("c", 0, 2)}
     # Only b takes the guest of a, and only a what is on b then.
