@@ -307,6 +307,11 @@ def _without_objected(
             fleet, dataclasses.replace(request, guests=rest), budget, explaining=explaining
         )
         plan = with_left_out(reduced, request, left_out, "verifier")
+        if not left_out:
+            # Nobody is to move who could be told.
+            sentences = first_of([each.sentence for each in broken], "violation")
+            told = [f"the verifier objects: {'; '.join(sentences)}"]
+            return t.cast(PlanBody, {**plan, "assumptions": told})
         broken = objections(plan, facts, request.conditions, fleet.unknown) if rest else ()
     return plan
 

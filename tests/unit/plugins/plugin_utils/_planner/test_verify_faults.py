@@ -1201,6 +1201,25 @@ CONDITIONS = {
             lambda real: lambda device, which, left: None if device.in_use else "nobody holds it",
         ),
     ),
+    "whoever holds a target is the guest that was to": Fault(
+        "what stays has nothing to move",
+        {
+            "a": host([device(UUIDS[0], vgpu())]),
+            "b": host([device(UUIDS[1], vgpu(), vm="vm-2")]),
+            "c": host([device(UUIDS[2], vgpu())]),
+        },
+        lambda plant: plant.function("_is_guest", lambda real: lambda *_: True),
+        {
+            "drain": ["a"],
+            "earlier": migration_plan(
+                {
+                    "a": host([device(UUIDS[0], vgpu(), vm="vm-1")]),
+                    "b": host([device(UUIDS[1], vgpu())]),
+                },
+                drain=["a"],
+            ),
+        },
+    ),
     "nothing is carried": Fault(
         "targets get the network settings of their sources",
         NETWORKS,
