@@ -79,7 +79,7 @@ def _decision(case: Case, move: Move) -> _Decision | None:
         made = expected_target(case, move)
         if source is None or made is None:
             return None
-        shown = case.parents[move.place].get("configuration") or {}
+        shown = (move.parent or {}).get("configuration") or {}
         taken = takes_version(source.shown, shown)
         return _Decision(source, made.possible, True, made.certain, frozenset(made.given), taken)
     target = existing_descriptor(case, move)
@@ -142,25 +142,42 @@ def placements_warn_of_what_they_assume(case: Case) -> Objections:
     for move in case.moves:
         if move.kind not in known:
             known[move.kind] = _assumed(case, move)
-        needed = known[move.kind]
-        if needed is None:
+        of_kind = known[move.kind]
+        if of_kind is None:
             continue
-        needed = (*needed, *_support_unknown(case, move), *_too_many(move, moving))
-        if move.key in case.several:
-            needed = (*needed, *_p2p_unknown(case, move))
-        needed = (*needed, *_holder_unknown(move))
-        if move.key in case.several_vgpus:
-            needed = (*needed, _SEVERAL_VGPUS)
-        if move.target["create"] and shows_no_capacity(case.parents[move.place]):
-            needed = (*needed, _ROOM_UNKNOWN)
-        needed = (*needed, *settings_left(case, move), *tried.get(move.key, ()))
-        warnings = tuple(move.found["warnings"])
+        needed = (*of_kind, *_needed_of_itself(case, move, moving), *tried.get(move.key, ()))
+        warnings = move.found["warnings"]
+        # As a rule there is one for one, in this order.
+        if len(warnings) == len(needed) and all(map(str.startswith, warnings, needed)):
+            continue
         of_driver = move.descriptor is not None and move.descriptor.derived
-        wording = (needed, warnings, of_driver)
+        wording = (needed, tuple(warnings), of_driver)
         if wording not in judged:
             judged[wording] = [*_why_other_warnings(*wording)]
         for reason in judged[wording]:
             yield move.objection(f"{move} {reason}")
+
+
+def _needed_of_itself(case: Case, move: Move, moving: t.Mapping[str, int]) -> list[str]:
+    """Return how the warnings begin that a move needs for what other moves of its kind need not share."""
+    needed: list[str] = []
+    is_derived = move.descriptor is not None and move.descriptor.derived
+    if is_derived or move.there is not None:
+        needed += _support_unknown(case, move)
+    if is_derived:
+        needed += _too_many(move, moving)
+    if move.key in case.several:
+        needed += _p2p_unknown(move)
+    holder = move.source["in_use"]
+    if holder is not None and holder.get("pid") is None:
+        needed.append(f"it is unknown whether a process holds {move.source['id']}")
+    if move.key in case.several_vgpus:
+        needed.append(_SEVERAL_VGPUS)
+    if move.target["create"] and move.parent is not None and shows_no_capacity(move.parent):
+        needed.append(_ROOM_UNKNOWN)
+    if move.there is not None:
+        needed += settings_left(move)
+    return needed
 
 
 def _why_other_warnings(
@@ -191,7 +208,7 @@ def _tried_at_once(case: Case) -> dict[Key, list[str]]:
 def _support_unknown(case: Case, move: Move) -> t.Iterator[str]:
     """Yield how the warning begins that a side needs of which neither debugfs nor its driver says that it migrates."""
     ends = [("source", move.source, move.descriptor)]
-    there = None if move.target["create"] else case.devices.get(move.target_key)
+    there = None if move.target["create"] else move.there
     if there is not None:
         ends.append(("target", there, case.descriptor(move.target_key[0], there)))
     for side, device, descriptor in ends:
@@ -230,16 +247,9 @@ def _too_many(move: Move, moving: t.Mapping[str, int]) -> t.Iterator[str]:
             )
 
 
-def _holder_unknown(move: Move) -> t.Iterator[str]:
-    """Yield how the warning begins that a device needs whose guest may have others that nobody knows of."""
-    holder = move.source["in_use"]
-    if holder is not None and holder.get("pid") is None:
-        yield f"it is unknown whether a process holds {move.source['id']}"
-
-
-def _p2p_unknown(case: Case, move: Move) -> t.Iterator[str]:
+def _p2p_unknown(move: Move) -> t.Iterator[str]:
     """Yield how the warning begins that one of a guest's several devices needs; the kernel tells nothing of a device to be made."""
-    there = case.devices.get(move.target_key)
+    there = move.there
     if there is None:
         yield f"{_ALL_SUPPORT_P2P}, which the kernel does not show of {_untold(move)}"
     elif not (migration_features(move.source) and migration_features(there)):

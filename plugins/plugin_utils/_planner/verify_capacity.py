@@ -37,11 +37,11 @@ def no_parent_is_overcommitted(case: Case) -> Objections:
     instances of a type take as are available is there, else each takes its part. A GPU of NVIDIA's that is no card of virtual
     functions makes types of one frame buffer. Any other parent makes one type in one plan.
     """
-    made: dict[Key, Counter[str]] = defaultdict(Counter)
-    for move in case.made:
+    made: dict[Key, dict[str, int]] = {}
+    for move in case.new:
         target = move.target
-        if target["create"]:
-            made[target["host"], target["parent"]][target["type"]] += instances_taken(target)
+        types = made.setdefault(move.place, {})
+        types[target["type"]] = types.get(target["type"], 0) + instances_taken(target)
     for place, types in made.items():
         parent = case.parents.get(place, {"types": ()})
         available = {each["id"]: each["available_instances"] for each in parent["types"]}
@@ -109,17 +109,17 @@ def no_card_holds_more_than_it_can(case: Case) -> Objections:
     ``max_instance=N`` and ``framebuffer=M`` in the description of a type are of the whole card, of which each parent is
     a virtual function (OpenStack Nova, doc/source/admin/virtual-gpu.rst). With MIG a card takes several sizes.
     """
-    on_cards: dict[Key, list[tuple[Entry, str]]] = defaultdict(list)
-    for (host, _id), device in case.devices.items():
-        parent = case.parents.get((host, device["parent"]), {})
-        if device["kind"] == "mdev" and parent.get("physical_function"):
-            on_cards[host, parent["physical_function"]].append((parent, device["type"]))
     new: dict[Key, list[Move]] = defaultdict(list)
     for move in case.new:
-        parent = case.parents.get(move.place, {})
+        parent = move.parent or {}
         card = parent.get("physical_function")
         if card and any(stated_number("max_instance", each) for each in parent["types"]):
             new[move.target_key[0], card].append(move)
+    on_cards: dict[Key, list[tuple[Entry, str]]] = defaultdict(list)
+    for (host, _id), device in case.devices.items() if new else ():
+        parent = case.parents.get((host, device["parent"]), {})
+        if device["kind"] == "mdev" and parent.get("physical_function"):
+            on_cards[host, parent["physical_function"]].append((parent, device["type"]))
     for card, moves in new.items():
         made = [(case.parents[move.place], move.target["type"]) for move in moves]
         types = [_type_of(*each) for each in made + on_cards[card]]
@@ -202,7 +202,7 @@ def given_types(case: Case) -> list[GivenTypes]:
     """Return what each card is given whose functions become targets by a type."""
     given: dict[Key, list[Move]] = defaultdict(list)
     for move in case.existing:
-        if move.target["attributes"] and move.target_key in case.devices:
+        if move.target["attributes"] and move.there is not None:
             given[move.target["host"], move.target["parent"] or move.target["id"]].append(move)
     attributes: dict[Key, list[Entry]] = defaultdict(list)
     for (host, _id), device in case.devices.items() if given else ():

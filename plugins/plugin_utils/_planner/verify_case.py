@@ -28,7 +28,6 @@ Facts = t.Mapping[str, Entry]
 Key = tuple[str, str]
 # What concerns the plan as a whole.
 WHOLE_PLAN: frozenset[Key] = frozenset()
-NO_OFFER: tuple[Entry, Entry] = ({}, {})
 # What moves of one kind need not have alike of their parents, and of the types that these offer.
 _NOT_COMPARED = dict.fromkeys(("id", "types", "numa_node", "physical_function"))
 _NOT_COUNTED = {"available_instances": None}
@@ -48,8 +47,9 @@ Objections = t.Iterator[Objection]
 class Move(t.NamedTuple):
     """A placement: ``source`` is what the facts say of the device, ``stated`` and ``target`` what the plan says.
 
-    ``found`` is the placement as the plan has it. Moves of one ``kind`` are alike in all that is compared: in all but the
-    names of hosts, devices and guests.
+    ``found`` is the placement as the plan has it. ``place`` is the host and parent that the target is or will be under;
+    ``there`` and ``parent`` are what the facts say of the target and of that parent, ``None`` where they say nothing.
+    Moves of one ``kind`` are alike in all that is compared: in all but the names of hosts, devices and guests.
     """
 
     key: Key
@@ -62,12 +62,10 @@ class Move(t.NamedTuple):
     vm: str | None
     vm_uuid: str | None
     found: Entry
+    place: tuple[str, t.Any]
+    there: Entry | None
+    parent: Entry | None
     kind: int
-
-    @property
-    def place(self) -> tuple[str, t.Any]:
-        """The host and parent that the target is or will be under."""
-        return self.target_key[0], self.target["parent"]
 
     def objection(self, sentence: str) -> Objection:
         """Return that this placement breaks a rule."""
@@ -83,6 +81,19 @@ class Readings:
     def __init__(self) -> None:
         self.descriptors: dict[str, NaiveDescriptor | None] = {}
         self.answers: dict[tuple[t.Any, ...], bool] = {}
+
+
+class _Place(t.NamedTuple):
+    """A parent that something is made under, ``None`` where the facts have none, and its ``types`` that were asked for.
+
+    ``number``, and that of a type, are those of all that have the same to compare. ``stated`` are the versions of mdevs, of
+    those that are derived last.
+    """
+
+    parent: Entry | None
+    number: int
+    stated: tuple[tuple[str, ...], tuple[str, ...]]
+    types: dict[t.Any, tuple[Entry | None, int]]
 
 
 class Case:
@@ -116,7 +127,7 @@ class Case:
             if (to := each.get("moved_to")) is not None
         }
         self.moved_onto = Counter(target for target, _vm in self.moved_to.values())
-        hosts = {host for host, _id in self.placed + self.unplaced} | self.drained
+        hosts = {key[0] for keys in (self.placed, self.unplaced) for key in keys} | self.drained
         hosts |= {each["target"]["host"] for each in plan["placements"]}
         hosts |= {host for host, _id in self.staying.union(self.moved_onto)}
         # Who stays on other hosts of a failure domain is met there, too, and counts there.
@@ -128,35 +139,19 @@ class Case:
             {(host, each["id"]): each for host in there for each in facts[host][part]}
             for part in ("devices", "parents")
         )
-        self.offers = {
-            (*key, each["id"]): (parent, each)
-            for key, parent in self.parents.items()
-            for each in parent["types"]
-        }
         self._descriptors: dict[Key, NaiveDescriptor | None] = {}
         readings = readings or Readings()
         self._read, self._answers = readings.descriptors, readings.answers
-        self._versions: dict[tuple[str, str, bool], list[str]] = {}
         self._kinds: dict[t.Any, int] = {}
-        self._places: dict[tuple[str, str, str], int] = {}
+        self._numbers: dict[str, int] = {}
+        self._places: dict[tuple[str, t.Any], _Place] = {}
         self.moves = [
-            Move(
-                key,
-                each["source"],
-                self.devices[key],
-                descriptor,
-                (each["target"]["host"], each["target"]["id"]),
-                each["target"],
-                each["wave"],
-                each["vm"],
-                each.get("vm_uuid"),
-                each,
-                self._kind(self.devices[key], descriptor, each),
-            )
+            self._move(key, self.devices[key], each)
             for key, each in zip(self.placed, plan["placements"], strict=True)
             if key in self.devices
-            for descriptor in [self.descriptor(key[0], self.devices[key])]
         ]
+        self.by_source = {move.key: move for move in self.moves}
+        self.left = frozenset(self.unplaced)
         self.new = [move for move in self.moves if move.target["create"]]
         self.existing = [move for move in self.moves if not move.target["create"]]
         # What takes of a parent: new devices, and functions of a card that are given a type.
@@ -164,63 +159,88 @@ class Case:
         self.new_vdpa = [move for move in self.new if move.target["kind"] == "vdpa"]
         # To receive nothing is a limit as well.
         self.is_limited = asked.limit is not None
-        self.waves = {move.key: move.wave for move in self.moves}
+        together: dict[tuple[str, int], list[Move]] = {}
+        for move in self.moves:
+            holder = move.source["in_use"]
+            if holder and holder.get("pid") is not None and move.source["kind"] != "vdpa":
+                together.setdefault((move.key[0], holder["pid"]), []).append(move)
+        guests = [moves for moves in together.values() if len(moves) > 1]
         # Sources that are one of several VFIO devices which move with a process.
-        held = [
-            (move, (move.key[0], move.source["in_use"].get("pid")))
-            for move in self.moves
-            if move.source["kind"] != "vdpa" and move.source["in_use"]
-        ]
-        counts = Counter(process for _move, process in held)
-        self.several = frozenset(
-            move.key for move, process in held if counts[process] > 1 and process[1] is not None
-        )
+        self.several = frozenset(move.key for moves in guests for move in moves)
         # Of these the vGPUs of NVIDIA's, where the process has several.
-        vgpus = [(move.key, process) for move, process in held if _is_of_nvidia(move)]
-        of_process = Counter(process for _key, process in vgpus)
+        vgpus = [[move for move in moves if _is_of_nvidia(move)] for moves in guests]
         self.several_vgpus = frozenset(
-            key for key, process in vgpus if key in self.several and of_process[process] > 1
+            move.key for moves in vgpus if len(moves) > 1 for move in moves
         )
 
-    def _kind(self, source: Entry, own: NaiveDescriptor | None, found: Entry) -> int:
-        """Return a number that placements share which have a source and a target with the same to compare."""
+    def is_planned(self, key: Key) -> bool:
+        """Return whether the plan places a device of the facts, or leaves it behind."""
+        return key in self.by_source or key in self.left
+
+    def devices_of(self, host: str) -> t.Iterator[tuple[Key, Entry]]:
+        """Yield what the facts say of the devices of a host that takes part in the plan."""
+        for each in self.facts[host]["devices"]:
+            key = (host, each["id"])
+            yield key, self.devices[key]
+
+    def _move(self, key: Key, source: Entry, found: Entry) -> Move:
+        """Return a placement with what the facts say of both ends, and with its kind."""
         target = found["target"]
-        host, parent, type_id = target["host"], target["parent"], target["type"]
-        there: t.Any
+        host, given = target["host"], target["attributes"]
+        target_key, place = (host, target["id"]), (host, target["parent"])
+        there, parent = self.devices.get(target_key), self.parents.get(place)
+        descriptor = self.descriptor(key[0], source)
+        alike: tuple[t.Any, ...]
         if target["create"]:
-            there = self._place(host, parent, type_id)
+            _offered, of_type = self._type_at(place, target["type"])
+            alike = (found["set"], descriptor, self._place(place).number, of_type)
         else:
-            device = self.devices.get((host, target["id"]))
-            descriptor = self.descriptor(host, device) if device else None
-            there = (descriptor, "")
-            waits = descriptor is not None and "migratable" in descriptor.own
-            if device and (target["attributes"] or waits):
-                above = (self.parents.get((host, parent)) or {}).get("self")
+            end = self.descriptor(host, there) if there else None
+            alike = (found["set"], descriptor, end)
+            if there and (given or (end is not None and "migratable" in end.own)):
+                above = (parent or {}).get("self")
                 same_id = target["id"] == source["id"]
-                there = (descriptor, as_known((device["attributes"], above, same_id)))
-        alike = (
-            own,
-            *[each["name"] for each in source["attributes"]],
-            there,
-            *[(each["name"], each["value"]) for each in target["attributes"]],
-            found["set"],
-            *found["bindings"].items(),
+                alike = (*alike, as_known((there["attributes"], above, same_id)))
+        if source["attributes"] or given or found["bindings"]:
+            names = tuple(each["name"] for each in source["attributes"])
+            values = tuple((each["name"], each["value"]) for each in given)
+            alike = (*alike, names, values, tuple(found["bindings"].items()))
+        kind = self._kinds.setdefault(alike, len(self._kinds))
+        return Move(
+            *(key, found["source"], source, descriptor, target_key, target),
+            *(found["wave"], found["vm"], found.get("vm_uuid"), found),
+            *(place, there, parent, kind),
         )
-        return self._kinds.setdefault(alike, len(self._kinds))
 
-    def _place(self, host: str, parent_id: str, type_id: str) -> int:
-        """Return a number that parents share which offer a type and have the same to compare."""
-        key = (host, parent_id, type_id)
-        if key not in self._places:
-            parent, offered = self.offers.get(key, NO_OFFER)
-            versions = (
-                [self.versions(host, parent, derived) for derived in (True, False)]
-                if parent
-                else None
-            )
-            alike = as_known(({**parent, **_NOT_COMPARED}, {**offered, **_NOT_COUNTED}, versions))
-            self._places[key] = self._kinds.setdefault(alike, len(self._kinds))
-        return self._places[key]
+    def _place(self, place: tuple[str, t.Any]) -> _Place:
+        """Return what there is of a parent that something is made under."""
+        if place not in self._places:
+            parent = self.parents.get(place)
+            stated = ((), ()) if parent is None else self._versions(place, parent)
+            known = as_known(({**(parent or {}), **_NOT_COMPARED}, stated, parent is None))
+            self._places[place] = _Place(parent, self._number(known), stated, {})
+        return self._places[place]
+
+    def _type_at(
+        self, place: tuple[str, t.Any], type_id: t.Any
+    ) -> tuple[Entry | None, int]:
+        """Return what a parent offers by this name, with a number that such types share which have the same to compare."""
+        parent, _number, _stated, types = self._place(place)
+        if type_id not in types:
+            offered = None
+            for each in parent["types"] if parent is not None else ():
+                offered = each if each["id"] == type_id else offered
+            known = as_known({**(offered or {}), **_NOT_COUNTED})
+            types[type_id] = (offered, self._number(known))
+        return types[type_id]
+
+    def _number(self, known: str) -> int:
+        return self._numbers.setdefault(known, len(self._numbers))
+
+    def offer(self, move: Move) -> tuple[Entry, Entry] | None:
+        """Return the parent that a new device is made under, and what it offers of the type; ``None`` where the facts have no such."""
+        offered, _number = self._type_at(move.place, move.target["type"])
+        return None if move.parent is None or offered is None else (move.parent, offered)
 
     def descriptor(self, host: str, device: Entry) -> NaiveDescriptor | None:
         """Return the descriptor of a device, ``None`` where it has none that is usable; equal ones are one object."""
@@ -275,22 +295,30 @@ class Case:
             "either": listed or accepted,
         }[self.plan["direction"]]
 
-    def versions(self, host: str, parent: Entry, derived: bool) -> list[str]:
+    def versions(self, place: tuple[str, t.Any], derived: bool) -> tuple[str, ...]:
         """Return the versions that mdevs under a parent state, or else mdevs of its driver on that host."""
-        key = (host, parent["id"], derived)
-        if key not in self._versions:
-            stated: dict[bool, set[str]] = {True: set(), False: set()}
-            for device in self.facts[host]["devices"]:
-                above = self.parents.get((host, device["parent"]), {})
-                if device["kind"] == "mdev" and above.get("driver") == parent.get("driver"):
-                    descriptor = self.descriptor(host, device)
-                    if descriptor is not None and descriptor.derived == derived:
-                        same = device["parent"] == parent["id"]
-                        stated[same].add(descriptor.own["software_version"])
-            of_module = (parent.get("self") or {}).get("software_version")
-            known = {of_module} if derived and of_module else set()
-            self._versions[key] = sorted(stated[True] or stated[False] or known)
-        return self._versions[key]
+        return self._place(place).stated[derived]
+
+    def _versions(
+        self, place: tuple[str, t.Any], parent: Entry
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return what ``versions`` does: of mdevs whose descriptors are no derived ones, and of those whose are."""
+        host, parent_id = place
+        under: dict[bool, set[str]] = {False: set(), True: set()}
+        beside: dict[bool, set[str]] = {False: set(), True: set()}
+        for device in self.facts[host]["devices"]:
+            if device["kind"] != "mdev":
+                continue
+            above = self.parents.get((host, device["parent"]), {})
+            descriptor = self.descriptor(host, device)
+            if descriptor is not None and above.get("driver") == parent.get("driver"):
+                found = under if device["parent"] == parent_id else beside
+                found[descriptor.derived].add(descriptor.own["software_version"])
+        of_module = (parent.get("self") or {}).get("software_version")
+        return (
+            tuple(sorted(under[False] or beside[False])),
+            tuple(sorted(under[True] or beside[True] or ({of_module} if of_module else ()))),
+        )
 
 
 def _is_of_nvidia(move: Move) -> bool:
@@ -355,6 +383,8 @@ def last_part(name: str) -> str:
 def migration_features(device: Entry) -> list[str]:
     """Return what the kernel says that a device supports, nothing where it does not tell."""
     told = device["migration"].get("features")
+    if not told:
+        return []
     return [each for each in told if isinstance(each, str)] if isinstance(told, list) else []
 
 

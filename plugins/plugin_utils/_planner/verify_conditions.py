@@ -155,7 +155,6 @@ def guests_of_a_group_are_apart(case: Case) -> Objections:
     What moves in a wave is on both hosts as long as that lasts. Guests that were together before and stay are none of the
     plan's doing.
     """
-    moves = {move.key: move for move in case.moves}
     held: dict[str, list[Key]] = defaultdict(list)
     for key, device in case.devices.items():
         holder = device["in_use"] or {}
@@ -164,7 +163,7 @@ def guests_of_a_group_are_apart(case: Case) -> Objections:
     places = _places(case)
     for group in case.asked.apart:
         keys = [key for each in sorted(group) for key in held.get(each, ())]
-        for place, stays in _stays(case, keys, moves, places).items():
+        for place, stays in _stays(case, keys, places).items():
             if len(stays) > 1:
                 yield from _meetings(case, place, sorted(stays))
 
@@ -172,7 +171,6 @@ def guests_of_a_group_are_apart(case: Case) -> Objections:
 def _stays(
     case: Case,
     keys: t.Sequence[Key],
-    moves: t.Mapping[Key, Move],
     places: t.Callable[[str], list[str]],
 ) -> dict[str, set[_Stay]]:
     """Return by place who is there, from which wave to which one, of the guests that hold these devices.
@@ -181,7 +179,7 @@ def _stays(
     """
     there: dict[str, set[_Stay]] = defaultdict(set)
     for key in keys:
-        holder, move = case.devices[key]["in_use"], moves.get(key)
+        holder, move = case.devices[key]["in_use"], case.by_source.get(key)
         guest = (str(holder.get("name")), key[0], str(holder.get("pid") or key[1]))
         for place in places(key[0]):
             there[place].add(_Stay(0, move.wave if move else math.inf, guest))
@@ -240,10 +238,7 @@ def guests_stay_on_one_numa_node(case: Case) -> Objections:
     for move in case.moves:
         holder = move.source["in_use"]
         if holder and holder.get("pid") is not None:
-            target = move.target
-            place = case.devices.get(move.target_key)
-            if target["create"]:
-                place = case.parents.get((target["host"], target["parent"]))
+            place = move.parent if move.target["create"] else move.there
             nodes[move.key[0], holder["pid"]].add((place or {}).get("numa_node"))
             moving[move.key[0], holder["pid"]].append(move)
     for (host, pid), found in nodes.items():
@@ -259,7 +254,7 @@ def a_guest_gets_one_vgpu_of_a_gpu(case: Case) -> Objections:
     on_gpus: dict[tuple[t.Any, ...], list[Move]] = defaultdict(list)
     for move in case.moves:
         host, under = move.target["host"], move.target["parent"]
-        parent = case.parents.get((host, under), {})
+        parent = move.parent or {}
         own = {} if move.descriptor is None else move.descriptor.own
         if "nvidia" in (parent.get("driver"), own.get("driver")):
             gpu = parent.get("physical_function") or under or move.target["id"]

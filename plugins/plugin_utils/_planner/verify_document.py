@@ -138,7 +138,7 @@ def _shortages_are_true(case: Case, plan: Entry) -> Objections:
         yield Objection(WHOLE_PLAN, "the shortages are not what the shortage is made of")
     for each in (shortage, *parts) if shortage is not None else ():
         short = {(label["host"], label["id"]) for label in each["devices"]}
-        placed = len(short & case.waves.keys())
+        placed = len(short & case.by_source.keys())
         if each["need"] != len(short) or not placed <= each["reachable"] < len(short):
             yield Objection(
                 WHOLE_PLAN,
@@ -195,7 +195,6 @@ def _places_not_counted(
             short[like] = descriptor
             brought[like].add(address_held(device) or NO_MAC)
             types.add((device["kind"], device["type"]))
-    moving = {*case.placed, *case.unplaced}
     for host in sorted(receiving):
         devices = case.facts[host]["devices"]
         held = {(each["parent"], address_held(each)) for each in devices}
@@ -204,7 +203,7 @@ def _places_not_counted(
             if (
                 (device["kind"], device["type"]) not in types
                 or key in places
-                or key in moving
+                or case.is_planned(key)
                 or device["in_use"] is not None
                 or case.asked.why_avoided(host, device["parent"]) is not None
             ):
@@ -230,14 +229,15 @@ def the_cost_is_counted(case: Case) -> Objections:
         return
     targets = [move.target for move in case.moves]
     preferred = {*case.asked.prefer}
-    used = {
-        (key[0], each["parent"]) for key, each in case.devices.items() if each["kind"] == "mdev"
-    }
-    opened = {(each["host"], each["parent"]) for each in targets if each["create"]} - used
+    opened = {move.place for move in case.new}
+    hosts = {host for host, _parent in opened}
+    for (host, _id), each in case.devices.items() if hosts else ():
+        if host in hosts and each["kind"] == "mdev":
+            opened.discard((host, each["parent"]))
     counted = {
         "unplaced": len(case.unplaced),
         "not_preferred": sum(1 for each in targets if preferred and each["host"] not in preferred),
-        "created": sum(1 for each in targets if each["create"] or each["attributes"]),
+        "created": len(case.made),
         "load": _highest_load(case),
         "opened": len(opened),
         "other_type": sum(1 for move in case.moves if move.target["type"] != move.source["type"]),
@@ -260,21 +260,24 @@ def the_cost_is_counted(case: Case) -> Objections:
 
 def _highest_load(case: Case) -> int:
     """Return how many devices there are on the fullest host that receives any: those that come, and those held that stay."""
-    planned = {*case.placed, *case.unplaced}
     loads = Counter([move.target["host"] for move in case.moves])
     for key, device in case.devices.items():
-        if key[0] in loads and device["in_use"] is not None and key not in planned:
+        if key[0] in loads and device["in_use"] is not None and not case.is_planned(key):
             loads[key[0]] += 1
     return max(loads.values(), default=0)
 
 
 def _highest_domain_load(case: Case) -> int:
     """Return how many devices there are in the fullest failure domain that receives any; a host that is in none is one by itself."""
-    planned = {*case.placed, *case.unplaced}
-    arriving = {move.target["host"] for move in case.moves}
     there = Counter([move.target["host"] for move in case.moves])
-    there.update(k[0] for k, each in case.devices.items() if each["in_use"] and k not in planned)
+    arriving = {*there}
     domains = [{*hosts} for hosts in case.asked.failure_domains.values()]
+    counted = arriving.union(*domains)
+    there.update(
+        key[0]
+        for key, each in case.devices.items()
+        if key[0] in counted and each["in_use"] and not case.is_planned(key)
+    )
     alone = [{each} for each in arriving.difference(*domains)]
     loads = [
         sum(there[each] for each in hosts)
@@ -288,10 +291,8 @@ def the_tables_say_what_the_placements_say(case: Case) -> Objections:
     """Require that ``map`` and ``hosts`` follow from the placements, with what the source lists for hosts to verify."""
     mapping, hosts = case.plan["map"], case.plan["hosts"]
     listed = {
-        (host, each[name]): each
+        host: {each[name]: each for part, name in _LISTS.values() for each in lists[part]}
         for host, lists in hosts.items()
-        for part, name in _LISTS.values()
-        for each in lists[part]
     }
     lengths = [len(lists[part]) for lists in hosts.values() for part, _name in _LISTS.values()]
     if sum(map(len, mapping.values())) != len(case.moves) or sum(lengths) != len(case.moves):
@@ -299,13 +300,16 @@ def the_tables_say_what_the_placements_say(case: Case) -> Objections:
             WHOLE_PLAN, "'map' or 'hosts' has another number of devices than the placements"
         )
     by_source = case.plan["direction"] in ("source_lists", "both")
+    accepted: dict[int, list[dict[str, str]] | None] = {}
+    nothing: dict[str, t.Any] = {}
     for move in case.moves:
         (host, device_id), target = move.key, move.target
-        if mapping.get(host, {}).get(device_id) != target["id"]:
+        if mapping.get(host, nothing).get(device_id) != target["id"]:
             yield move.objection(f"{move} is another in 'map'")
-        entry = listed.get(move.target_key, {})
-        accept = _accepted(case, move) if by_source else None
-        if entry.get("accept") != accept or not _is_listed(target, entry):
+        if move.kind not in accepted:
+            accepted[move.kind] = _accepted(case, move) if by_source else None
+        entry = listed.get(target["host"], nothing).get(target["id"], nothing)
+        if entry.get("accept") != accepted[move.kind] or not _is_listed(target, entry):
             yield move.objection(f"{move} is another in 'hosts'")
 
 
@@ -315,10 +319,9 @@ def _accepted(case: Case, move: Move) -> list[dict[str, str]] | None:
     if source is None or (not move.target["create"] and waits_for_its_matrix(case, move)):
         return None
     if move.target["create"]:
-        shown = case.parents.get(move.place, {}).get("configuration") or {}
+        shown = (move.parent or {}).get("configuration") or {}
     else:
-        there = case.devices.get(move.target_key)
-        found = case.descriptor(move.target_key[0], there) if there else None
+        found = case.descriptor(move.target_key[0], move.there) if move.there else None
         shown = found.shown if found is not None else {}
     if not (source.derived and takes_version(source.shown, shown)):
         return source.written

@@ -14,7 +14,6 @@ import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_case import (
     NO_MAC,
-    NO_OFFER,
     Case,
     Entry,
     Move,
@@ -81,21 +80,21 @@ class _Expected(t.NamedTuple):
 
 def expected_target(case: Case, move: Move) -> _Expected | None:
     """Return what a new device will be; ``None`` where its source has no usable descriptor, or it no parent."""
-    target, source = move.target, move.descriptor
-    parent, offered = case.offers.get((target["host"], target["parent"], target["type"]), NO_OFFER)
-    if not parent or source is None:
+    source, offer = move.descriptor, case.offer(move)
+    if offer is None or source is None:
         return None
+    parent, offered = offer
     names = {each["name"] for each in move.source["attributes"]}
     if has_no_ap_config(source, parent):
         names -= {"ap_config"}
     given = {last_part(each["name"]): each["value"] for each in readable_attributes(move)}
-    versions: list[str] = []
+    versions: tuple[str, ...] = ()
     if parent["kind"] == "vdpa":
         names |= {"device_features"}
         certain = _vdpa_attributes(source, offered, given.pop("device_features", ""))
     else:
         certain = _mdev_attributes(source, parent, offered)
-        versions = case.versions(target["host"], parent, source.derived)
+        versions = case.versions(move.place, source.derived)
     # What the source lets configure and the plan does not give is taken to be empty.
     known = {
         **{last_part(each): "" for each in names if last_part(each) not in NOT_GIVEN},
@@ -193,22 +192,22 @@ def _vdpa_attributes(source: NaiveDescriptor, offered: Entry, mask: str) -> dict
 
 def existing_descriptor(case: Case, move: Move) -> NaiveDescriptor | None:
     """Return what an existing target is once it is given its attributes."""
-    device = case.devices.get(move.target_key)
-    target = case.descriptor(move.target_key[0], device) if device else None
+    target = case.descriptor(move.target_key[0], move.there) if move.there else None
     given = move.target["attributes"]
     if target is not None and waits_for_its_matrix(case, move):
-        parent = case.parents.get((move.target_key[0], move.target["parent"]), NO_OFFER)
+        parent = move.parent or {}
         return _with_matrix(target, t.cast(NaiveDescriptor, move.descriptor), parent)
     return _configured(target, given) if target is not None and given else target
 
 
 def waits_for_its_matrix(case: Case, move: Move) -> bool:
     """Return whether a target is an AP matrix that nothing is assigned to, and has the UUID of a source that migrates to such a one."""
-    device = case.devices.get(move.target_key)
-    target = case.descriptor(move.target_key[0], device) if device else None
-    ends = (target, move.descriptor)
-    if any(each is None or not each.derived for each in ends) or target is None:
+    if move.there is None or move.descriptor is None or not move.descriptor.derived:
         return False
+    target = case.descriptor(move.target_key[0], move.there)
+    if target is None or not target.derived:
+        return False
+    ends = (target, move.descriptor)
     return (
         not any(target.own.get(name) for name in ASSIGNED.values())
         and all(has_to_keep_its_uuid(each) for each in ends)
@@ -239,9 +238,9 @@ def _with_matrix(
     return NaiveDescriptor(own, [listed], [read_naive_set(listed, True)], True, target.shown)
 
 
-def carried_settings(case: Case, move: Move) -> dict[str, t.Any]:
+def carried_settings(move: Move) -> dict[str, t.Any]:
     """Return what of its source's network settings a target is given: what its own host shows of it, where it is free."""
-    there = case.devices.get(move.target_key)
+    there = move.there
     if there is None or there["in_use"] is not None or move.source["in_use"] is None:
         return {}
     if (move.source["kind"], there["kind"]) != ("pci", "pci"):
@@ -250,16 +249,16 @@ def carried_settings(case: Case, move: Move) -> dict[str, t.Any]:
     return {name: each for name, each in move.source.get("network", {}).items() if name in shown}
 
 
-def settings_left(case: Case, move: Move) -> t.Iterator[str]:
+def settings_left(move: Move) -> t.Iterator[str]:
     """Yield how the warning begins that some of its source's network settings are not given to a target."""
-    there = case.devices.get(move.target_key, {})
+    there = move.there or {}
     if move.source["in_use"] is None or (move.source["kind"], there.get("kind")) != ("pci", "pci"):
         return
     if "network" not in move.source:
         if "network" in there:
             yield "its host does not show the network settings of the source"
         return
-    given = carried_settings(case, move)
+    given = carried_settings(move)
     left = [
         name
         for name, value in move.source["network"].items()

@@ -145,7 +145,6 @@ class _Places:
         self._hosts: dict[str, dict[str, None]] = defaultdict(dict)
         self._like_of: dict[Key, str] = {}
         self._held: set[tuple[str, str]] = set()
-        moving = {*case.placed, *case.unplaced}
         kinds = {device["kind"] for key in case.unplaced if (device := case.devices.get(key))}
         for host in sorted((receiving & case.facts.keys()) - case.drained) if likes else ():
             free: Counter[str] = Counter()
@@ -155,12 +154,14 @@ class _Places:
                 if device["in_use"] is None and device["kind"] in kinds:
                     avoided = case.asked.why_avoided(host, device["parent"]) is not None
                     like = _likeness(case, host, device)
-                    if like in likes and not avoided and (host, device["id"]) not in moving:
+                    key = (host, device["id"])
+                    if like in likes and not avoided and not case.is_planned(key):
                         free[like] += 1
-                        self._like_of[host, device["id"]] = like
+                        self._like_of[key] = like
                         self._hosts[like][host] = None
             self._free[host] = free
-        sources = [case.devices[key] for key in moving if key in case.devices]
+        moving = {*case.placed, *case.unplaced} & case.devices.keys()
+        sources = [case.devices[key] for key in moving]
         self._owners = Counter(mac for each in sources if (mac := address_held(each)))
 
     def host_for(self, guest: _Guest) -> str | None:

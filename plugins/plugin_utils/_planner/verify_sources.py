@@ -40,15 +40,18 @@ def every_source_is_known_and_planned_once(case: Case) -> Objections:
 
     But for a function that nobody holds, and that was not set up or is as good as one elsewhere.
     """
-    planned = Counter(case.placed + case.unplaced)
-    for key, count in planned.items():
-        if count > 1:
-            yield Objection(frozenset([key]), f"{name_of(key)} is planned {count} times")
+    stated = [*case.placed, *case.unplaced]
+    if len({*stated}) < len(stated):
+        for key, count in Counter(stated).items():
+            if count > 1:
+                yield Objection(frozenset([key]), f"{name_of(key)} is planned {count} times")
+    for key in dict.fromkeys(stated):
         if key not in case.devices:
             yield Objection(frozenset([key]), f"{name_of(key)} is in no facts")
-    for key in case.devices.keys() - planned.keys() - case.staying:
-        is_room = case.devices[key]["in_use"] is None and _is_only_room(case, key)
-        if key[0] in case.drained and not is_room:
+    for key, device in case.devices.items():
+        if key[0] not in case.drained or case.is_planned(key) or key in case.staying:
+            continue
+        if device["in_use"] is not None or not _is_only_room(case, key):
             yield Objection(frozenset([key]), f"{name_of(key)} is neither placed nor left behind")
 
 
@@ -58,12 +61,11 @@ def what_stays_has_nothing_to_move(case: Case) -> Objections:
     By ``free_devices``, whatever nobody holds may stay, or nothing may. Where it is not known what was to be emptied, it is
     not known either what was asked of free devices.
     """
-    planned = {*case.placed, *case.unplaced}
     for key in case.staying:
         device = case.devices.get(key)
         wanted = "none" if case.asked.drain is None else case.asked.free_devices
         emptied = case.asked.drain is None or key[0] in case.drained
-        if device is None or not emptied or key in planned:
+        if device is None or not emptied or case.is_planned(key):
             yield Objection(frozenset([key]), f"{name_of(key)} is no device that could stay")
         elif device["in_use"] is not None or wanted == "all":
             yield Objection(frozenset([key]), f"{name_of(key)} stays and is to be moved")
@@ -139,21 +141,23 @@ def _name_made_for(key: Key) -> str:
 
 def placements_say_of_sources_what_the_facts_say(case: Case) -> Objections:
     """Require that a placement has its source's kind, and the name of a guest whose process holds the source."""
-    names: dict[tuple[str, int | None], set[str | None]] = defaultdict(set)
-    for (host, _id), device in case.devices.items():
-        holder = device["in_use"]
-        if holder:
-            names[host, holder.get("pid")].add(holder.get("name"))
     for move in case.moves:
         if move.stated["kind"] != move.source["kind"]:
             yield move.objection(f"{name_of(move.key)} is no {move.stated['kind']} device")
         holder = move.source["in_use"]
-        if move.vm not in (names[move.key[0], holder.get("pid")] if holder else {None}):
+        own = holder.get("name") if holder else None
+        if move.vm != own and not (holder and move.vm in _names_of(case, move.key[0], holder)):
             yield move.objection(f"{name_of(move.key)} is not held by {move.vm}")
         if move.vm_uuid != (holder or {}).get("uuid"):
             yield move.objection(
                 f"{name_of(move.key)} is held by no guest with UUID {move.vm_uuid}"
             )
+
+
+def _names_of(case: Case, host: str, holder: Entry) -> list[str | None]:
+    """Return the names of the process that holds a device: facts may have several of one."""
+    holders = [each["in_use"] for _key, each in case.devices_of(host) if each["in_use"]]
+    return [each.get("name") for each in holders if each.get("pid") == holder.get("pid")]
 
 
 def what_is_left_says_whose_it_is(case: Case) -> Objections:
@@ -199,22 +203,30 @@ def _certainty(case: Case, move: Move) -> str:
 
 def guests_move_as_a_whole(case: Case) -> Objections:
     """Require that all devices of one process go to one host in one wave, or all of them stay."""
-    ends = {move.key: (move.target["host"], move.wave) for move in case.moves}
-    held: dict[tuple[str, int], list[Key]] = defaultdict(list)
+    going: dict[tuple[str, int], tuple[str, int] | None] = {}
+    torn: dict[tuple[str, int], None] = {}
     for key, device in case.devices.items():
         holder = device["in_use"]
         if holder and holder.get("pid") is not None:
-            held[key[0], holder["pid"]].append(key)
-    for (host, pid), keys in held.items():
-        if len(keys) > 1 and len({ends.get(key) for key in keys}) > 1:
-            yield Objection(
-                frozenset(keys), f"the devices of process {pid} on {host} do not go to one host"
-            )
+            move = case.by_source.get(key)
+            end = (move.target_key[0], move.wave) if move is not None else None
+            process = (key[0], holder["pid"])
+            if going.setdefault(process, end) != end:
+                torn[process] = None
+    for host, pid in torn:
+        keys = frozenset(
+            key
+            for key, device in case.devices_of(host)
+            if device["in_use"] and device["in_use"].get("pid") == pid
+        )
+        yield Objection(keys, f"the devices of process {pid} on {host} do not go to one host")
 
 
 def a_target_serves_one_source(case: Case) -> Objections:
     """Require that no two sources go to one target."""
-    for key, count in Counter([move.target_key for move in case.moves]).items():
+    if len({move.target_key for move in case.moves}) == len(case.moves):
+        return
+    for key, count in Counter(move.target_key for move in case.moves).items():
         if count > 1:
             yield Objection(
                 keys_of(each for each in case.moves if each.target_key == key),
@@ -250,12 +262,13 @@ def sources_can_migrate(case: Case) -> Objections:
             yield move.objection(f"{name_of(move.key)} has no usable descriptor")
         if move.source["migration"]["supported"] is False:
             yield move.objection(f"{name_of(move.key)} cannot migrate")
+        if move.key not in case.several:
+            continue
         features = migration_features(move.source)
-        if features and "p2p" not in features and move.key in case.several:
+        if features and "p2p" not in features:
             yield move.objection(f"{name_of(move.key)} cannot migrate with others without P2P")
-        target = case.devices.get(move.target_key)
-        features = [] if target is None else migration_features(target)
-        if features and "p2p" not in features and move.key in case.several:
+        features = [] if move.there is None else migration_features(move.there)
+        if features and "p2p" not in features:
             yield move.objection(f"{name_of(move.target_key)} is one of several without P2P")
 
 

@@ -15,7 +15,6 @@ from operator import attrgetter
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_case import (
     NO_MAC,
-    NO_OFFER,
     POSITIVE,
     Case,
     Entry,
@@ -67,13 +66,14 @@ def existing_targets_are_free(case: Case) -> Objections:
     staying = frozenset(case.unplaced)
     for move in case.existing:
         key, target = move.target_key, move.target
-        device = case.devices.get(key)
+        device = move.there
         if device is None:
             yield move.objection(f"{move}: the target is in no facts")
             continue
         if any(target[each] != device[each] for each in ("kind", "parent", "type")):
             yield move.objection(f"{name_of(key)} is another device than the plan says")
-        vacated = case.waves.get(key)
+        leaving = case.by_source.get(key)
+        vacated = leaving.wave if leaving is not None else None
         if device["in_use"] is not None and vacated is None:
             yield move.objection(f"{name_of(key)} is held by a process")
         if vacated is not None and (vacated >= move.wave or not case.asked.reuse):
@@ -92,7 +92,7 @@ def existing_targets_are_compatible(case: Case) -> Objections:
     """Require that the lists that the direction asks allow the move, and with ``round_trip`` the move back."""
 
     def reasons(move: Move) -> t.Iterator[str]:
-        device = case.devices.get(move.target_key)
+        device = move.there
         target = existing_descriptor(case, move)
         if device is None or target is None or move.descriptor is None:
             yield "one of them has no usable descriptor"
@@ -138,17 +138,15 @@ def new_devices_can_be_created(case: Case) -> Objections:
     """Require that a new device has a free name of its kind, and a parent of that kind that offers its type."""
     for move in case.new:
         target = move.target
-        if move.target_key in case.devices:
+        if move.there is not None:
             yield move.objection(f"{name_of(move.target_key)} is to be created and exists")
         name = _NAMES.get(target["kind"])
         if name is None or not name.fullmatch(target["id"]):
             yield move.objection(
                 f"{name_of(move.target_key)} is no name of a new {target['kind']} device"
             )
-        parent, _type = case.offers.get(
-            (target["host"], target["parent"], target["type"]), NO_OFFER
-        )
-        if not parent or parent["kind"] != target["kind"]:
+        offer = case.offer(move)
+        if offer is None or offer[0]["kind"] != target["kind"]:
             yield move.objection(
                 f"there is no {target['type']} under {target['parent']} on {target['host']}"
             )
@@ -166,7 +164,7 @@ def new_devices_will_match(case: Case) -> Objections:
         if expected is None or move.descriptor is None:
             yield "one has no usable descriptor, or the other no parent"
             return
-        yield from _matrix_is_assigned(case, move, move.descriptor)
+        yield from _matrix_is_assigned(move, move.descriptor, move.parent or {})
         given = expected.given
         if not POSITIVE.fullmatch(given.get("aggregator") or "1"):
             yield f"an aggregator of {given['aggregator']} is no number"
@@ -174,7 +172,7 @@ def new_devices_will_match(case: Case) -> Objections:
         for each in readable_attributes(move):
             if each["name"] not in expected.names or last_part(each["name"]) in fixed:
                 yield f"the source does not let configure {each['name']}"
-        shown = case.parents[move.place].get("configuration") or {}
+        shown = (move.parent or {}).get("configuration") or {}
         differing = unequal_values(move.descriptor.shown, shown)
         if differing:
             yield f"they differ in {', '.join(differing)}"
@@ -188,9 +186,11 @@ def new_devices_will_match(case: Case) -> Objections:
     return of_each_kind(case.new, reasons)
 
 
-def _matrix_is_assigned(case: Case, move: Move, source: NaiveDescriptor) -> t.Iterator[str]:
+def _matrix_is_assigned(
+    move: Move, source: NaiveDescriptor, parent: Entry
+) -> t.Iterator[str]:
     """Require that a new AP matrix gets the numbers of its source one by one, where one text does not give them."""
-    by_number = has_no_ap_config(source, case.parents[move.place])
+    by_number = has_no_ap_config(source, parent)
     wanted = [
         (name, int(number, 16))
         for name, kept in (ASSIGNED.items() if by_number else ())
@@ -213,27 +213,28 @@ def _matrix_is_assigned(case: Case, move: Move, source: NaiveDescriptor) -> t.It
 
 def a_target_has_the_uuid_that_its_source_needs(case: Case) -> Objections:
     """Require that what migrates only to a device of its own UUID goes to one."""
-    for move in case.moves:
-        if has_to_keep_its_uuid(move.descriptor) and move.target["id"] != move.source["id"]:
+    keeping = {each for each in {move.descriptor for move in case.moves} if has_to_keep_its_uuid(each)}
+    for move in case.moves if keeping else ():
+        if move.descriptor in keeping and move.target["id"] != move.source["id"]:
             yield move.objection(f"{move}: the target has another UUID than the source")
 
 
 def an_ap_queue_has_one_device(case: Case) -> Objections:
     """Require that no device of vfio_ap is given a queue that another device on its host has, or is given by the plan."""
+    queues = {each: _ap_queues(each) for each in {move.descriptor for move in case.moves}}
     given = [
-        each for each in case.moves if each.target["create"] or waits_for_its_matrix(case, each)
+        (move, mine)
+        for move in (case.moves if any(queues.values()) else ())
+        if (mine := queues[move.descriptor]) is not None
+        and (move.target["create"] or waits_for_its_matrix(case, move))
     ]
-    queues = {move.key: _ap_queues(move.descriptor) for move in given}
-    hosts = {move.target["host"] for move in given if queues[move.key] is not None}
+    hosts = {move.target["host"] for move, _queues in given}
     taken: dict[str, list[tuple[str, _Queues]]] = {host: [] for host in hosts}
     for (host, device_id), device in case.devices.items() if hosts else ():
         there = _ap_queues(case.descriptor(host, device)) if host in hosts else None
         if there is not None:
             taken[host].append((device_id, there))
-    for move in given:
-        mine = queues[move.key]
-        if mine is None:
-            continue
+    for move, mine in given:
         others = taken[move.target["host"]]
         beside = [other for other, theirs in others if mine[0] & theirs[0] and mine[1] & theirs[1]]
         if beside:
@@ -254,7 +255,7 @@ def _ap_queues(descriptor: NaiveDescriptor | None) -> _Queues | None:
 def new_vdpa_devices_are_offered(case: Case) -> Objections:
     """Require that a new vDPA device has features that its source has and its parent offers, and no more queues."""
     for move in case.new_vdpa:
-        parent = case.parents.get((move.target["host"], move.target["parent"]))
+        parent = move.parent
         if parent is None or parent["kind"] != "vdpa" or move.descriptor is None:
             continue
         given = {each["name"]: each["value"] for each in move.target["attributes"]}
@@ -279,11 +280,11 @@ def new_devices_can_return(case: Case) -> Objections:
     What a driver will list for a device that is not there is not known, so any other may not be able to.
     """
     for move in case.new:
-        parent = case.parents.get((move.target["host"], move.target["parent"]))
+        parent = move.parent
         if parent is None or move.descriptor is None or parent["kind"] == "vdpa":
             continue
         own = move.descriptor.own["software_version"]
-        versions = case.versions(move.target["host"], parent, True)
+        versions = case.versions(move.place, True)
         back = any(version_serves(own, each) and version_serves(each, own) for each in versions)
         if not move.descriptor.derived or not back:
             yield move.objection(f"{move} could not migrate back")
@@ -298,7 +299,7 @@ def targets_get_the_network_settings_of_their_sources(case: Case) -> Objections:
         given = move.target.get("network", {})
         if not given and "network" not in move.source:
             continue
-        expected = carried_settings(case, move)
+        expected = carried_settings(move)
         if as_known(sorted(given.items())) != as_known(sorted(expected.items())):
             yield move.objection(f"{move} is not given the network settings of its source")
         wrong = [name for name, value in given.items() if not _is_setting(name, value)]
