@@ -13,6 +13,7 @@ import itertools
 import re
 import typing as t
 from collections import Counter
+from dataclasses import dataclass
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Conditions
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_matching import (
@@ -44,7 +45,8 @@ class Objection(t.NamedTuple):
 Objections = t.Iterator[Objection]
 
 
-class Move(t.NamedTuple):
+@dataclass(slots=True, eq=False)
+class Move:
     """A placement: ``source`` is what the facts say of the device, ``stated`` and ``target`` what the plan says.
 
     ``found`` is the placement as the plan has it. ``place`` is the host and parent that the target is or will be under;
@@ -192,8 +194,9 @@ class Case:
         descriptor = self.descriptor(key[0], source)
         alike: tuple[t.Any, ...]
         if target["create"]:
-            _offered, of_type = self._type_at(place, target["type"])
-            alike = (found["set"], descriptor, self._place(place).number, of_type)
+            at = self._place(place)
+            _offered, of_type = self._type_at(at, target["type"])
+            alike = (found["set"], descriptor, at.number, of_type)
         else:
             end = self.descriptor(host, there) if there else None
             alike = (found["set"], descriptor, end)
@@ -207,9 +210,20 @@ class Case:
             alike = (*alike, names, values, tuple(found["bindings"].items()))
         kind = self._kinds.setdefault(alike, len(self._kinds))
         return Move(
-            *(key, found["source"], source, descriptor, target_key, target),
-            *(found["wave"], found["vm"], found.get("vm_uuid"), found),
-            *(place, there, parent, kind),
+            key,
+            found["source"],
+            source,
+            descriptor,
+            target_key,
+            target,
+            found["wave"],
+            found["vm"],
+            found.get("vm_uuid"),
+            found,
+            place,
+            there,
+            parent,
+            kind,
         )
 
     def _place(self, place: tuple[str, t.Any]) -> _Place:
@@ -221,25 +235,22 @@ class Case:
             self._places[place] = _Place(parent, self._number(known), stated, {})
         return self._places[place]
 
-    def _type_at(
-        self, place: tuple[str, t.Any], type_id: t.Any
-    ) -> tuple[Entry | None, int]:
+    def _type_at(self, at: _Place, type_id: t.Any) -> tuple[Entry | None, int]:
         """Return what a parent offers by this name, with a number that such types share which have the same to compare."""
-        parent, _number, _stated, types = self._place(place)
-        if type_id not in types:
+        if type_id not in at.types:
             offered = None
-            for each in parent["types"] if parent is not None else ():
+            for each in at.parent["types"] if at.parent is not None else ():
                 offered = each if each["id"] == type_id else offered
             known = as_known({**(offered or {}), **_NOT_COUNTED})
-            types[type_id] = (offered, self._number(known))
-        return types[type_id]
+            at.types[type_id] = (offered, self._number(known))
+        return at.types[type_id]
 
     def _number(self, known: str) -> int:
         return self._numbers.setdefault(known, len(self._numbers))
 
     def offer(self, move: Move) -> tuple[Entry, Entry] | None:
         """Return the parent that a new device is made under, and what it offers of the type; ``None`` where the facts have no such."""
-        offered, _number = self._type_at(move.place, move.target["type"])
+        offered, _number = self._type_at(self._place(move.place), move.target["type"])
         return None if move.parent is None or offered is None else (move.parent, offered)
 
     def descriptor(self, host: str, device: Entry) -> NaiveDescriptor | None:
