@@ -135,7 +135,7 @@ def _fits(found: NaiveSet, decision: _Decision, bindings: Entry | None = None) -
 
 def placements_warn_of_what_they_assume(case: Case) -> Objections:
     """Require a warning for each thing that a move assumes, and no other but those that a driver is known for."""
-    known: dict[int, tuple[str, ...] | None] = {}
+    known: dict[int, _Assumed | None] = {}
     judged: dict[t.Any, list[str]] = {}
     tried = _tried_at_once(case)
     moving = Counter(end for move in case.moves if _limit(move) for end in _ends(move))
@@ -145,7 +145,11 @@ def placements_warn_of_what_they_assume(case: Case) -> Objections:
         of_kind = known[move.kind]
         if of_kind is None:
             continue
-        needed = (*of_kind, *_needed_of_itself(case, move, moving), *tried.get(move.key, ()))
+        needed = of_kind.beginnings + _needed_of_itself(move)
+        if of_kind.is_derived:
+            needed = (*needed, *_support_unknown(case, move), *_too_many(move, moving))
+        if move.key in tried:
+            needed = (*needed, tried[move.key])
         warnings = move.found["warnings"]
         # As a rule there is one for one, in this order.
         if len(warnings) == len(needed) and all(map(str.startswith, warnings, needed)):
@@ -158,25 +162,20 @@ def placements_warn_of_what_they_assume(case: Case) -> Objections:
             yield move.objection(f"{move} {reason}")
 
 
-def _needed_of_itself(case: Case, move: Move, moving: t.Mapping[str, int]) -> list[str]:
+def _needed_of_itself(move: Move) -> tuple[str, ...]:
     """Return how the warnings begin that a move needs for what other moves of its kind need not share."""
-    needed: list[str] = []
-    is_derived = move.descriptor is not None and move.descriptor.derived
-    if is_derived or move.there is not None:
-        needed += _support_unknown(case, move)
-    if is_derived:
-        needed += _too_many(move, moving)
-    if move.key in case.several:
-        needed += _p2p_unknown(move)
+    needed: tuple[str, ...] = ()
+    if move.several:
+        needed = _p2p_unknown(move)
     holder = move.source["in_use"]
     if holder is not None and holder.get("pid") is None:
-        needed.append(f"it is unknown whether a process holds {move.source['id']}")
-    if move.key in case.several_vgpus:
-        needed.append(_SEVERAL_VGPUS)
+        needed = (*needed, f"it is unknown whether a process holds {move.source['id']}")
+    if move.several_vgpus:
+        needed = (*needed, _SEVERAL_VGPUS)
     if move.target["create"] and move.parent is not None and shows_no_capacity(move.parent):
-        needed.append(_ROOM_UNKNOWN)
+        needed = (*needed, _ROOM_UNKNOWN)
     if move.there is not None:
-        needed += settings_left(move)
+        needed = (*needed, *settings_left(move))
     return needed
 
 
@@ -193,12 +192,10 @@ def _why_other_warnings(
         yield f"warns of what is not so: {'; '.join(unfounded)}"
 
 
-def _tried_at_once(case: Case) -> dict[Key, list[str]]:
+def _tried_at_once(case: Case) -> dict[Key, str]:
     """Return how the warning begins of devices that a card which has types is given several of, by source."""
     return {
-        move.key: [
-            f"only trying shows whether {each.card[1]} on {each.card[0]} takes all {len(each.moves)}"
-        ]
+        move.key: f"only trying shows whether {each.card[1]} on {each.card[0]} takes all {len(each.moves)}"
         for each in given_types(case)
         if each.with_type and len(each.moves) > 1
         for move in each.moves
@@ -247,22 +244,24 @@ def _too_many(move: Move, moving: t.Mapping[str, int]) -> t.Iterator[str]:
             )
 
 
-def _p2p_unknown(move: Move) -> t.Iterator[str]:
-    """Yield how the warning begins that one of a guest's several devices needs; the kernel tells nothing of a device to be made."""
-    there = move.there
-    if there is None:
-        yield f"{_ALL_SUPPORT_P2P}, which the kernel does not show of {_untold(move)}"
-    elif not (migration_features(move.source) and migration_features(there)):
-        yield _ALL_SUPPORT_P2P
+def _p2p_unknown(move: Move) -> tuple[str, ...]:
+    """Return how the warning begins that one of a guest's several devices needs; the kernel tells nothing of a device to be made."""
+    told = migration_features(move.source)
+    if move.there is not None:
+        return () if told and migration_features(move.there) else (_ALL_SUPPORT_P2P,)
+    own = "" if told else f"{move.source['id']} and "
+    host = move.target_key[0]
+    return (f"{_ALL_SUPPORT_P2P}, which the kernel does not show of {own}the new device on {host}",)
 
 
-def _untold(move: Move) -> str:
-    """Return the devices of a move of whose P2P the kernel tells nothing, as the target is still to be made."""
-    own = "" if migration_features(move.source) else f"{move.source['id']} and "
-    return f"{own}the new device on {move.target['host']}"
+class _Assumed(t.NamedTuple):
+    """How the warnings begin that moves of a kind need, and whether one of their ends is derived."""
+
+    beginnings: tuple[str, ...]
+    is_derived: bool
 
 
-def _assumed(case: Case, move: Move) -> tuple[str, ...] | None:
+def _assumed(case: Case, move: Move) -> _Assumed | None:
     """Return how the warnings begin that are needed for what a move assumes of the devices themselves.
 
     ``None`` where other rules object to the move, as nothing decides of it.
@@ -271,7 +270,10 @@ def _assumed(case: Case, move: Move) -> tuple[str, ...] | None:
     number = move.found["set"]
     if decision is None or number not in range(len(decision.owner.sets)):
         return None
-    return tuple(sorted({*_assumptions(case, move, decision, decision.owner.sets[number])}))
+    found = {*_assumptions(case, move, decision, decision.owner.sets[number])}
+    there = None if move.there is None else case.descriptor(move.target_key[0], move.there)
+    is_derived = any(each is not None and each.derived for each in (move.descriptor, there))
+    return _Assumed(tuple(sorted(found)), is_derived)
 
 
 def _assumptions(

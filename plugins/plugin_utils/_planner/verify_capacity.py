@@ -40,7 +40,9 @@ def no_parent_is_overcommitted(case: Case) -> Objections:
     made: dict[Key, dict[str, int]] = {}
     for move in case.new:
         target = move.target
-        types = made.setdefault(move.place, {})
+        types = made.get(move.place)
+        if types is None:
+            types = made[move.place] = {}
         types[target["type"]] = types.get(target["type"], 0) + instances_taken(target)
     for place, types in made.items():
         parent = case.parents.get(place, {"types": ()})

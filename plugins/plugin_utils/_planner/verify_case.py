@@ -50,7 +50,9 @@ class Move:
     """A placement: ``source`` is what the facts say of the device, ``stated`` and ``target`` what the plan says.
 
     ``found`` is the placement as the plan has it. ``place`` is the host and parent that the target is or will be under;
-    ``there`` and ``parent`` are what the facts say of the target and of that parent, ``None`` where they say nothing.
+    ``there`` and ``parent`` are what the facts say of the target and of that parent, ``offered`` what that offers of the type
+    of a new device; ``None`` where they say nothing. With ``several`` the source is one of several VFIO devices which move
+    with a process, and with ``several_vgpus`` one of several vGPUs of NVIDIA's among these.
     Moves of one ``kind`` are alike in all that is compared: in all but the names of hosts, devices and guests.
     """
 
@@ -67,7 +69,10 @@ class Move:
     place: tuple[str, t.Any]
     there: Entry | None
     parent: Entry | None
+    offered: Entry | None
     kind: int
+    several: bool = False
+    several_vgpus: bool = False
 
     def objection(self, sentence: str) -> Objection:
         """Return that this placement breaks a rule."""
@@ -166,14 +171,12 @@ class Case:
             holder = move.source["in_use"]
             if holder and holder.get("pid") is not None and move.source["kind"] != "vdpa":
                 together.setdefault((move.key[0], holder["pid"]), []).append(move)
-        guests = [moves for moves in together.values() if len(moves) > 1]
-        # Sources that are one of several VFIO devices which move with a process.
-        self.several = frozenset(move.key for moves in guests for move in moves)
-        # Of these the vGPUs of NVIDIA's, where the process has several.
-        vgpus = [[move for move in moves if _is_of_nvidia(move)] for moves in guests]
-        self.several_vgpus = frozenset(
-            move.key for moves in vgpus if len(moves) > 1 for move in moves
-        )
+        for moves in together.values():
+            vgpus = [move for move in moves if _is_of_nvidia(move)]
+            for move in moves if len(moves) > 1 else ():
+                move.several = True
+            for move in vgpus if len(vgpus) > 1 else ():
+                move.several_vgpus = True
 
     def is_planned(self, key: Key) -> bool:
         """Return whether the plan places a device of the facts, or leaves it behind."""
@@ -192,10 +195,10 @@ class Case:
         target_key, place = (host, target["id"]), (host, target["parent"])
         there, parent = self.devices.get(target_key), self.parents.get(place)
         descriptor = self.descriptor(key[0], source)
-        alike: tuple[t.Any, ...]
+        offered, alike = None, tuple[t.Any, ...]()
         if target["create"]:
             at = self._place(place)
-            _offered, of_type = self._type_at(at, target["type"])
+            offered, of_type = self._type_at(at, target["type"])
             alike = (found["set"], descriptor, at.number, of_type)
         else:
             end = self.descriptor(host, there) if there else None
@@ -223,6 +226,7 @@ class Case:
             place,
             there,
             parent,
+            offered,
             kind,
         )
 
@@ -247,11 +251,6 @@ class Case:
 
     def _number(self, known: str) -> int:
         return self._numbers.setdefault(known, len(self._numbers))
-
-    def offer(self, move: Move) -> tuple[Entry, Entry] | None:
-        """Return the parent that a new device is made under, and what it offers of the type; ``None`` where the facts have no such."""
-        offered, _number = self._type_at(self._place(move.place), move.target["type"])
-        return None if move.parent is None or offered is None else (move.parent, offered)
 
     def descriptor(self, host: str, device: Entry) -> NaiveDescriptor | None:
         """Return the descriptor of a device, ``None`` where it has none that is usable; equal ones are one object."""
@@ -315,11 +314,10 @@ class Case:
     ) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return what ``versions`` does: of mdevs whose descriptors are no derived ones, and of those whose are."""
         host, parent_id = place
+        mdevs = [each for each in self.facts[host]["devices"] if each["kind"] == "mdev"]
         under: dict[bool, set[str]] = {False: set(), True: set()}
         beside: dict[bool, set[str]] = {False: set(), True: set()}
-        for device in self.facts[host]["devices"]:
-            if device["kind"] != "mdev":
-                continue
+        for device in mdevs:
             above = self.parents.get((host, device["parent"]), {})
             descriptor = self.descriptor(host, device)
             if descriptor is not None and above.get("driver") == parent.get("driver"):

@@ -80,10 +80,9 @@ class _Expected(t.NamedTuple):
 
 def expected_target(case: Case, move: Move) -> _Expected | None:
     """Return what a new device will be; ``None`` where its source has no usable descriptor, or it no parent."""
-    source, offer = move.descriptor, case.offer(move)
-    if offer is None or source is None:
+    source, parent, offered = move.descriptor, move.parent, move.offered
+    if parent is None or offered is None or source is None:
         return None
-    parent, offered = offer
     names = {each["name"] for each in move.source["attributes"]}
     if has_no_ap_config(source, parent):
         names -= {"ap_config"}

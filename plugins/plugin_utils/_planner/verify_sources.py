@@ -40,16 +40,17 @@ def every_source_is_known_and_planned_once(case: Case) -> Objections:
 
     But for a function that nobody holds, and that was not set up or is as good as one elsewhere.
     """
-    stated = [*case.placed, *case.unplaced]
-    if len({*stated}) < len(stated):
-        for key, count in Counter(stated).items():
+    # Where each placement is of a source of its own in the facts, there is nothing to count.
+    if case.unplaced or len(case.by_source) < len(case.placed):
+        for key, count in Counter(case.placed + case.unplaced).items():
             if count > 1:
                 yield Objection(frozenset([key]), f"{name_of(key)} is planned {count} times")
-    for key in dict.fromkeys(stated):
-        if key not in case.devices:
-            yield Objection(frozenset([key]), f"{name_of(key)} is in no facts")
+            if key not in case.devices:
+                yield Objection(frozenset([key]), f"{name_of(key)} is in no facts")
     for key, device in case.devices.items():
-        if key[0] not in case.drained or case.is_planned(key) or key in case.staying:
+        if key in case.by_source or key[0] not in case.drained:
+            continue
+        if key in case.left or key in case.staying:
             continue
         if device["in_use"] is not None or not _is_only_room(case, key):
             yield Objection(frozenset([key]), f"{name_of(key)} is neither placed nor left behind")
@@ -262,7 +263,7 @@ def sources_can_migrate(case: Case) -> Objections:
             yield move.objection(f"{name_of(move.key)} has no usable descriptor")
         if move.source["migration"]["supported"] is False:
             yield move.objection(f"{name_of(move.key)} cannot migrate")
-        if move.key not in case.several:
+        if not move.several:
             continue
         features = migration_features(move.source)
         if features and "p2p" not in features:

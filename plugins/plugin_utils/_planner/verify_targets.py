@@ -51,7 +51,7 @@ _Queues = tuple[frozenset[str], frozenset[str]]
 
 # What new devices of a kind may be called.
 _NAMES = {
-    "mdev": re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
+    "mdev": re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"),
     "vdpa": re.compile("[A-Za-z0-9_][A-Za-z0-9_.:-]{0,99}"),
 }
 
@@ -70,7 +70,8 @@ def existing_targets_are_free(case: Case) -> Objections:
         if device is None:
             yield move.objection(f"{move}: the target is in no facts")
             continue
-        if any(target[each] != device[each] for each in ("kind", "parent", "type")):
+        same_parent = target["parent"] == device["parent"]
+        if target["kind"] != device["kind"] or target["type"] != device["type"] or not same_parent:
             yield move.objection(f"{name_of(key)} is another device than the plan says")
         leaving = case.by_source.get(key)
         vacated = leaving.wave if leaving is not None else None
@@ -83,8 +84,9 @@ def existing_targets_are_free(case: Case) -> Objections:
         if key in staying:
             yield move.objection(f"{name_of(key)} is left behind itself")
         # A function without a type cannot migrate until it is given one.
-        typeless = any("choices" in each for each in device["attributes"])
-        if device["migration"]["supported"] is False and not typeless:
+        if device["migration"]["supported"] is False and not any(
+            "choices" in each for each in device["attributes"]
+        ):
             yield move.objection(f"{name_of(key)} cannot migrate")
 
 
@@ -145,8 +147,8 @@ def new_devices_can_be_created(case: Case) -> Objections:
             yield move.objection(
                 f"{name_of(move.target_key)} is no name of a new {target['kind']} device"
             )
-        offer = case.offer(move)
-        if offer is None or offer[0]["kind"] != target["kind"]:
+        parent = move.parent
+        if parent is None or move.offered is None or parent["kind"] != target["kind"]:
             yield move.objection(
                 f"there is no {target['type']} under {target['parent']} on {target['host']}"
             )
