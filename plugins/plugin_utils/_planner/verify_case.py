@@ -153,9 +153,9 @@ class Case:
         self._numbers: dict[str, int] = {}
         self._places: dict[tuple[str, t.Any], _Place] = {}
         self.moves = [
-            self._move(key, self.devices[key], each)
+            self._move(key, source, each)
             for key, each in zip(self.placed, plan["placements"], strict=True)
-            if key in self.devices
+            if (source := self.devices.get(key)) is not None
         ]
         self.by_source = {move.key: move for move in self.moves}
         self.left = frozenset(self.unplaced)
@@ -170,9 +170,14 @@ class Case:
         for move in self.moves:
             holder = move.source["in_use"]
             if holder and holder.get("pid") is not None and move.source["kind"] != "vdpa":
-                together.setdefault((move.key[0], holder["pid"]), []).append(move)
+                process = (move.key[0], holder["pid"])
+                if process in together:
+                    together[process].append(move)
+                else:
+                    together[process] = [move]
+        nvidia = {each for each in self._read.values() if each and _is_of_nvidia(each)}
         for moves in together.values():
-            vgpus = [move for move in moves if _is_of_nvidia(move)]
+            vgpus = [move for move in moves if move.descriptor in nvidia] if nvidia else []
             for move in moves if len(moves) > 1 else ():
                 move.several = True
             for move in vgpus if len(vgpus) > 1 else ():
@@ -232,22 +237,24 @@ class Case:
 
     def _place(self, place: tuple[str, t.Any]) -> _Place:
         """Return what there is of a parent that something is made under."""
-        if place not in self._places:
+        at = self._places.get(place)
+        if at is None:
             parent = self.parents.get(place)
             stated = ((), ()) if parent is None else self._versions(place, parent)
             known = as_known(({**(parent or {}), **_NOT_COMPARED}, stated, parent is None))
-            self._places[place] = _Place(parent, self._number(known), stated, {})
-        return self._places[place]
+            at = self._places[place] = _Place(parent, self._number(known), stated, {})
+        return at
 
     def _type_at(self, at: _Place, type_id: t.Any) -> tuple[Entry | None, int]:
         """Return what a parent offers by this name, with a number that such types share which have the same to compare."""
-        if type_id not in at.types:
+        found = at.types.get(type_id)
+        if found is None:
             offered = None
             for each in at.parent["types"] if at.parent is not None else ():
                 offered = each if each["id"] == type_id else offered
             known = as_known({**(offered or {}), **_NOT_COUNTED})
-            at.types[type_id] = (offered, self._number(known))
-        return at.types[type_id]
+            found = at.types[type_id] = (offered, self._number(known))
+        return found
 
     def _number(self, known: str) -> int:
         return self._numbers.setdefault(known, len(self._numbers))
@@ -257,7 +264,9 @@ class Case:
         name = device["descriptor"]
         if name is None:
             return None
-        if (host, name) not in self._descriptors:
+        key = (host, name)
+        found = self._descriptors.get(key)
+        if found is None and key not in self._descriptors:
             raw = self.facts[host]["descriptors"][name]
             try:
                 content = repr(raw)
@@ -266,8 +275,8 @@ class Case:
                 content = "null"
             if content not in self._read:
                 self._read[content] = None if content == "null" else read_naive_descriptor(raw)
-            self._descriptors[host, name] = self._read[content]
-        return self._descriptors[host, name]
+            found = self._descriptors[key] = self._read[content]
+        return found
 
     def lists(
         self,
@@ -314,7 +323,11 @@ class Case:
     ) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return what ``versions`` does: of mdevs whose descriptors are no derived ones, and of those whose are."""
         host, parent_id = place
+        of_module = (parent.get("self") or {}).get("software_version")
+        module: tuple[str, ...] = (of_module,) if of_module else ()
         mdevs = [each for each in self.facts[host]["devices"] if each["kind"] == "mdev"]
+        if not mdevs:
+            return (), module
         under: dict[bool, set[str]] = {False: set(), True: set()}
         beside: dict[bool, set[str]] = {False: set(), True: set()}
         for device in mdevs:
@@ -323,15 +336,14 @@ class Case:
             if descriptor is not None and above.get("driver") == parent.get("driver"):
                 found = under if device["parent"] == parent_id else beside
                 found[descriptor.derived].add(descriptor.own["software_version"])
-        of_module = (parent.get("self") or {}).get("software_version")
         return (
             tuple(sorted(under[False] or beside[False])),
-            tuple(sorted(under[True] or beside[True] or ({of_module} if of_module else ()))),
+            tuple(sorted(under[True] or beside[True] or module)),
         )
 
 
-def _is_of_nvidia(move: Move) -> bool:
-    return move.descriptor is not None and move.descriptor.own.get("driver") == "nvidia"
+def _is_of_nvidia(descriptor: NaiveDescriptor) -> bool:
+    return descriptor.own.get("driver") == "nvidia"
 
 
 def keys_of(moves: t.Iterable[Move]) -> frozenset[Key]:

@@ -227,7 +227,9 @@ def the_cost_is_counted(case: Case) -> Objections:
         if bound is not None:
             yield Objection(WHOLE_PLAN, f"there is the bound {bound} and no cost")
         return
-    targets = [move.target for move in case.moves]
+    arriving = {move.target_key[0] for move in case.moves}
+    receiving = _receiving_domains(case, arriving)
+    there = _there_after(case, arriving.union(*receiving))
     preferred = {*case.asked.prefer}
     opened = {move.place for move in case.new}
     hosts = {host for host, _parent in opened}
@@ -236,15 +238,19 @@ def the_cost_is_counted(case: Case) -> Objections:
             opened.discard((host, each["parent"]))
     counted = {
         "unplaced": len(case.unplaced),
-        "not_preferred": sum(1 for each in targets if preferred and each["host"] not in preferred),
+        "not_preferred": sum(move.target_key[0] not in preferred for move in case.moves)
+        if preferred
+        else 0,
         "created": len(case.made),
-        "load": _highest_load(case),
+        "load": max(map(there.__getitem__, arriving), default=0),
         "opened": len(opened),
         "other_type": sum(1 for move in case.moves if move.target["type"] != move.source["type"]),
     }
     if case.is_of_the_occasion:
         # What is on hosts that take no part may be other things since.
-        counted["domain_load"] = _highest_domain_load(case)
+        counted["domain_load"] = max(
+            (sum(map(there.__getitem__, each)) for each in receiving), default=0
+        )
     for name in cost.keys() & counted.keys():
         if cost[name] != counted[name]:
             yield Objection(
@@ -258,33 +264,20 @@ def the_cost_is_counted(case: Case) -> Objections:
         yield Objection(WHOLE_PLAN, f"cost {cost} is below the bound {bound}")
 
 
-def _highest_load(case: Case) -> int:
-    """Return how many devices there are on the fullest host that receives any: those that come, and those held that stay."""
-    loads = Counter([move.target["host"] for move in case.moves])
-    for key, device in case.devices.items():
-        if key[0] in loads and device["in_use"] is not None and not case.is_planned(key):
-            loads[key[0]] += 1
-    return max(loads.values(), default=0)
-
-
-def _highest_domain_load(case: Case) -> int:
-    """Return how many devices there are in the fullest failure domain that receives any; a host that is in none is one by itself."""
-    there = Counter([move.target["host"] for move in case.moves])
-    arriving = {*there}
+def _receiving_domains(case: Case, arriving: set[str]) -> list[set[str]]:
+    """Return the failure domains of hosts that receive anything; a host that is in none is one by itself."""
     domains = [{*hosts} for hosts in case.asked.failure_domains.values()]
-    counted = arriving.union(*domains)
-    there.update(
-        key[0]
-        for key, each in case.devices.items()
-        if key[0] in counted and each["in_use"] and not case.is_planned(key)
-    )
     alone = [{each} for each in arriving.difference(*domains)]
-    loads = [
-        sum(there[each] for each in hosts)
-        for hosts in [*domains, *alone]
-        if not hosts.isdisjoint(arriving)
-    ]
-    return max(loads, default=0)
+    return [hosts for hosts in [*domains, *alone] if not hosts.isdisjoint(arriving)]
+
+
+def _there_after(case: Case, hosts: set[str]) -> Counter[str]:
+    """Return how many devices there are on each of these hosts in the end: those that come, and those held that stay."""
+    there = Counter([move.target_key[0] for move in case.moves])
+    for key, device in case.devices.items():
+        if key[0] in hosts and device["in_use"] is not None and not case.is_planned(key):
+            there[key[0]] += 1
+    return there
 
 
 def the_tables_say_what_the_placements_say(case: Case) -> Objections:

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import uuid
-from collections import Counter, defaultdict
+from collections import Counter
 from operator import attrgetter
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_case import (

@@ -188,9 +188,7 @@ def new_devices_will_match(case: Case) -> Objections:
     return of_each_kind(case.new, reasons)
 
 
-def _matrix_is_assigned(
-    move: Move, source: NaiveDescriptor, parent: Entry
-) -> t.Iterator[str]:
+def _matrix_is_assigned(move: Move, source: NaiveDescriptor, parent: Entry) -> t.Iterator[str]:
     """Require that a new AP matrix gets the numbers of its source one by one, where one text does not give them."""
     by_number = has_no_ap_config(source, parent)
     wanted = [
@@ -215,7 +213,9 @@ def _matrix_is_assigned(
 
 def a_target_has_the_uuid_that_its_source_needs(case: Case) -> Objections:
     """Require that what migrates only to a device of its own UUID goes to one."""
-    keeping = {each for each in {move.descriptor for move in case.moves} if has_to_keep_its_uuid(each)}
+    keeping = {
+        each for each in {move.descriptor for move in case.moves} if has_to_keep_its_uuid(each)
+    }
     for move in case.moves if keeping else ():
         if move.descriptor in keeping and move.target["id"] != move.source["id"]:
             yield move.objection(f"{move}: the target has another UUID than the source")
