@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import typing as t
 from collections import Counter, defaultdict
@@ -89,7 +90,8 @@ def _is_there(made: t.Mapping[str, int], types: t.Sequence[Entry]) -> bool:
         for each in takes
     ):
         # It is not stated what types take, or there would be room for more than are available.
-        return sum(Fraction(count, available[each]) for each, count in made.items()) <= 1
+        whole = math.lcm(*(available[each] for each in made))
+        return sum(count * (whole // available[each]) for each, count in made.items()) <= whole
     return all(
         sum(count * takes[each].get(name, 0) for each, count in made.items()) <= left[name]
         for name in names
@@ -100,7 +102,9 @@ def amounts_taken(mdev_type: Entry) -> dict[str, int]:
     """Return what a type of GVT-g states that a device takes (drivers/gpu/drm/i915/gvt/kvmgt.c, description_show)."""
     if mdev_type.get("resources"):
         return dict(mdev_type["resources"])
-    text = str(mdev_type.get("description"))
+    if mdev_type.get("description") is None:
+        return {}
+    text = str(mdev_type["description"])
     found = re.findall(r"\b(low_gm_size|high_gm_size|fence): (\d{1,9})(?:MB)?(?=[\s,]|$)", text)
     return {name: int(amount) for name, amount in found} if len(found) == 3 else {}
 

@@ -297,11 +297,11 @@ def the_tables_say_what_the_placements_say(case: Case) -> Objections:
     nothing: dict[str, t.Any] = {}
     for move in case.moves:
         (host, device_id), target = move.key, move.target
-        if mapping.get(host, nothing).get(device_id) != target["id"]:
+        if mapping.get(host, nothing).get(device_id) != move.target_key[1]:
             yield move.objection(f"{move} is another in 'map'")
         if move.kind not in accepted:
             accepted[move.kind] = _accepted(case, move) if by_source else None
-        entry = listed.get(target["host"], nothing).get(target["id"], nothing)
+        entry = listed.get(move.target_key[0], nothing).get(move.target_key[1], nothing)
         if entry.get("accept") != accepted[move.kind] or not _is_listed(target, entry):
             yield move.objection(f"{move} is another in 'hosts'")
 

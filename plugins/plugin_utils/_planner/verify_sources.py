@@ -210,7 +210,7 @@ def guests_move_as_a_whole(case: Case) -> Objections:
         holder = device["in_use"]
         if holder and holder.get("pid") is not None:
             move = case.by_source.get(key)
-            end = (move.target_key[0], move.wave) if move is not None else None
+            end = None if move is None else (move.target_key[0], move.wave)
             process = (key[0], holder["pid"])
             if going.setdefault(process, end) != end:
                 torn[process] = None
