@@ -159,6 +159,10 @@ class Case:
         ]
         self.by_source = {move.key: move for move in self.moves}
         self.left = frozenset(self.unplaced)
+        # What the plan does not move, though its host takes part.
+        self.unmoved = [
+            (key, device) for key, device in self.devices.items() if key not in self.by_source
+        ]
         self.new = [move for move in self.moves if move.target["create"]]
         self.existing = [move for move in self.moves if not move.target["create"]]
         # What takes of a parent: new devices, and functions of a card that are given a type.
@@ -166,19 +170,25 @@ class Case:
         self.new_vdpa = [move for move in self.new if move.target["kind"] == "vdpa"]
         # To receive nothing is a limit as well.
         self.is_limited = asked.limit is not None
-        together: dict[tuple[str, int], list[Move]] = {}
+        # The moves of the devices that a process holds.
+        self.guests: dict[tuple[str, int], list[Move]] = {}
         for move in self.moves:
             holder = move.source["in_use"]
-            if holder and holder.get("pid") is not None and move.source["kind"] != "vdpa":
+            if holder and holder.get("pid") is not None:
                 process = (move.key[0], holder["pid"])
-                if process in together:
-                    together[process].append(move)
+                if process in self.guests:
+                    self.guests[process].append(move)
                 else:
-                    together[process] = [move]
+                    self.guests[process] = [move]
+        self._tell_several()
+
+    def _tell_several(self) -> None:
+        """Tell the moves of each guest whether they are several."""
         nvidia = {each for each in self._read.values() if each and _is_of_nvidia(each)}
-        for moves in together.values():
-            vgpus = [move for move in moves if move.descriptor in nvidia] if nvidia else []
-            for move in moves if len(moves) > 1 else ():
+        for moves in self.guests.values():
+            vfio = [move for move in moves if move.source["kind"] != "vdpa"]
+            vgpus = [move for move in vfio if move.descriptor in nvidia] if nvidia else []
+            for move in vfio if len(vfio) > 1 else ():
                 move.several = True
             for move in vgpus if len(vgpus) > 1 else ():
                 move.several_vgpus = True

@@ -274,8 +274,8 @@ def _receiving_domains(case: Case, arriving: set[str]) -> list[set[str]]:
 def _there_after(case: Case, hosts: set[str]) -> Counter[str]:
     """Return how many devices there are on each of these hosts in the end: those that come, and those held that stay."""
     there = Counter([move.target_key[0] for move in case.moves])
-    for key, device in case.devices.items():
-        if key[0] in hosts and device["in_use"] is not None and not case.is_planned(key):
+    for key, device in case.unmoved:
+        if key[0] in hosts and device["in_use"] is not None and key not in case.left:
             there[key[0]] += 1
     return there
 

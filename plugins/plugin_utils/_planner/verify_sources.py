@@ -47,10 +47,8 @@ def every_source_is_known_and_planned_once(case: Case) -> Objections:
                 yield Objection(frozenset([key]), f"{name_of(key)} is planned {count} times")
             if key not in case.devices:
                 yield Objection(frozenset([key]), f"{name_of(key)} is in no facts")
-    for key, device in case.devices.items():
-        if key in case.by_source or key[0] not in case.drained:
-            continue
-        if key in case.left or key in case.staying:
+    for key, device in case.unmoved:
+        if key[0] not in case.drained or key in case.left or key in case.staying:
             continue
         if device["in_use"] is not None or not _is_only_room(case, key):
             yield Objection(frozenset([key]), f"{name_of(key)} is neither placed nor left behind")
@@ -204,16 +202,16 @@ def _certainty(case: Case, move: Move) -> str:
 
 def guests_move_as_a_whole(case: Case) -> Objections:
     """Require that all devices of one process go to one host in one wave, or all of them stay."""
-    going: dict[tuple[str, int], tuple[str, int] | None] = {}
-    torn: dict[tuple[str, int], None] = {}
-    for key, device in case.devices.items():
+    torn = dict.fromkeys(
+        process
+        for process, (first, *others) in case.guests.items()
+        for each in others
+        if each.target_key[0] != first.target_key[0] or each.wave != first.wave
+    )
+    for key, device in case.unmoved:
         holder = device["in_use"]
-        if holder and holder.get("pid") is not None:
-            move = case.by_source.get(key)
-            end = None if move is None else (move.target_key[0], move.wave)
-            process = (key[0], holder["pid"])
-            if going.setdefault(process, end) != end:
-                torn[process] = None
+        if holder and (key[0], holder.get("pid")) in case.guests:
+            torn[key[0], holder["pid"]] = None
     for host, pid in torn:
         keys = frozenset(
             key
