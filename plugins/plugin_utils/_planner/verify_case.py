@@ -97,6 +97,7 @@ class _Place(t.NamedTuple):
     those that are derived last.
     """
 
+    key: tuple[str, t.Any]
     parent: Entry | None
     number: int
     stated: tuple[tuple[str, ...], tuple[str, ...]]
@@ -208,14 +209,16 @@ class Case:
         target = found["target"]
         host, given = target["host"], target["attributes"]
         target_key, place = (host, target["id"]), (host, target["parent"])
-        there, parent = self.devices.get(target_key), self.parents.get(place)
+        there, parent = self.devices.get(target_key), None
         descriptor = self.descriptor(key[0], source)
         offered, alike = None, tuple[t.Any, ...]()
         if target["create"]:
             at = self._place(place)
+            place, parent = at.key, at.parent
             offered, of_type = self._type_at(at, target["type"])
             alike = (found["set"], descriptor, at.number, of_type)
         else:
+            parent = self.parents.get(place)
             end = self.descriptor(host, there) if there else None
             alike = (found["set"], descriptor, end)
             if there and (given or (end is not None and "migratable" in end.own)):
@@ -252,7 +255,7 @@ class Case:
             parent = self.parents.get(place)
             stated = ((), ()) if parent is None else self._versions(place, parent)
             known = as_known(({**(parent or {}), **_NOT_COMPARED}, stated, parent is None))
-            at = self._places[place] = _Place(parent, self._number(known), stated, {})
+            at = self._places[place] = _Place(place, parent, self._number(known), stated, {})
         return at
 
     def _type_at(self, at: _Place, type_id: t.Any) -> tuple[Entry | None, int]:

@@ -296,13 +296,13 @@ def the_tables_say_what_the_placements_say(case: Case) -> Objections:
     accepted: dict[int, list[dict[str, str]] | None] = {}
     nothing: dict[str, t.Any] = {}
     for move in case.moves:
-        (host, device_id), target = move.key, move.target
-        if mapping.get(host, nothing).get(device_id) != move.target_key[1]:
+        (source_host, source_id), (host, device_id) = move.key, move.target_key
+        if mapping.get(source_host, nothing).get(source_id) != device_id:
             yield move.objection(f"{move} is another in 'map'")
         if move.kind not in accepted:
             accepted[move.kind] = _accepted(case, move) if by_source else None
-        entry = listed.get(move.target_key[0], nothing).get(move.target_key[1], nothing)
-        if entry.get("accept") != accepted[move.kind] or not _is_listed(target, entry):
+        entry = listed.get(host, nothing).get(device_id, nothing)
+        if entry.get("accept") != accepted[move.kind] or not _is_listed(move.target, entry):
             yield move.objection(f"{move} is another in 'hosts'")
 
 
