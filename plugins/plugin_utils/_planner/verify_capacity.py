@@ -91,7 +91,8 @@ def _is_there(made: t.Mapping[str, int], types: t.Sequence[Entry]) -> bool:
     ):
         # It is not stated what types take, or there would be room for more than are available.
         whole = math.lcm(*(available[each] for each in made))
-        return sum(count * (whole // available[each]) for each, count in made.items()) <= whole
+        taken: int = sum(count * (whole // available[each]) for each, count in made.items())
+        return taken <= whole
     return all(
         sum(count * takes[each].get(name, 0) for each, count in made.items()) <= left[name]
         for name in names

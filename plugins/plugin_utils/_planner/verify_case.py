@@ -185,7 +185,7 @@ class Case:
 
     def _tell_several(self) -> None:
         """Tell the moves of each guest whether they are several."""
-        nvidia = {each for each in self._read.values() if each and _is_of_nvidia(each)}
+        nvidia = {each for each in self._read.values() if each is not None and _is_of_nvidia(each)}
         for moves in self.guests.values():
             vfio = [move for move in moves if move.source["kind"] != "vdpa"]
             vgpus = [move for move in vfio if move.descriptor in nvidia] if nvidia else []
