@@ -236,3 +236,49 @@ def test_what_nobody_can_write_down_stops_no_plan(priority):
 def test_what_nobody_can_write_down_is_equal_to_nothing():
     assert len({as_known({"x": 10**5000 + each}) for each in range(5)}) == 5
     assert as_known({"x": 1}) == as_known({"x": 1})
+
+
+def test_a_process_may_have_several_names():
+    facts = {
+        "a": host([device(UUIDS[n], vm=f"vm-{n}", pid=7) for n in range(2)]),
+        "b": host([device(UUIDS[n]) for n in (5, 6)]),
+    }
+    asked = Conditions(drain=["a"])
+    plan = plan_for(facts, ["a"])
+    for name, of_another in (("vm-0", False), ("vm-1", False), ("vm-2", True)):
+        plan["placements"][0]["vm"] = name
+        broken = verify.violations(plan, facts, asked)
+        assert [f"is not held by {name}" in each for each in broken] == [True] * of_another
+
+
+def test_each_warning_that_is_needed_is_there_in_any_order():
+    own, other = ({**gvt("4", "2")["self"], "type": each} for each in ("old", "new"))
+    source = {"self": own, "compatible": [own, other]}
+    target = {"self": other, "compatible": [other]}
+    facts = {
+        "a": host([device(UUIDS[n], source, vm="vm-1", pid=7) for n in range(2)]),
+        "b": host([device(UUIDS[n], target) for n in (5, 6)]),
+    }
+    asked = Conditions(drain=["a"])
+    plan = plan_for(facts, ["a"])
+    found = plan["placements"][0]
+    one, another = found["warnings"]
+    found["warnings"] = [another, one]
+    assert verify.violations(plan, facts, asked) == []
+    for only in (one, another):
+        found["warnings"] = [only, only]
+        broken = verify.violations(plan, facts, asked)
+        assert [" does not warn: " in each for each in broken] == [True]
+
+
+def test_a_guest_of_which_a_device_stays_is_refused():
+    facts = {
+        "a": host([device(UUIDS[n], vm="vm-1", pid=7) for n in range(3)]),
+        "b": host([device(UUIDS[n]) for n in (4, 5, 6)]),
+    }
+    plan = plan_for(facts, ["a"])
+    facts["a"]["devices"].append(
+        {**facts["a"]["devices"][0], "id": "00000009-1111-4222-8333-444444444444"}
+    )
+    broken = verify.violations(plan, facts, Conditions(drain=["a"]))
+    assert any("the devices of process 7 on a do not go to one host" in each for each in broken)
