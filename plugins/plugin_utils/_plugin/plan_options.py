@@ -95,7 +95,6 @@ def plan_for(
     _check_spare(conditions)
     progress("reading the facts")
     chosen = names("hosts", options.get("hosts"))
-    check_drained(options["drain"], chosen)
     if read is None:
         read = read_fleet(
             hold(fleet, chosen),
@@ -103,6 +102,8 @@ def plan_for(
             left_out=reasons("left_out", left_out),
             any_age={*lost, *fresh},
         )
+    if chosen is not None:
+        _check_drained(conditions, read)
     _tell_of_nobody(given, read, fleet)
     sources = sources_of(options)
     known = {name: each.facts for name, each in read.hosts.items()}
@@ -177,10 +178,10 @@ def _check_hosts(given: Conditions, fleet: t.Any) -> None:
                 raise FleetError(f"{option} has {host!r}, and there is no host of this name")
 
 
-def check_drained(drain: t.Iterable[str] | None, hosts: t.Collection[str] | None) -> None:
-    """Raise ``FleetError`` where a host to drain is none of the ``hosts`` to look at, which are all if ``None``."""
-    for host in drain or ():
-        if hosts is not None and host not in hosts:
+def _check_drained(conditions: Conditions, read: Fleet) -> None:
+    """Raise ``FleetError`` where a host to drain is none of those that were to be ``read``, with usable facts or without."""
+    for host in conditions.drain or ():
+        if host not in read.hosts and host not in read.unknown:
             raise FleetError(
                 f"cannot drain {host}: it is none of the hosts to look at; name it among these, too"
             )

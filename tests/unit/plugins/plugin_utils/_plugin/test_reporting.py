@@ -55,6 +55,13 @@ def test_hosts_that_did_not_answer_in_this_run_are_left_out_and_named():
     assert (plan["unknown"], plan["placements"]) == (["b"], [])
 
 
+def test_a_host_to_drain_that_did_not_answer_is_named_with_the_reason(tmp_path):
+    hostvars = {"a": FACTS | {"report_gathered": FACTS}, "b": FACTS | {"report_gathered": SILENT}}
+    run = asked(hostvars, drain=["b"], dest=str(tmp_path))
+    with pytest.raises(FleetError, match="cannot drain b: it did not answer: no route"):
+        write(run, hostvars)
+
+
 def test_facts_of_a_host_that_is_left_out_count_for_nothing():
     facts = dict.fromkeys("ab", FACTS["ansible_facts"]["vfio_migration"])
     report = report_for(facts, left_out={"b": "why not"}, max_age=0)
