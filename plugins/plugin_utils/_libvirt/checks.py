@@ -206,7 +206,7 @@ def check_migration(case: Case) -> Checks:
         *_disks_not_known(case, chosen),
         *_jobs_not_known(case, chosen),
         *(
-            f"{host} is no target: it is none of the hosts of the play that answer"
+            f"{host} is no target: it does not answer, or is no host of the play"
             for host in case.targets or ()
             if host not in case.hosts
         ),
@@ -566,9 +566,9 @@ def _hosts_left_out(
     kinds = {kind for guest in guests if not guest["reason"] for kind in guest["kinds"]}
     for host, libvirt in hosts.items():
         for kind, sentences in shortcomings(host, libvirt).items():
-            part = "nothing" if kind == ALL_KINDS else f"no migration of {kind} devices"
+            part = "no part" if kind == ALL_KINDS else f"no part in migrations of {kind} devices"
             for sentence in sentences if kind in kinds | {ALL_KINDS} else ():
-                yield f"{host} takes part in {part}: {sentence}"
+                yield f"{host} takes {part}: {sentence}"
 
 
 def _not_known(

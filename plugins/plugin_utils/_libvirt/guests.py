@@ -192,8 +192,8 @@ def find_guests(
                 )
     for host in drain or ():
         if host not in hosts:
-            reason = f"{host} is none of the hosts of the play that answer"
-            found.append(_stand_in(printable(f"all guests of {host}"), host, reason))
+            reason = f"{host} does not answer, or is no host of the play"
+            found.append(_stand_in(printable(f"every guest of {host}"), host, reason))
     return found
 
 
@@ -240,7 +240,7 @@ def guests_without_devices(
     for host in drain:
         error = hosts[host].error if host in hosts else None
         if error is not None:
-            who = printable(f"guests without VFIO devices on {host}")
+            who = printable(f"every guest without VFIO devices on {host}")
             reason = f"it is unknown whether there are any: libvirt there does not answer: {error}"
             found.append(_stand_in(who, host, reason))
             continue
@@ -307,7 +307,7 @@ def _guests_on(
     drained: bool,
 ) -> t.Iterator[Guest]:
     if drained and host not in fleet.hosts:
-        yield _stand_in(printable(f"all guests of {host}"), host, why_unknown(fleet, host))
+        yield _stand_in(printable(f"every guest of {host}"), host, why_unknown(fleet, host))
     if drained and (unknown := held_by_unknown(fleet, host)):
         reason = "it is unknown who that is; gather as root, with become"
         yield _stand_in(printable(f"what holds {', '.join(unknown)}"), host, reason)

@@ -627,7 +627,7 @@ def test_whom_a_check_leaves_out_is_noted():
     old = LibvirtHost(versions=OLD, info=host_info(), arriving=[arrival_info()])
     hosts = {"a": there, "b": old, "c": LibvirtHost(error="no libvirt")}
     fleet = read_fleet({"a": host([device(UUIDS[0], vm="vm-17")]), "b": host()})
-    guests = [guest(), guest("all guests of z", host="z", reason="z is none")]
+    guests = [guest(), guest("every guest of z", host="z", reason="z is none")]
 
     def check(kinds: list[str]):
         asked = [guest(kinds=kinds), *guests[1:]]
@@ -637,17 +637,17 @@ def test_whom_a_check_leaves_out_is_noted():
 
     checks = check(["mdev"])
     assert [each["vm"] for each in checks["chosen"]] == ["vm-17"]
-    assert [each["vm"] for each in checks["left"]] == ["all guests of z"]
+    assert [each["vm"] for each in checks["left"]] == ["every guest of z"]
     assert checks["targets"] == ["b"]
     assert checks["notes"] == [
-        "c takes part in nothing: libvirt on c does not answer: no libvirt",
-        "y is no target: it is none of the hosts of the play that answer",
+        "c takes no part: libvirt on c does not answer: no libvirt",
+        "y is no target: it does not answer, or is no host of the play",
         "vm-1 on a has no VFIO device and was left alone",
         "guests are sent over one connection from or to b, where no QEMU 10.0.0 or newer is known; see migrate_libvirt_multifd",
     ]
     # What b lacks for PCI devices matters to who has one.
     assert check(["pci"])["notes"][0].startswith(
-        "b takes part in no migration of pci devices: b has libvirt 9.5.0"
+        "b takes no part in migrations of pci devices: b has libvirt 9.5.0"
     )
 
 

@@ -215,9 +215,9 @@ def test_a_process_of_a_guests_name_and_another_uuid_is_not_that_guest():
 
 def test_a_drained_host_that_does_not_answer_or_has_no_facts_is_told():
     guests = find_guests(read_fleet({"a": {"schema": 99}}), {"a": libvirt()}, drain=["a", "z"])
-    assert [guest["vm"] for guest in guests] == ["all guests of a", "all guests of z"]
+    assert [guest["vm"] for guest in guests] == ["every guest of a", "every guest of z"]
     assert "vfio_migration.schema" in guests[0]["reason"]
-    assert guests[1]["reason"] == "z is none of the hosts of the play that answer"
+    assert guests[1]["reason"] == "z does not answer, or is no host of the play"
 
 
 def test_a_guest_that_is_named_need_not_have_a_device():

@@ -177,7 +177,7 @@ def test_all_that_stay_are_told_with_the_checks_reasons_first():
 
     left = {"vm": "vm-0", "host": None, "reason": "start the guest"}
     found = told(
-        checks=NOTHING | {"left": [left], "notes": ["c takes part in nothing: x"]},
+        checks=NOTHING | {"left": [left], "notes": ["c takes no part: x"]},
         unplaced=[
             unplaced("vm-2", 2, ("b", "no room"), (None, "too many")),
             unplaced("vm-1", 1, ("b", "it is old\nvery old")),
@@ -197,7 +197,7 @@ def test_all_that_stay_are_told_with_the_checks_reasons_first():
         "  2: b: no room",
         "  2: too many",
         "  3: b: no room",
-        "c takes part in nothing: x",
+        "c takes no part: x",
     ]
     assert "vm-0, the guest that had 4, vm-1, vm-2;" in found["failure"]
 

@@ -180,7 +180,7 @@ def test_who_holds_a_device_is_none_of_them():
 def test_a_silent_libvirt_may_run_such_guests():
     silent = {"a": LibvirtHost(error="no socket")}
     (unknown,) = guests_without_devices(read_fleet({"a": host([])}), silent, ["a"])
-    assert (unknown["vm"], unknown["host"]) == ("guests without VFIO devices on a", "a")
+    assert (unknown["vm"], unknown["host"]) == ("every guest without VFIO devices on a", "a")
     assert "libvirt there does not answer: no socket" in unknown["reason"]
 
 
