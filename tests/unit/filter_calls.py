@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import typing as t
 from pathlib import Path
@@ -31,6 +32,7 @@ def plugins(kind: str) -> list[str]:
     return sorted(path.stem for path in (PLUGINS / kind).glob("*.py"))
 
 
+@functools.lru_cache(maxsize=None)
 def filter_of(name: str) -> t.Callable[..., t.Any]:
     kind = "filter" if name in plugins("filter") else "test"
     return getattr(importlib.import_module(f"{PACKAGE}.{kind}.{name}"), name)

@@ -90,6 +90,20 @@ JSON = st.recursive(
 )
 
 
+# Made once: to make and validate a strategy takes longer than to draw from it.
+_WAYS = st.sampled_from(["replace", "replace", "splice", "leave out", "double", "add"])
+_TIMES = st.sampled_from([1, 1, 1, 2, 40])
+_PIECES: dict[tuple[str, ...], t.Any] = {}
+
+
+def _piece(pieces: t.Sequence[str]) -> t.Any:
+    """Return what draws a text to be put in."""
+    key = tuple(pieces)
+    if key not in _PIECES:
+        _PIECES[key] = st.one_of(ANY_TEXT, st.sampled_from(["", "\n", "\0", *key]))
+    return _PIECES[key]
+
+
 @st.composite
 def damaged(draw: t.Any, sound: t.Any, most: int = 3) -> t.Any:
     """Draw ``sound`` data of JSON's types with up to ``most`` parts of it replaced, left out, doubled or added."""
@@ -112,7 +126,7 @@ def _parts(value: t.Any) -> list[t.Any]:
 
 def _damage(draw: t.Any, holder: t.Any, place: t.Any) -> None:
     value = holder[place]
-    how = draw(st.sampled_from(["replace", "replace", "splice", "leave out", "double", "add"]))
+    how = draw(_WAYS)
     if how == "splice" and isinstance(value, str):
         holder[place] = draw(spliced(value))
     elif how == "leave out" and isinstance(holder, dict):
@@ -134,8 +148,8 @@ def spliced(draw: t.Any, sound: str, pieces: t.Sequence[str] = ()) -> str:
     for _time in range(draw(st.integers(0, 4))):
         start = draw(st.integers(0, len(text)))
         end = min(len(text), start + draw(st.sampled_from([0, 0, 1, 2, 9, len(text)])))
-        inserted = draw(st.one_of(ANY_TEXT, st.sampled_from(["", "\n", "\0", *pieces])))
-        text = text[:start] + inserted * draw(st.sampled_from([1, 1, 1, 2, 40])) + text[end:]
+        inserted = draw(_piece(pieces))
+        text = text[:start] + inserted * draw(_TIMES) + text[end:]
     return text
 
 

@@ -51,25 +51,34 @@ def five_hundred() -> tuple[dict[str, t.Any], list[str]]:
     return facts, [name for number, name in enumerate(facts) if not number % 10]
 
 
+# Made once: to make and validate a strategy takes longer than to draw from it.
+KINDS = st.lists(DESCRIPTORS, min_size=1, max_size=3)
+ORIGINS = st.sampled_from(["file", "derived"])
+OTHERS = st.fixed_dictionaries({}, optional={"vm": st.just("vm"), "migration": st.just(NEVER)})
+AVAILABLE = st.lists(
+    st.dictionaries(
+        st.sampled_from(["i915-GVTg_V5_4", "i915-GVTg_V5_8"]), st.integers(0, 4), max_size=2
+    ),
+    max_size=1,
+)
+
+
 @st.composite
 def fleets(draw):
     """Draw facts of a few hosts with few kinds of devices and parents that could make some more."""
-    kinds = [*draw(st.lists(DESCRIPTORS, min_size=1, max_size=3)), gvt("4", "2"), gvt("8", "1")]
+    kinds = [*draw(KINDS), gvt("4", "2"), gvt("8", "1")]
     numbers = itertools.count()
     devices = st.builds(
         lambda descriptor, origin, others: device(
             f"d{next(numbers)}", {"origin": origin, **descriptor}, pid=next(numbers) + 1, **others
         ),
         st.sampled_from(kinds),
-        st.sampled_from(["file", "derived"]),
-        st.fixed_dictionaries({}, optional={"vm": st.just("vm"), "migration": st.just(NEVER)}),
-    )
-    rooms = st.dictionaries(
-        st.sampled_from(["i915-GVTg_V5_4", "i915-GVTg_V5_8"]), st.integers(0, 4), max_size=2
+        ORIGINS,
+        OTHERS,
     )
     hosts = st.builds(
         lambda devices, rooms: host(devices, [parent(available=each) for each in rooms]),
         st.lists(devices, max_size=3),
-        st.lists(rooms, max_size=1),
+        AVAILABLE,
     )
     return dict(zip("abc", draw(st.lists(hosts, min_size=1, max_size=3)), strict=False))

@@ -109,6 +109,14 @@ STATES = st.one_of(
     st.builds(Pool, st.sampled_from(FAMILIES), st.integers(1, 3), st.integers(0, 1)),
 )
 GROUPS = st.frozensets(st.integers(0, 1), max_size=1)
+# Made once: to make and validate a strategy takes longer than to draw from it.
+STATES_OF_A_BIN = st.lists(STATES, min_size=1, max_size=2)
+BIN_LIMITS = st.just(UNLIMITED) | st.integers(0, 4)
+ONE_DOMAIN_OR_MORE = st.frozensets(st.integers(0, 2), min_size=1)
+DOMAINS_IF_ANY = st.just(frozenset()) | st.frozensets(st.integers(0, 1))
+OFTEN_TRUE = st.just(True) | st.booleans()
+GROUPS_OR_NONE = st.just(frozenset()) | GROUPS
+LOADS_OF_DOMAINS = st.dictionaries(st.integers(0, 2), st.integers(0, 3))
 
 
 @st.composite
@@ -122,22 +130,15 @@ def problems(draw, items: int = 4, bins: int = 3, devices: int = 3) -> PackingPr
     nodes = draw(st.sampled_from(["any", "one", "different"]))
     resources = Resources(not spread, nodes == "one", nodes == "different")
     # What goes wrong does so most among bins that are alike.
-    states = [
-        tuple(sorted(map(resources.number, draw(st.lists(STATES, min_size=1, max_size=2)))))
-        for _state in range(2)
-    ]
+    states = [tuple(sorted(map(resources.number, draw(STATES_OF_A_BIN)))) for _state in range(2)]
     hosts = [
         Bin(
             draw(st.sampled_from(states)),
-            (draw(st.just(UNLIMITED) | st.integers(0, 4)), draw(st.integers(2, 6))),
+            (draw(BIN_LIMITS), draw(st.integers(2, 6))),
             draw(GROUPS),
             refuses=draw(GROUPS),
-            domains=draw(
-                st.frozensets(st.integers(0, 2), min_size=1)
-                if by_domain
-                else st.just(frozenset()) | st.frozensets(st.integers(0, 1))
-            ),
-            preferred=draw(st.just(True) | st.booleans()),
+            domains=draw(ONE_DOMAIN_OR_MORE if by_domain else DOMAINS_IF_ANY),
+            preferred=draw(OFTEN_TRUE),
         )
         for _bin in range(draw(st.integers(0, bins)))
     ]
@@ -154,12 +155,13 @@ def problems(draw, items: int = 4, bins: int = 3, devices: int = 3) -> PackingPr
             draw(st.sampled_from([None, *range(len(hosts))])),
             draw(GROUPS),
             (len(each), draw(st.integers(0, 3))),
-            draw(st.just(frozenset()) | GROUPS),
+            draw(GROUPS_OR_NONE),
         )
         for each in needed
     ]
-    in_domains = st.dictionaries(st.integers(0, 2), st.integers(0, 3))
-    return PackingProblem(resources, guests, hosts, spread, draw(in_domains) if by_domain else None)
+    return PackingProblem(
+        resources, guests, hosts, spread, draw(LOADS_OF_DOMAINS) if by_domain else None
+    )
 
 
 def highest_in_domains(problem: PackingProblem, arrived: t.Sequence[int]) -> int:

@@ -315,7 +315,8 @@ def _ap_config(read: Read) -> list[set[int]] | None:
 
 def _numbers_of_mask(mask: str) -> set[int]:
     """Return the numbers whose bits are set in 64 hex digits; the leftmost bit is that of number 0."""
-    return {number for number in range(256) if int(mask, 16) >> 255 - number & 1}
+    bits = int(mask, 16)
+    return {number for number in range(256) if bits >> 255 - number & 1}
 
 
 def _queues(read: Read, group: int) -> set[int] | None:

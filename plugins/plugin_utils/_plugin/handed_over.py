@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import types
 import typing as t
+from collections.abc import Callable, Mapping, Sequence
 
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import plain_text
@@ -22,6 +23,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     NotRequired,
     may_be_absent,
 )
+
+# Where below a value something is wrong, and what would be right there.
+_Fault = tuple[str, str]
+_FaultFinder = Callable[[t.Any], _Fault | None]
 
 _PLAIN: dict[t.Any, str] = {
     str: "a text",
@@ -136,7 +141,7 @@ def check_form(value: t.Any, shape: t.Any, wrong: str) -> None:
 
 def check_schema(shown: str, value: t.Any) -> None:
     """Raise ``FleetError`` where ``value``, shown so, is a plan of another schema: whatever it means, it is not what is read here."""
-    schema = value.get("schema", SCHEMA) if isinstance(value, t.Mapping) else SCHEMA
+    schema = value.get("schema", SCHEMA) if isinstance(value, Mapping) else SCHEMA
     if isinstance(schema, bool) or schema != SCHEMA:
         made_by = plain_text(value.get("collection"))
         raise FleetError(
@@ -163,82 +168,137 @@ def check_answer(value: t.Any, shape: t.Any) -> None:
 
 
 def _check(value: t.Any, shape: t.Any, wrong: str) -> None:
-    found = _fault(value, shape, "")
+    found = _fault_finder(shape)(value)
     if found is not None:
         place, expected = found
         where = f" at {place.lstrip('.')}" if place else ""
         raise FleetError(f"{wrong}:{where} {expected} is expected")
 
 
-def _fault(value: t.Any, shape: t.Any, place: str) -> tuple[str, str] | None:
-    """Return where ``value`` is not of ``shape``, and what would be right; ``None`` where it is."""
+@functools.cache
+def _fault_finder(shape: t.Any) -> _FaultFinder:
+    """Return what finds where a value is not of ``shape``.
+
+    Made once: to find out what a shape is takes longer than to check a value.
+    """
     origin, arguments = t.get_origin(shape), t.get_args(shape)
     if origin in (t.Annotated, NotRequired):
-        return _fault_with(value, arguments, place)
+        return _with_keywords(arguments)
     if origin in (t.Union, types.UnionType):
-        faults = [_fault(value, each, place) for each in arguments]
-        if None in faults:
-            return None
-        # What is wrong deep inside is more to the point than that it is not null.
-        return max((each for each in faults if each), key=lambda each: len(each[0]))
+        return _of_choices(arguments)
     if t.is_typeddict(shape):
-        return _fault_in_fields(value, shape, place)
+        return _of_fields(shape)
     if origin is list:
-        return _fault_in_list(value, arguments[0], place)
+        return _of_items(arguments[0])
     if origin is dict:
-        return _fault_in_values(value, arguments[1], place)
-    plain = isinstance(value, shape) and (shape is bool or not isinstance(value, bool))
-    return None if plain else (place, _PLAIN[shape])
+        return _of_values(arguments[1])
+    return _of_plain(shape)
 
 
-def _fault_with(value: t.Any, arguments: tuple[t.Any, ...], place: str) -> tuple[str, str] | None:
-    """Return the fault of a value of the first of these, with the keywords of a JSON Schema in the others."""
-    fault = _fault(value, arguments[0], place)
-    if fault is not None:
-        return fault
-    for keywords in arguments[1:]:
-        rules = dict(keywords) if isinstance(keywords, tuple) else {}
-        choices = rules.get("enum")
-        if choices is not None and value not in choices:
-            return place, f"one of {', '.join(choices)}"
-        least = rules.get("minimum")
-        if least is not None and value < least:
-            return place, f"an integer from {least} on"
-        if len(value) < rules["minItems"] if "minItems" in rules else False:
-            return place, f"a list of {rules['minItems']} or more"
+def _of_plain(shape: t.Any) -> _FaultFinder:
+    fault = ("", _PLAIN[shape])
+    if shape is not int:
+        return lambda value: None if isinstance(value, shape) else fault
+    return lambda value: None if isinstance(value, int) and not isinstance(value, bool) else fault
+
+
+def _of_choices(shapes: tuple[t.Any, ...]) -> _FaultFinder:
+    finders = [_fault_finder(each) for each in shapes]
+
+    def find(value: t.Any) -> _Fault | None:
+        faults = []
+        for each in finders:
+            fault = each(value)
+            if fault is None:
+                return None
+            faults.append(fault)
+        # What is wrong deep inside is more to the point than that it is not null.
+        return max(faults, key=lambda each: len(each[0]))
+
+    return find
+
+
+def _with_keywords(arguments: tuple[t.Any, ...]) -> _FaultFinder:
+    """Return what finds the fault of a value of the first of these, with the keywords of a JSON Schema in the others."""
+    inner = _fault_finder(arguments[0])
+    rules = [dict(each) for each in arguments[1:] if isinstance(each, tuple)]
+    if not rules:
+        return inner
+
+    def find(value: t.Any) -> _Fault | None:
+        fault = inner(value)
+        if fault is not None:
+            return fault
+        faults = (_fault_by(each, value) for each in rules)
+        return next((each for each in faults if each is not None), None)
+
+    return find
+
+
+def _fault_by(rules: dict[str, t.Any], value: t.Any) -> _Fault | None:
+    choices = rules.get("enum")
+    if choices is not None and value not in choices:
+        return "", f"one of {', '.join(choices)}"
+    least = rules.get("minimum")
+    if least is not None and value < least:
+        return "", f"an integer from {least} on"
+    if len(value) < rules["minItems"] if "minItems" in rules else False:
+        return "", f"a list of {rules['minItems']} or more"
     return None
 
 
-def _fault_in_fields(value: t.Any, shape: t.Any, place: str) -> tuple[str, str] | None:
-    if not isinstance(value, t.Mapping):
-        return place, "a mapping"
-    for name, field in _fields_of(shape):
-        if name in value:
-            fault = _fault(value[name], field, f"{place}.{name}")
+def _of_fields(shape: t.Any) -> _FaultFinder:
+    fields = [
+        (name, _fault_finder(field), may_be_absent(field))
+        for name, field in t.get_type_hints(shape, include_extras=True).items()
+    ]
+
+    def find(value: t.Any) -> _Fault | None:
+        if not isinstance(value, Mapping):
+            return "", "a mapping"
+        for name, finder, optional in fields:
+            if name in value:
+                fault = finder(value[name])
+                if fault is not None:
+                    return _below(f".{name}", fault)
+            elif not optional:
+                return "", f"the key '{name}'"
+        return None
+
+    return find
+
+
+def _of_items(shape: t.Any) -> _FaultFinder:
+    finder = _fault_finder(shape)
+
+    def find(value: t.Any) -> _Fault | None:
+        if not isinstance(value, Sequence) or isinstance(value, (str, bytes)):
+            return "", "a list"
+        for index, each in enumerate(value):
+            fault = finder(each)
             if fault is not None:
-                return fault
-        elif not may_be_absent(field):
-            return place, f"the key '{name}'"
-    return None
+                return _below(f"[{index}]", fault)
+        return None
+
+    return find
 
 
-@functools.cache
-def _fields_of(shape: t.Any) -> list[tuple[str, t.Any]]:
-    """Return the fields of a shape with what they are to be; to find that out takes longer than to check a value."""
-    return list(t.get_type_hints(shape, include_extras=True).items())
+def _of_values(shape: t.Any) -> _FaultFinder:
+    finder = _fault_finder(shape)
+
+    def find(value: t.Any) -> _Fault | None:
+        if not isinstance(value, Mapping):
+            return "", "a mapping"
+        if not all(isinstance(key, str) for key in value):
+            return "", "a text for each key"
+        for key, each in value.items():
+            fault = finder(each)
+            if fault is not None:
+                return _below(f".{key}", fault)
+        return None
+
+    return find
 
 
-def _fault_in_list(value: t.Any, shape: t.Any, place: str) -> tuple[str, str] | None:
-    if not isinstance(value, t.Sequence) or isinstance(value, (str, bytes)):
-        return place, "a list"
-    faults = (_fault(each, shape, f"{place}[{index}]") for index, each in enumerate(value))
-    return next((each for each in faults if each is not None), None)
-
-
-def _fault_in_values(value: t.Any, shape: t.Any, place: str) -> tuple[str, str] | None:
-    if not isinstance(value, t.Mapping):
-        return place, "a mapping"
-    if not all(isinstance(key, str) for key in value):
-        return place, "a text for each key"
-    faults = (_fault(each, shape, f"{place}.{key}") for key, each in value.items())
-    return next((each for each in faults if each is not None), None)
+def _below(place: str, fault: _Fault) -> _Fault:
+    return place + fault[0], fault[1]

@@ -51,7 +51,13 @@ def test_texts_for_users_have_the_words_of_the_trade(path):
     assert avoided_in(text) == {}
 
 
+# To search for each of them in every text takes ten times as long.
+ANY_AVOIDED = re.compile("|".join(rf"\b{word}\b" for word in AVOIDED), re.IGNORECASE)
+
+
 def avoided_in(text: str) -> dict[str, str]:
+    if not ANY_AVOIDED.search(text):
+        return {}
     found = [word for word in AVOIDED if re.search(rf"\b{word}\b", text, re.IGNORECASE)]
     return {word: AVOIDED[word] for word in found}
 

@@ -37,6 +37,7 @@ Facts = dict[str, t.Any]
 Make = t.Callable[[t.Any], t.Any]
 
 
+PLUGINS = "ansible_collections.vfio.migration.plugins."
 # The packages that a plan passes.
 ROOMS = {"_descriptor", "_fleet", "_compat", "_packing", "_planner", "_plugin"}
 
@@ -68,7 +69,7 @@ class Plant:
     def _modules(self, name: str) -> list[t.Any]:
         return [
             module
-            for key, module in sorted(sys.modules.items())
+            for key, module in sorted(each for each in sys.modules.items() if PLUGINS in each[0])
             if ROOMS.intersection(key.split(".")) and ".verify" not in key
             if hasattr(module, name)
         ]
