@@ -75,9 +75,6 @@ _PLAIN_SETTINGS = frozenset((str, int, bool))
 # What is raised where devices are not plain, or not as documented: they are then looked at one by one.
 ODD = (AttributeError, KeyError, TypeError, ValueError)
 
-# Stands for the UUID of a guest that tells none; no guest has it (RFC 9562, 5.9).
-NIL_UUID = "00000000-0000-0000-0000-000000000000"
-
 # Stands for a value that is not there, where null would be one.
 MISSING = object()
 

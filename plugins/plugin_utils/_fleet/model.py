@@ -44,8 +44,10 @@ class Choices(t.NamedTuple):
     names: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Device:
+    """A device of a host; nothing changes one. It is not frozen, as it would take four times as long to make."""
+
     host: str
     kind: str
     id: str

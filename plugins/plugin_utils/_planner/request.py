@@ -30,7 +30,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
     why_unknown,
     why_unsupported,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import check_hosts
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import (
+    check_hosts,
+    uncollected,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import (
     count,
     flag,
@@ -709,6 +712,7 @@ def _has_no_type(device: Device) -> bool:
     return driver_profile(device.kind, driver).idle in device.attributes
 
 
+@uncollected()
 def requested(
     fleet: Fleet,
     drain: t.Collection[str] | None,
