@@ -20,11 +20,9 @@ from __future__ import annotations
 import contextlib
 import gc
 import hashlib
-import itertools
 import marshal
 import re
 import typing as t
-from collections import Counter
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
 
@@ -366,11 +364,9 @@ class _Likenesses(dict[tuple[t.Any, ...], tuple[DeviceClass, _States]]):
         # Of all that is done for a fleet only this is done for each of its devices.
         likenesses: list[tuple[DeviceClass, _States]] = []
         ids: list[str] = []
-        configurable: tuple[str, ...]
         texts: list[str] = []
         held: list[int] = []
         uuids: list[str] = []
-        set_up: list[_Entry] = []
         for entry in entries:
             (kind, device_id, parent, mdev_type, name, attributes, numa_node, holder, migration) = (
                 _FIELDS(entry)
@@ -395,27 +391,29 @@ class _Likenesses(dict[tuple[t.Any, ...], tuple[DeviceClass, _States]]):
                 and (supported is None or supported.__class__ is bool)
             ):
                 raise TypeError
-            configurable = ()
-            if attributes:
-                configurable = tuple([each["name"] for each in attributes])
-                texts += [each["value"] for each in attributes]
-                for each in attributes:
-                    if CHOICES in each:
-                        check.plain_choices(each)
+            configurable = _configurable(attributes, texts) if attributes else ()
             common = descriptors[name], supported, evidence, holder is None, configurable
-            likenesses.append(self[kind, parent, mdev_type, numa_node, *common])
+            likenesses.append(self[(kind, parent, mdev_type, numa_node) + common])
             ids.append(device_id)
-            if NETWORK in entry:
-                set_up.append(entry)
         texts += ids
         check.plain_texts(texts, longest)
         check.guests_uuids(uuids)
+        set_up = [each for each in entries if NETWORK in each]
         check.plain_settings(set_up)
-        too_many = check.holds_too_many(held) or (set_up and check.too_common_address(set_up))
+        too_many = check.holds_too_many(held) or check.too_common_address(set_up)
         if len({*ids}) != len(ids) or too_many:
             raise TypeError
         stated = dict.fromkeys([states for _one, states in likenesses if states is not None])
         return [one for one, _states in likenesses], tuple(stated)
+
+
+def _configurable(attributes: t.Iterable[t.Any], texts: list[t.Any]) -> tuple[str, ...]:
+    """Return the names of the ``attributes`` of a device, and add their values to ``texts``; raise ``check.ODD``."""
+    for each in attributes:
+        texts.append(each["value"])
+        if CHOICES in each:
+            check.plain_choices(each)
+    return tuple([each["name"] for each in attributes])
 
 
 def _is_of_kind(descriptor: Descriptor, kind: str) -> bool:
@@ -512,7 +510,9 @@ class _Reader:
         entries, found, stated = self._entries(name, top, descriptors, problems)
         equipment = self._all_parents(top)
         problems += check.plain_problems(top.get("problems"))
-        classes = Counter(found)
+        classes: dict[DeviceClass, int] = {}
+        for each in found:
+            classes[each] = classes.get(each, 0) + 1
         excluded = []
         if any(each.obstacle for each in classes):
             excluded = [
@@ -667,7 +667,7 @@ def _content(data: t.Any) -> bytes | None:
 
 
 def _digest(data: t.Any) -> bytes | None:
-    """A few bytes instead of those of ``_content``, of what is held for long."""
+    """Return a few bytes in place of those of ``_content``, for what is large."""
     content = _content(data)
     return None if content is None else hashlib.sha256(content).digest()
 
