@@ -24,11 +24,11 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates 
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import why_in_use
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
-    VDPA,
     Device,
     Host,
     MdevType,
     Parent,
+    has_several,
     obstacle,
     obstacle_code,
 )
@@ -151,8 +151,8 @@ class Admission:
         self.several: set[tuple[str, str]] = set()
         for guest in request.guests:
             self.moving[guest.devices[0].host].update([device.id for device in guest.devices])
-            several = [each.key for each in guest.devices if each.kind != VDPA]
-            if len(several) > 1:
+            if len(guest.devices) > 1:
+                several = [each.key for each in guest.devices if has_several(each, guest.devices)]
                 self.several.update(several)
         # The cards on which a guest has a MAC address, or is given it by what is kept: by host and card, which function has it.
         self._there: dict[tuple[str, str | None], dict[str, str]] = defaultdict(dict)
