@@ -301,13 +301,13 @@ def measure(case: Case) -> Result:
     gc.freeze()
     budget = Budget() if case.steps is None else Budget(steps=case.steps)
     reading, planning = [], []
-    for _round in range(case.rounds):
-        read, (fleet, request) = _timed(functools.partial(_asked, facts, drained))
-        planned, plan = _timed(functools.partial(make_plan, fleet, request, budget))
-        reading.append(read)
-        planning.append(planned)
     # As the action and the filters do it.
     with uncollected():
+        for _round in range(case.rounds):
+            read, (fleet, request) = _timed(functools.partial(_asked, facts, drained))
+            planned, plan = _timed(functools.partial(make_plan, fleet, request, budget))
+            reading.append(read)
+            planning.append(planned)
         verified, broken = _timed(lambda: violations(plan, facts, Conditions(drain=drained)))
     if broken:
         sys.exit("\n".join(broken))

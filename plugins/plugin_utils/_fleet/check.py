@@ -75,9 +75,6 @@ _PLAIN_SETTINGS = frozenset((str, int, bool))
 # What is raised where devices are not plain, or not as documented: they are then looked at one by one.
 ODD = (AttributeError, KeyError, TypeError, ValueError)
 
-# Stands for the UUID of a guest that tells none; no guest has it (RFC 9562, 5.9).
-NIL_UUID = "00000000-0000-0000-0000-000000000000"
-
 # Stands for a value that is not there, where null would be one.
 MISSING = object()
 
@@ -135,8 +132,10 @@ def plain_settings(entries: t.Iterable[t.Any]) -> None:
             raise TypeError
 
 
-def too_common_address(entries: t.Iterable[t.Any]) -> str | None:
+def too_common_address(entries: t.Collection[t.Any]) -> str | None:
     """Return a MAC address that more of these devices have than a host has of one; ``None`` where there is none."""
+    if not entries:
+        return None
     counts = Counter([each[NETWORK]["mac"] for each in entries if NETWORK in each])
     del counts[NO_MAC]
     return next((mac for mac, count in counts.items() if count > MAX_OF_ADDRESS), None)
@@ -353,7 +352,7 @@ def _guest_uuid(data: t.Any, path: str) -> str:
     return str(data)
 
 
-def check_addresses(entries: t.Iterable[Entry]) -> None:
+def check_addresses(entries: t.Collection[Entry]) -> None:
     """Raise ``FactsError`` where more devices than a host has of one have the same MAC address."""
     mac = too_common_address(entries)
     if mac is not None:

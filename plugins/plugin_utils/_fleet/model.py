@@ -44,8 +44,10 @@ class Choices(t.NamedTuple):
     names: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Device:
+    """A device of a host; nothing changes one. It is not frozen, as it would take four times as long to make."""
+
     host: str
     kind: str
     id: str
@@ -266,7 +268,9 @@ def open_in_guest(
 
     ``target`` is the device of ``host`` that it becomes; ``None`` where that is still to be made.
     """
-    sentences = []
+    sentences: list[str] = []
+    if len(guest) == 1 and not device.may_be_held:
+        return sentences
     if device.may_be_held:
         sentences.append(
             f"it is unknown whether a process holds {device.id}, and all devices of a guest have to go to one host: gather the facts of"
@@ -284,7 +288,7 @@ def open_in_guest(
                 "a guest with several VFIO devices migrates only where all of them support P2P, which the kernel does not show"
                 f" of {untold} (QEMU, docs/devel/migration/vfio.rst)"
             )
-    if is_vgpu_of_nvidia(device) and sum(map(is_vgpu_of_nvidia, guest)) > 1:
+    if len(guest) > 1 and is_vgpu_of_nvidia(device) and sum(map(is_vgpu_of_nvidia, guest)) > 1:
         sentences.append(
             "not every release of NVIDIA's vGPU software gives a guest several vGPUs of one GPU: where they come to one, check"
             " its release notes (OpenStack Nova, bug 1758086)"
@@ -316,7 +320,9 @@ def is_vgpu_of_nvidia(device: Device) -> bool:
 def has_several(device: Device, guest: t.Iterable[Device]) -> bool:
     """Return whether ``device`` and at least one other one of its ``guest`` are VFIO's: then each has to support P2P."""
     return device.kind != VDPA and any(
-        each.kind != VDPA and each.key != device.key for each in guest
+        # Mostly one look at it tells whether it is the device itself.
+        each is not device and each.kind != VDPA and each.key != device.key
+        for each in guest
     )
 
 

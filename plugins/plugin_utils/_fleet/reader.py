@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import hashlib
 import marshal
 import re
 import typing as t
@@ -91,9 +92,14 @@ def uncollected() -> t.Iterator[None]:
         yield
     finally:
         if enabled:
+            if not gc.get_freeze_count():
+                # What there is now counts as old: else all of it would be looked at at once.
+                gc.freeze()
+                gc.unfreeze()
             gc.enable()
 
 
+@uncollected()
 def read_fleet(
     data: t.Any,
     hosts: t.Iterable[str] | None = None,
@@ -285,7 +291,7 @@ def _found(data: t.Any, host: str) -> tuple[t.Any, bool]:
 
 def _found_in(variables: t.Mapping[str, t.Any]) -> tuple[t.Any, bool]:
     facts = variables.get("ansible_facts")
-    if isinstance(facts, (dict, t.Mapping)) and FACT in facts:
+    if facts is not None and isinstance(facts, (dict, t.Mapping)) and FACT in facts:
         return facts[FACT], True
     if FACT in variables:
         # Variables of the inventory, or set in a play.
@@ -356,12 +362,11 @@ class _Likenesses(dict[tuple[t.Any, ...], tuple[DeviceClass, _States]]):
         if entries.__class__ is not list or len(entries) > check.MAX_DEVICES:
             raise TypeError
         # Of all that is done for a fleet only this is done for each of its devices.
-        found = []
+        likenesses: list[tuple[DeviceClass, _States]] = []
         ids: list[str] = []
         texts: list[str] = []
         held: list[int] = []
         uuids: list[str] = []
-        stated: dict[_States, None] = {}
         for entry in entries:
             (kind, device_id, parent, mdev_type, name, attributes, numa_node, holder, migration) = (
                 _FIELDS(entry)
@@ -373,7 +378,8 @@ class _Likenesses(dict[tuple[t.Any, ...], tuple[DeviceClass, _States]]):
                     texts.append(guest)
                 if pid is not None:
                     held.append(pid)
-                uuids.append(holder.get("uuid", check.NIL_UUID))
+                if "uuid" in holder:
+                    uuids.append(holder["uuid"])
             supported, evidence = migration["supported"], migration.get("evidence")
             if not (
                 kind.__class__ is str
@@ -385,26 +391,29 @@ class _Likenesses(dict[tuple[t.Any, ...], tuple[DeviceClass, _States]]):
                 and (supported is None or supported.__class__ is bool)
             ):
                 raise TypeError
-            configurable = []
-            for attribute in attributes:
-                configurable.append(attribute["name"])
-                texts.append(attribute["value"])
-                if CHOICES in attribute:
-                    check.plain_choices(attribute)
-            common = descriptors[name], supported, evidence, holder is None, tuple(configurable)
-            own = kind, parent, mdev_type, numa_node
-            one, states = self[own + common]
-            found.append(one)
-            stated[states] = None
+            configurable = _configurable(attributes, texts) if attributes else ()
+            common = descriptors[name], supported, evidence, holder is None, configurable
+            likenesses.append(self[(kind, parent, mdev_type, numa_node) + common])
             ids.append(device_id)
         texts += ids
         check.plain_texts(texts, longest)
         check.guests_uuids(uuids)
-        check.plain_settings(entries)
-        too_many = check.holds_too_many(held) or check.too_common_address(entries)
+        set_up = [each for each in entries if NETWORK in each]
+        check.plain_settings(set_up)
+        too_many = check.holds_too_many(held) or check.too_common_address(set_up)
         if len({*ids}) != len(ids) or too_many:
             raise TypeError
-        return found, tuple([each for each in stated if each is not None])
+        stated = dict.fromkeys([states for _one, states in likenesses if states is not None])
+        return [one for one, _states in likenesses], tuple(stated)
+
+
+def _configurable(attributes: t.Iterable[t.Any], texts: list[t.Any]) -> tuple[str, ...]:
+    """Return the names of the ``attributes`` of a device, and add their values to ``texts``; raise ``check.ODD``."""
+    for each in attributes:
+        texts.append(each["value"])
+        if CHOICES in each:
+            check.plain_choices(each)
+    return tuple([each["name"] for each in attributes])
 
 
 def _is_of_kind(descriptor: Descriptor, kind: str) -> bool:
@@ -412,39 +421,45 @@ def _is_of_kind(descriptor: Descriptor, kind: str) -> bool:
     return (descriptor.self_attributes["device_api"] == virtio.DEVICE_API) == (kind == VDPA)
 
 
-def _device(host: str, entry: _Entry, descriptors: _Descriptors) -> Device:
-    """Return the device of an entry that has a class."""
-    holder, migration = entry["in_use"], entry["migration"]
+def _device(
+    host: str, entry: _Entry, descriptors: _Descriptors, holders: dict[t.Any, Holder]
+) -> Device:
+    """Return the device of an entry that has a class; ``holders`` are those of the host so far."""
+    kind, device_id, parent, mdev_type, name, attributes, numa_node, in_use, migration = _FIELDS(
+        entry
+    )
+    holder = None
+    if in_use is not None:
+        key = in_use["pid"], in_use["name"], in_use.get("uuid")
+        holder = holders.get(key)
+        if holder is None:
+            holder = holders[key] = Holder(*key)
+    # By place, which takes half as long as by name: a fleet has many of these.
     return Device(
-        host=host,
-        kind=entry["kind"],
-        id=entry["id"],
-        parent=entry["parent"],
-        type=entry["type"],
-        descriptor=descriptors[entry["descriptor"]],
-        attributes=tuple((each["name"], each["value"]) for each in entry["attributes"]),
-        numa_node=entry["numa_node"],
-        in_use=None
-        if holder is None
-        else Holder(holder["pid"], holder["name"], holder.get("uuid")),
-        supported=migration["supported"],
-        evidence=migration.get("evidence"),
-        p2p=_p2p(migration.get("features")),
-        choices=next(
-            (
-                Choices(each["name"], tuple(each[CHOICES]), tuple(each.get(CHOICE_NAMES, ())))
-                for each in entry["attributes"]
-                if CHOICES in each
-            ),
-            None,
+        *(host, kind, device_id, parent, mdev_type, descriptors[name]),
+        tuple([(each["name"], each["value"]) for each in attributes]) if attributes else (),
+        *(numa_node, holder, migration["supported"], migration.get("evidence")),
+        _choices(attributes) if attributes else None,
+        _p2p(migration.get("features")),
+        tuple(entry[NETWORK].items()) if NETWORK in entry else None,
+    )
+
+
+def _choices(attributes: t.Iterable[_Entry]) -> Choices | None:
+    """Return which of a device's attributes it must be given before it is of use, with what it takes; ``None`` where that is none."""
+    return next(
+        (
+            Choices(each["name"], tuple(each[CHOICES]), tuple(each.get(CHOICE_NAMES, ())))
+            for each in attributes
+            if CHOICES in each
         ),
-        network=tuple(entry[NETWORK].items()) if NETWORK in entry else None,
+        None,
     )
 
 
 def _p2p(features: t.Any) -> bool | None:
     """Return whether a device supports P2P by its ``features``; ``None`` where these are not known, as before Linux 6.18."""
-    known = check.plain_features(features)
+    known = check.plain_features(features) if features else None
     return "p2p" in known if known else None
 
 
@@ -464,6 +479,9 @@ class _Reader:
     _any_age: frozenset[str] = frozenset()
     fleet: Fleet = field(default_factory=Fleet)
     _likenesses: _Likenesses = field(default_factory=_Likenesses)
+    # What hosts have is mostly equal as a whole, too.
+    _tables: dict[bytes, tuple[_Descriptors, list[dict[str, t.Any]]]] = field(default_factory=dict)
+    _parent_lists: dict[bytes, tuple[ParentFacts, ...]] = field(default_factory=dict)
     _descriptors: dict[bytes, Descriptor | DescriptorError] = field(default_factory=dict)
     _distinct: dict[tuple[str, str | None], Descriptor] = field(default_factory=dict)
     _parents: dict[bytes, ParentFacts] = field(default_factory=dict)
@@ -493,11 +511,15 @@ class _Reader:
         equipment = self._all_parents(top)
         problems += check.plain_problems(top.get("problems"))
         classes: dict[DeviceClass, int] = {}
-        excluded = []
-        for entry, each in zip(entries, found, strict=True):
+        for each in found:
             classes[each] = classes.get(each, 0) + 1
-            if each.obstacle:
-                excluded.append((entry["kind"], entry["id"], each))
+        excluded = []
+        if any(each.obstacle for each in classes):
+            excluded = [
+                (entry["kind"], entry["id"], each)
+                for entry, each in zip(entries, found, strict=True)
+                if each.obstacle
+            ]
         self.fleet.hosts[name] = Host(
             name, classes, excluded, equipment, stated, self._devices, self._facts
         )
@@ -511,7 +533,8 @@ class _Reader:
     def _devices(self, name: str) -> list[Device]:
         facts = self._facts(name)
         descriptors, _problems = self._all_descriptors(facts)
-        return [_device(name, entry, descriptors) for entry in facts["devices"]]
+        holders: dict[t.Any, Holder] = {}
+        return [_device(name, entry, descriptors, holders) for entry in facts["devices"]]
 
     def _entries(
         self, host: str, facts: _Entry, descriptors: _Descriptors, problems: list[dict[str, t.Any]]
@@ -527,6 +550,16 @@ class _Reader:
 
     def _all_descriptors(self, facts: _Entry) -> tuple[_Descriptors, list[dict[str, t.Any]]]:
         """Return the descriptors by name, that of a device without one as well, and what is wrong with others."""
+        content = _digest(facts.get("descriptors"))
+        found = self._tables.get(content) if content is not None else None
+        if found is None:
+            found = self._read_descriptors(facts)
+            if content is not None:
+                self._tables[content] = found
+        descriptors, problems = found
+        return descriptors, [*problems]
+
+    def _read_descriptors(self, facts: _Entry) -> tuple[_Descriptors, list[dict[str, t.Any]]]:
         descriptors: _Descriptors = {None: None}
         problems: list[dict[str, t.Any]] = []
         table = check.mapping(facts.get("descriptors"), "descriptors")
@@ -558,6 +591,15 @@ class _Reader:
         return found
 
     def _all_parents(self, facts: _Entry) -> tuple[ParentFacts, ...]:
+        content = _digest(facts.get("parents"))
+        found = self._parent_lists.get(content) if content is not None else None
+        if found is None:
+            found = self._read_parents(facts)
+            if content is not None:
+                self._parent_lists[content] = found
+        return found
+
+    def _read_parents(self, facts: _Entry) -> tuple[ParentFacts, ...]:
         parents = []
         entries = check.listing(facts.get("parents"), "parents", check.MAX_PARENTS)
         for index, data in enumerate(entries):
@@ -622,6 +664,12 @@ def _content(data: t.Any) -> bytes | None:
         return marshal.dumps(data, 2)
     except ValueError:
         return None
+
+
+def _digest(data: t.Any) -> bytes | None:
+    """Return a few bytes in place of those of ``_content``, for what is large."""
+    content = _content(data)
+    return None if content is None else hashlib.sha256(content).digest()
 
 
 def _parent(data: t.Any, path: str) -> ParentFacts:

@@ -235,8 +235,10 @@ class BinIndex:
         # The bins are in order, the last one being the one that was changed last.
         self._bins: dict[BinKey, dict[_Restrictions, dict[int, None]]] = {}
         self._keys: list[list[BinKey]] = [[] for _type in packings.bin_types]
+        # What each bin is in the index under.
+        self._labelled = [self._labels(number) for number in range(len(partial.bins))]
         for number in reversed(range(len(partial.bins))):
-            self._add(number)
+            self._add(number, *self._labelled[number])
 
     def keys(self, bin_type: int, demands: Demands) -> list[BinKey]:
         """Return the keys of bins of one type with free slots for ``demands``: the fullest first, or the least loaded."""
@@ -284,14 +286,15 @@ class BinIndex:
         if self._apart and partial.has_groups(contents):
             affected = partial.affected(number)
         for each in affected:
-            self._remove(each, *self._labels(each))
+            self._remove(each, *self._labelled[each])
         return affected
 
     def _add_again(self, number: int, affected: tuple[int, ...]) -> BinKey:
         for each in affected:
+            self._labelled[each] = self._labels(each)
             if each != number:
-                self._add(each)
-        return self._add(number)
+                self._add(each, *self._labelled[each])
+        return self._add(number, *self._labelled[number])
 
     def _labels(self, number: int) -> tuple[BinKey, _Restrictions]:
         """Return a bin's key and restrictions as they are now."""
@@ -310,8 +313,7 @@ class BinIndex:
         restrictions = (home, partial.limits[number], partial.anti_affinity[number], there.refuses)
         return key, (restrictions, there.domains)
 
-    def _add(self, number: int) -> BinKey:
-        key, restrictions = self._labels(number)
+    def _add(self, number: int, key: BinKey, restrictions: _Restrictions) -> BinKey:
         equal = self._bins.get(key)
         if equal is None:
             equal = self._bins[key] = {}

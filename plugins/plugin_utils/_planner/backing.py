@@ -89,13 +89,14 @@ def allocate(
 
 def placed_on(host: str, allocations: t.Iterable[Allocation]) -> t.Iterator[Placement]:
     """Yield the placements on one host: of equal devices the first one goes to the first guest, in whichever order."""
-    taken: Counter[int] = Counter()
+    taken: dict[int, int] = {}
     for guest, source, offer, place in sorted(allocations, key=lambda each: (each[0], each[1].id)):
         equal = place.functions[offer.group] if isinstance(place, CardSupply) else place
         found: Device | Parent | ParentFacts
         if isinstance(equal, list):
-            found = equal[taken[id(equal)]]
-            taken[id(equal)] += 1
+            number = taken.get(id(equal), 0)
+            taken[id(equal)] = number + 1
+            found = equal[number]
         else:
             found = equal
         if isinstance(found, Device):

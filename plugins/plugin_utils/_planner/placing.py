@@ -19,6 +19,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates 
     Creatable,
     Existing,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import Descriptor
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
     Device,
     Parent,
@@ -38,18 +39,16 @@ Found = tuple[contract.Target, contract.Match]
 
 def onto(existing: Existing, device: Device) -> Found:
     """Return a ``device`` that is there as a target; ``existing`` is what it is, or one that is equal to it."""
-    verdict = existing.verdict
     target: contract.Target = {
         "host": device.host,
         "kind": device.kind,
         "id": device.id,
         "parent": device.parent,
         "type": device.type,
-        "attributes": [{"name": name, "value": value} for name, value in existing.attributes],
+        "attributes": _named(existing.attributes),
         "create": False,
     }
-    match: t.Any = {key: verdict[key] for key in ("set", "bindings", "certainty", "warnings")}
-    return target, match
+    return target, t.cast(contract.Match, existing.verdict)
 
 
 def newly_made(
@@ -62,15 +61,20 @@ def newly_made(
         "id": new_id,
         "parent": parent.id,
         "type": type_id,
-        "attributes": [{"name": name, "value": value} for name, value in made.attributes],
+        "attributes": _named(made.attributes),
         "create": True,
     }
     return target, {
         "set": made.set,
         "bindings": made.bindings,
         "certainty": "provisional",
-        "warnings": [*made.warnings, *why_capacity_unknown(parent)],
+        "warnings": [*made.warnings, *(why_capacity_unknown(parent) if parent.card else ())],
     }
+
+
+def _named(attributes: t.Sequence[tuple[str, str]]) -> list[contract.Attribute]:
+    # Most targets are given none.
+    return [{"name": name, "value": value} for name, value in attributes] if attributes else []
 
 
 def placement_of(
@@ -78,9 +82,21 @@ def placement_of(
 ) -> contract.Placement:
     """Return where one device of a guest goes; ``there`` is the target, where that is a device that is there."""
     target, match = found
-    network, to_set = carried(source, there) if there is not None else ({}, [])
-    if network:
-        target = t.cast(contract.Target, {**target, "network": network})
+    warnings = [
+        *match["warnings"],
+        *open_support("the source", source.descriptor, source.supported),
+    ]
+    to_set: t.Sequence[str] = ()
+    if there is not None:
+        network, to_set = carried(source, there)
+        if network:
+            target = t.cast(contract.Target, {**target, "network": network})
+        warnings += open_support("the target", there.descriptor, there.supported)
+    warnings += open_in_guest(source, guest.devices, there, target["host"])
+    if source.descriptor is not None and source.descriptor.derived:
+        # A descriptor of the driver's own says all that there is to say.
+        warnings += _of_driver(source, source.descriptor, target)
+    warnings += to_set
     placement: contract.Placement = {
         "vm": guest.name,
         "source": source.label,
@@ -88,14 +104,7 @@ def placement_of(
         "set": match["set"],
         "bindings": match["bindings"],
         "certainty": match["certainty"],
-        "warnings": [
-            *match["warnings"],
-            *open_support("the source", source.descriptor, source.supported),
-            *(open_support("the target", there.descriptor, there.supported) if there else ()),
-            *open_in_guest(source, guest.devices, there, target["host"]),
-            *_of_driver(source, target),
-            *to_set,
-        ],
+        "warnings": warnings,
         "wave": wave,
     }
     if source.in_use is not None and source.in_use.uuid is not None:
@@ -103,12 +112,9 @@ def placement_of(
     return placement
 
 
-def _of_driver(source: Device, target: contract.Target) -> t.Iterator[str]:
-    """Yield what the driver of ``source`` is announced to want of the target's name, and is not so."""
-    if source.descriptor is None or not source.descriptor.derived:
-        # A descriptor of the driver's own says all that there is to say.
-        return
-    driver = source.descriptor.self_attributes.get("driver")
+def _of_driver(source: Device, descriptor: Descriptor, target: contract.Target) -> t.Iterator[str]:
+    """Yield what the driver of ``source``, of which this is the ``descriptor``, is announced to want of the target's name, and is not so."""
+    driver = descriptor.self_attributes.get("driver")
     if driver_profile(source.kind, driver).same_uuid is not None and target["id"] != source.id:
         yield (
             f"the announced migration of {driver} wants the target to have the UUID of the source, {source.id}, and it is"

@@ -18,10 +18,6 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identif
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.template import VERSION
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.virtio import DEVICE_NAME
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
-from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates import (
-    Creatable,
-    Existing,
-)
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.configuration import (
     has_version,
     takes,
@@ -32,8 +28,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
     Device,
     Fleet,
     Host,
-    MdevType,
-    Parent,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.effort import Effort
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.objective import Cost
@@ -407,18 +401,18 @@ class _Maker:
 
     def placement(self, placed: backing.Placement) -> contract.Placement:
         """Return where one device goes."""
-        candidate, mdev_type, _group = placed.offer
-        device = placed.device
+        # Which of these it is, the device that is there or the parent tells: a cast is a call, for each device of the fleet.
+        candidate: t.Any
+        mdev_type: t.Any
+        parent: t.Any
+        number, source, host, (candidate, mdev_type, _group), device, parent = placed
         if device is not None:
-            found = onto(t.cast(Existing, candidate), device)
+            found = onto(candidate, device)
         else:
-            made, parent = t.cast(Creatable, candidate), t.cast(Parent, placed.parent)
-            new_id = self._new_id(placed.source, placed.host, parent.kind)
-            type_id = t.cast(MdevType, mdev_type).id
-            found = newly_made(made, placed.host, parent, type_id, new_id)
-        guest = self._problem.request.guests[placed.guest]
-        wave = self._order.number(placed.guest)
-        return placement_of(guest, placed.source, found, wave, device)
+            new_id = self._new_id(source, host, parent.kind)
+            found = newly_made(candidate, host, parent, mdev_type.id, new_id)
+        guest = self._problem.request.guests[number]
+        return placement_of(guest, source, found, self._order.number(number), device)
 
     def _new_id(self, source: Device, host: str, kind: str) -> str:
         """Return the name for a target made on ``host``: the source's own where that is free there, else one made from it."""
@@ -444,13 +438,21 @@ class _Maker:
         given = target["attributes"]
         task: t.Any
         if target["kind"] == "mdev":
-            task = {"uuid": target["id"], "parent": target["parent"], "type": target["type"]}
-            tasks["devices"].append(task | {"attributes": given} | self._accepted(source, target))
+            task = {
+                "uuid": target["id"],
+                "parent": target["parent"],
+                "type": target["type"],
+                "attributes": given,
+                **self._accepted(source, target),
+            }
+            tasks["devices"].append(task)
         elif target["kind"] == "pci":
             # Without a driver: it has that which its descriptor is of.
             task = {"address": target["id"], "attributes": given}
-            task |= {"network": target["network"]} if "network" in target else {}
-            tasks["pci_devices"].append(task | self._accepted(source, target))
+            if "network" in target:
+                task["network"] = target["network"]
+            task |= self._accepted(source, target)
+            tasks["pci_devices"].append(task)
         else:
             task = {"name": target["id"], "mgmtdev": target["parent"]}
             task |= {each["name"]: each["value"] for each in given}
@@ -461,9 +463,9 @@ class _Maker:
     def _accepted(self, source: Device, target: contract.Target) -> dict[str, list[dict[str, str]]]:
         """Return what the target's own ``self`` must match, as its host's module takes it."""
         descriptor = source.descriptor
-        if self._waits(source, target):
+        if not target["create"] and self._waits(source, target):
             return {}
-        taken = self._takes(descriptor, target)
+        taken = descriptor is not None and descriptor.derived and self._takes(descriptor, target)
         found = self._acceptances.get((descriptor, taken))
         if found is None:
             found = {}
@@ -492,10 +494,8 @@ class _Maker:
         )
         return existing is not None and existing.waits
 
-    def _takes(self, descriptor: Descriptor | None, target: contract.Target) -> bool:
-        """Return whether the target's host is known to take the version of the vGPU with this descriptor."""
-        if descriptor is None or not descriptor.derived:
-            return False
+    def _takes(self, descriptor: Descriptor, target: contract.Target) -> bool:
+        """Return whether the target's host is known to take the version of the vGPU with this derived descriptor."""
         if not has_version(descriptor.configuration):
             return False
         host = self._problem.fleet.hosts[target["host"]]

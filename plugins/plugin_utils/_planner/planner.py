@@ -106,7 +106,11 @@ def make_plan(
             solution, order = solve_in_order(problem, budget, progress)
         else:
             solution = solve_steadily(problem, budget, progress)
-        return document(problem, solution, prove(problem, solution), order, explaining)
+        proof = prove(problem, solution)
+        if not solution.cost.unplaced:
+            # What is free beside a full plan nobody asks, and the plan itself takes much memory.
+            solution = dataclasses.replace(solution, left={})
+        return document(problem, solution, proof, order, explaining)
 
     return _in_order_of_rank(request, plan_of(request), plan_of)
 

@@ -30,7 +30,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
     why_unknown,
     why_unsupported,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import check_hosts
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import (
+    check_hosts,
+    uncollected,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import (
     count,
     flag,
@@ -57,6 +60,7 @@ _NAMESPACE = uuid.UUID("6f0c2f4e-3c61-5d0c-9a55-0e4b8d2f7a11")
 POLICIES = ("pack", "spread")
 # Which devices that nobody holds leave a host that is emptied: those that can, all, or none.
 FREE_DEVICES = ("movable", "all", "none")
+_NO_NUMBERS = frozenset[int]()
 # Why a device stays on a host that is emptied, where nothing else is to be said.
 NOT_HELD = "not held"
 
@@ -421,14 +425,14 @@ class Conditions:
 
     def groups_of(self, name: str | None, uuid: str | None) -> frozenset[int]:
         """Return the groups in ``apart`` that a guest is in, each by its name or its UUID."""
-        nothing = frozenset[int]()
-        return self._numbers_by_guest.get(name or "", nothing) | self._numbers_by_guest.get(
-            uuid or "", nothing
-        )
+        if not self.apart:
+            return _NO_NUMBERS
+        found = self._numbers_by_guest.get(name or "", _NO_NUMBERS)
+        return found | self._numbers_by_guest.get(uuid or "", _NO_NUMBERS)
 
     def domains_of(self, host: str) -> frozenset[int]:
         """Return the failure domains that ``host`` is in."""
-        return self._domains_by_host.get(host, frozenset[int]())
+        return self._domains_by_host.get(host, _NO_NUMBERS)
 
     @property
     def spreads_over_domains(self) -> bool:
@@ -448,14 +452,14 @@ class Conditions:
         """Return the numbers by which ``refused_on`` has a guest that is on ``guest_host``."""
         numbers, _there = self._refusals
         if not numbers:
-            return frozenset()
+            return _NO_NUMBERS
         return frozenset(
             [numbers[each] for each in _names_of_guest(name, uuid, guest_host) if each in numbers]
         )
 
     def refused_on(self, host: str) -> frozenset[int]:
         """Return the numbers of the guests that may not go to ``host``."""
-        return self._refusals[1].get(host, frozenset())
+        return self._refusals[1].get(host, _NO_NUMBERS)
 
     # --- what is looked up for each guest and host ---
 
@@ -709,6 +713,7 @@ def _has_no_type(device: Device) -> bool:
     return driver_profile(device.kind, driver).idle in device.attributes
 
 
+@uncollected()
 def requested(
     fleet: Fleet,
     drain: t.Collection[str] | None,

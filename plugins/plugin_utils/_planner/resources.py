@@ -316,11 +316,15 @@ class Resources:
 
     def demand_of(self, device: Device) -> int:
         """Return the number of what ``device`` needs."""
-        configurable = tuple([name for name, value in device.attributes])
-        several = device.key in self._admission.several
-        address = self._admission.addresses.get(device.key)
-        uuid = self._admission.uuid_of(device)
-        key = (device.descriptor, device.type, configurable, several, address, uuid)
+        admission, identity = self._admission, device.key
+        key = (
+            device.descriptor,
+            device.type,
+            tuple([name for name, value in device.attributes]) if device.attributes else (),
+            identity in admission.several,
+            admission.addresses.get(identity) if admission.addresses else None,
+            admission.uuid_of(device),
+        )
         number = self._number_in(self._demand_numbers, key)
         if number == len(self.demands):
             self.demands.append(device)

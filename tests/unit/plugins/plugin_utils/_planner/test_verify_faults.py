@@ -268,8 +268,17 @@ def attributes_become(change: t.Callable[[t.Any], t.Any]) -> t.Callable[[Plant],
 
 
 def taken_for(**others: t.Any) -> Make:
-    """Have a class made of other facts than there are."""
-    return lambda real: lambda self, **facts: real(self, **{**facts, **others})
+    """Have a class made of other facts than there are, whether these are given by place or by name."""
+
+    def make(real: t.Any) -> t.Any:
+        def made(self: t.Any, *facts: t.Any, **named: t.Any) -> None:
+            real(self, *facts, **named)
+            for name, value in others.items():
+                object.__setattr__(self, name, value)
+
+        return made
+
+    return make
 
 
 def devices_become(**others: t.Any) -> t.Callable[[Plant], None]:
