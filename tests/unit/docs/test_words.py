@@ -62,6 +62,14 @@ def avoided_in(text: str) -> dict[str, str]:
     return {word: AVOIDED[word] for word in found}
 
 
+@pytest.mark.parametrize(
+    "guide", ["plan", "sriov", "verdict", "intel", "s390x", "vdpa", "nvidia", "trust"]
+)
+def test_guides_name_the_process_guest_or_host_that_is_meant(guide):
+    text = (ROOT / f"docs/docsite/rst/{guide}_guide.rst").read_text(encoding="utf-8")
+    assert re.findall(r"\b(?:whoever|whom|(?:no|some|any)body)\b", text, re.IGNORECASE) == []
+
+
 def messages(path: Path) -> list[str]:
     """Return the texts in a module's code but for those that only who maintains it reads: docstrings and the like."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
