@@ -42,11 +42,6 @@ def has_trees_in_memory():
     return enough and os.access(MEMORY, os.W_OK) and not said
 
 
-def pytest_collection_finish():
-    gc.collect()
-    gc.freeze()
-
-
 def pytest_configure(config):
     # Processes of pytest-xdist are told where their directories are.
     if config.getoption("hypothesis_profile", None) != "long" and has_trees_in_memory():
