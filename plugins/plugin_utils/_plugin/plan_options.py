@@ -104,6 +104,7 @@ def plan_for(
         )
     if chosen is not None:
         _check_drained(conditions, read)
+    _check_lost(lost, read)
     _tell_of_nobody(given, read, fleet)
     sources = sources_of(options)
     known = {name: each.facts for name, each in read.hosts.items()}
@@ -184,6 +185,16 @@ def _check_drained(conditions: Conditions, read: Fleet) -> None:
         if host not in read.hosts and host not in read.unknown:
             raise FleetError(
                 f"cannot drain {host}: it is none of the hosts to look at; name it among these, too"
+            )
+
+
+def _check_lost(lost: t.Iterable[str], read: Fleet) -> None:
+    """Raise ``FleetError`` where there have never been facts of a host that is lost."""
+    reasons_known = {each["host"] for each in read.problems}
+    for host in lost:
+        if host not in read.hosts and host not in reasons_known:
+            raise FleetError(
+                f"cannot drain {host}: no facts are known, and what a lost host had can only be read from facts gathered earlier"
             )
 
 

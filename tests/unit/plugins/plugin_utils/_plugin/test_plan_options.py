@@ -297,3 +297,8 @@ def test_a_drained_host_is_one_of_the_hosts_to_look_at(option):
     with pytest.raises(FleetError, match=words):
         plan_for(FLEET, hosts=["b"], **{option: ["a"]})
     assert plan_for(FLEET, hosts=["a", "b"], max_age=0, **{option: ["a"]})["status"]
+
+
+def test_of_a_lost_host_without_facts_nobody_is_sent_there():
+    with pytest.raises(FleetError, match="cannot drain c: no facts are known, and what a lost"):
+        plan_for({**FLEET, "c": {}}, lost=["c"], max_age=0)
