@@ -240,9 +240,7 @@ def test_a_host_that_does_not_answer_any_more_is_no_target():
     hostvars["b"]["migrate_libvirt_asked"] = {"unreachable": True, "msg": "no route"}
     run, _hosts = ordered_for_checks(hostvars)
     assert run["checks"]["targets"] == ["a"]
-    assert (
-        "b takes no part: libvirt on b does not answer: no route" in run["checks"]["notes"]
-    )
+    assert "b takes no part: libvirt on b does not answer: no route" in run["checks"]["notes"]
 
 
 def test_libvirt_is_asked_first_where_the_guests_are_and_then_everywhere_once():
