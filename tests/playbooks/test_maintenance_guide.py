@@ -13,7 +13,6 @@ import time
 import typing as t
 from pathlib import Path
 
-import pytest
 from ansible_collections.vfio.migration.tests.playbooks.simulated_fleet import (
     COLLECTION,
     Fleet,
@@ -123,7 +122,7 @@ def guests_on(hosts: t.Sequence[str]) -> Guests:
 
 
 def test_the_sections_are_found():
-    assert list(sections())[0] == "The day before: report and approve"
+    assert next(iter(sections())) == "The day before: report and approve"
     assert "Rebalance hosts" in sections()
     assert "Empty whole cards" in sections()
 
