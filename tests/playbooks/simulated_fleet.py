@@ -146,10 +146,14 @@ class Fleet:
 
     def cache(self, name: str, facts: t.Mapping[str, t.Any]) -> None:
         """Let Ansible's fact cache have ``facts`` of a host, in the form of every ansible-core."""
-        self._cache.mkdir(parents=True, exist_ok=True)
+        self.keep_facts()
         text = json.dumps(facts)
         (self._cache / name).write_text(text)
         (self._cache / f"s1_{name}").write_text(json.dumps({"__payload__": text}))
+
+    def keep_facts(self) -> None:
+        """Let Ansible have a fact cache from now on, in which it keeps what it gathers."""
+        self._cache.mkdir(parents=True, exist_ok=True)
 
     @property
     def _cache(self) -> Path:
