@@ -169,3 +169,21 @@ def test_jobs_run_on_execution_nodes_that_get_them_as_a_stream(fleet: Fleet) -> 
     controller.job_elsewhere("plan.yml")
     placements = controller.artifacts["vfio_plan"]["placements"]
     assert [each["source"]["id"] for each in placements] == [UUIDS[1], UUIDS[2]]
+
+
+def test_targets_are_prepared_for_another_tool_and_cleaned_up(fleet: Fleet) -> None:
+    controller = Controller(fleet)
+    for name in ("facts.yml", "plan.yml", "prepare.yml"):
+        controller.job(name)
+    targets = [each["target"] for each in controller.artifacts["vfio_plan"]["placements"]]
+    assert {each["host"] for each in targets} <= {"b", "c"}
+    prepared = [holder for name in "bc" for holder in fleet.holders(name)]
+    assert prepared == [None] * len(targets) == [None, None]
+    assert fleet.guests() == {"vm-1": "a", "vm-2": "a"}
+    # No tool has moved a guest.
+    controller.job("cleanup.yml")
+    assert {name: fleet.holders(name) for name in "abc"} == {
+        "a": ["vm-1", "vm-2"],
+        "b": [],
+        "c": [],
+    }

@@ -112,3 +112,10 @@ def test_which_guest_is_judged_is_asked_as_what_is_moved():
             candidates(FLEET, **wrong)
     playbook = (ROOT / "playbooks/candidates.yml").read_text()
     assert {*re.findall(r"candidates_(\w+)", playbook)} >= WHAT_TO_MOVE
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("roles/*/meta/main.yml")), ids=str)
+def test_a_role_describes_itself_in_one_way(path):
+    specs = yaml_load((path.parent / "argument_specs.yml").read_text())
+    described = yaml_load(path.read_text())["galaxy_info"]["description"]
+    assert described == specs["argument_specs"]["main"]["short_description"]
