@@ -10,6 +10,7 @@ import time
 import typing as t
 from pathlib import Path
 
+import pytest
 from ansible_collections.vfio.migration.tests.playbooks.guide_reader import Reader, sections
 from ansible_collections.vfio.migration.tests.playbooks.simulated_fleet import (
     COLLECTION,
@@ -116,6 +117,20 @@ def test_an_interrupted_run_is_cleaned_up_as_the_guide_shows(tmp_path):
     reader.carry_out("Interruption")
     assert reader.compared == 2
     assert "render-1" not in reader.fleet.holders("gpu2")
+
+
+@pytest.mark.parametrize(
+    ("guide", "heading"),
+    [("upgrading_guide", "How to upgrade"), ("faq", "How do I undo a preparation?")],
+)
+def test_a_preparation_is_undone_as_other_guides_show(guide, heading, tmp_path):
+    fleet = planned(tmp_path).fleet
+    prepare = {"prepare_hosts": "hypervisors", "prepare_from": "migration-report/plan.json"}
+    assert fleet.play("vfio.migration.prepare", prepare).returncode == 0
+    reader = Reader(guide, fleet)
+    reader.carry_out(heading)
+    assert reader.compared == 1
+    assert "render-1" not in fleet.holders("gpu2")
 
 
 def test_a_plan_is_handed_over_as_the_guide_shows(tmp_path):
