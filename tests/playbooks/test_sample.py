@@ -18,6 +18,7 @@ from ansible_collections.vfio.migration.tests.playbooks.simulated_fleet import C
 pytestmark = pytest.mark.every_core
 
 GUIDE = COLLECTION / "docs/docsite/rst/getting_started_guide.rst"
+EVENTS = COLLECTION / "docs/docsite/rst/events_guide.rst"
 PLANS = COLLECTION / "docs/docsite/rst/plan_guide.rst"
 # What comes after it is about hosts of one's own.
 END = "Report on your own hosts\n"
@@ -69,6 +70,11 @@ def test_the_audit_of_the_sample_says_what_its_guide_shows(tmp_path, play):
     for paragraph in textwrap.dedent(said).strip().split("\n\n"):
         assert in_a_line(paragraph) in in_a_line(ended.stdout + ended.stderr)
     assert (tmp_path / "audit/report.html").exists()
+    written = (tmp_path / "audit/report.prom").read_text().splitlines()
+    events = EVENTS.read_text().splitlines()
+    metrics = [line.strip() for line in events if line.startswith("    vfio_migration_")]
+    assert len(metrics) > 5
+    assert [line for line in metrics if line not in written] == []
 
 
 def test_the_guide_shows_what_the_sample_says(tmp_path, play):
