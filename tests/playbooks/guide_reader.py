@@ -34,7 +34,7 @@ def _in_a_line(text: str) -> str:
 
 
 class Reader:
-    """Who carries out sections of a guide on a fleet; ``compared`` is how many outputs have been found in what was said."""
+    """Carries out sections of a guide on a fleet; ``compared`` is how many outputs of the guide were found."""
 
     def __init__(self, guide: str, fleet: Fleet) -> None:
         self.fleet = fleet
@@ -75,5 +75,5 @@ class Reader:
         ended = self.fleet.play(playbook, arguments=[word for word in words if word != playbook])
         after.get(playbook, lambda fleet: None)(self.fleet)
         report = self.fleet.work / "migration-report/report.md"
-        told = report.read_text() if report.exists() else ""
-        return ended.stdout + ended.stderr + told, ended.returncode == 0
+        written = report.read_text() if report.exists() else ""
+        return ended.stdout + ended.stderr + written, ended.returncode == 0

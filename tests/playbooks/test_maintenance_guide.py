@@ -44,7 +44,7 @@ def gpus(place: Path) -> Fleet:
 
 
 def planned(place: Path) -> Reader:
-    """Return who has planned the drain the day before."""
+    """Return a reader of the guide for whom the drain was planned the day before."""
     reader = Reader("maintenance_guide", gpus(place))
     reader.carry_out("The day before: report and approve")
     return reader
