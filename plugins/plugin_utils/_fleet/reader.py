@@ -78,6 +78,8 @@ FACT = "vfio_migration"
 SCHEMA = 1
 GATHERED = "gathered"
 MASK = re.compile(r"0x[0-9a-f]{1,16}\Z")
+# So many objects are to be looked at without a stop.
+_MUCH = 100_000
 
 _Entry = t.Mapping[str, t.Any]
 _Descriptors = dict[str | None, Descriptor | None]
@@ -92,8 +94,9 @@ def uncollected() -> t.Iterator[None]:
         yield
     finally:
         if enabled:
-            if not gc.get_freeze_count():
-                # What there is now counts as old: else all of it would be looked at at once.
+            if gc.get_count()[0] > _MUCH and not gc.get_freeze_count():
+                # What there is now counts as old: else all of it would be looked at at once. Where it is little, that costs
+                # nothing, and garbage that counted as old would stay for long.
                 gc.freeze()
                 gc.unfreeze()
             gc.enable()
@@ -196,8 +199,10 @@ class ReadOnce(t.Mapping[str, t.Mapping[str, t.Any]]):
     def _read(self, host: str) -> tuple[t.Any, bool]:
         if host in self._held:
             return _found_in(self._held[host])
-        # Of a host that the inventory no longer has, a cache may still have facts.
-        cached = self._cached(host) if self._cached is not None and host in self.data else None
+        if host not in self.data:
+            # A cache may still have facts of it.
+            return None, False
+        cached = self._cached(host) if self._cached is not None else None
         if cached is not None and FACT in cached:
             return cached[FACT], True
         return _found_in(variables_of(self.data, host))

@@ -225,10 +225,11 @@ class Case:
                 above = (parent or {}).get("self")
                 same_id = target["id"] == source["id"]
                 alike = (*alike, as_known((there["attributes"], above, same_id)))
-        if source["attributes"] or given or found["bindings"]:
+        bindings = tuple(found["bindings"].items())
+        if source["attributes"] or given or bindings:
             names = tuple(each["name"] for each in source["attributes"])
             values = tuple((each["name"], each["value"]) for each in given)
-            alike = (*alike, names, values, tuple(found["bindings"].items()))
+            alike = (*alike, names, values, bindings)
         kind = self._kinds.setdefault(alike, len(self._kinds))
         return Move(
             key,

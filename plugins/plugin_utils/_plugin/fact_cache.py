@@ -12,28 +12,24 @@ from __future__ import annotations
 import functools
 import typing as t
 
-import ansible.constants
-from ansible.plugins.loader import cache_loader
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import ReadOnce
 
 
 def read_once(hostvars: t.Any) -> ReadOnce:
     """Return ``hostvars`` for several questions, with the facts from the fact cache where it has them."""
-    return ReadOnce(hostvars, _cached_facts())
+    return ReadOnce(hostvars, _cached_facts(hostvars))
 
 
-def _cached_facts() -> t.Callable[[str], t.Mapping[str, t.Any] | None] | None:
+def _cached_facts(hostvars: t.Any) -> t.Callable[[str], t.Mapping[str, t.Any] | None] | None:
     """Return a function from a host to all of its facts in the fact cache, ``None`` where the cache has none.
 
     ``hostvars`` has the same facts, but Ansible puts all variables of a host together for it, which takes as long again.
-    What only this run keeps (the cache ``memory``) is not to be had here. A cache that fails has none: whoever reads
-    ``hostvars`` then gets its error.
+    It is this run's own object that is asked, as Ansible asks it: another one of the same plugin would read what is kept
+    elsewhere, which a run that cannot write there, or another run, may have left otherwise. Its name is private to
+    Ansible: where there is none, the variables are read. A cache that fails has nothing, and whoever reads ``hostvars`` then
+    gets its error.
     """
-    constants: t.Any = ansible.constants
-    try:
-        cache: t.Any = cache_loader.get(constants.CACHE_PLUGIN)
-    except Exception:  # noqa: BLE001 - whatever a plugin raises, Ansible goes on without it
-        return None
+    cache = getattr(getattr(hostvars, "_variable_manager", None), "_fact_cache", None)
     return functools.partial(_get, cache) if cache is not None else None
 
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import gc
 import json
+import weakref
 
 import pytest
 from ansible.parsing.dataloader import DataLoader
@@ -39,6 +41,27 @@ class HostVars(dict):
 def test_hostvars_are_read_untemplated():
     hostvars = HostVars(a={"ansible_facts": {"vfio_migration": host([device(UUIDS[0])])}})
     assert [each.id for each in read_fleet(hostvars).devices()] == [UUIDS[0]]
+
+
+class Cycle:
+    """Garbage that only the collector finds."""
+
+    def __init__(self):
+        self.itself = self
+
+
+def test_small_readings_leave_no_garbage_behind():
+    fleet = {"a": host([device(UUIDS[0])])}
+    living = weakref.WeakSet()
+    usual = gc.get_threshold()
+    gc.set_threshold(700, 10, 10)
+    try:
+        for _time in range(2_000):
+            living.add(Cycle())
+            read_fleet(fleet)
+    finally:
+        gc.set_threshold(*usual)
+    assert len(living) < 1_000
 
 
 def test_other_variables_of_a_host_do_not_hide_its_facts():
