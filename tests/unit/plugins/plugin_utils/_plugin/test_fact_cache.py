@@ -23,7 +23,7 @@ from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, 
 OTHERS: dict[str, t.Any] = {"ansible_kernel": "6.18"}
 
 
-class Noted(HostVars):  # type: ignore[misc]
+class Noted(HostVars):
     """Ansible's ``hostvars``, which notes the hosts whose variables are put together."""
 
     def __init__(self, *arguments: t.Any) -> None:
