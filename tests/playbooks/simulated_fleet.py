@@ -151,6 +151,19 @@ class Fleet:
         (self._cache / name).write_text(text)
         (self._cache / f"s1_{name}").write_text(json.dumps({"__payload__": text}))
 
+    def age(self, name: str, minutes: int) -> None:
+        """Let what Ansible's fact cache has of a host, if anything, be so old."""
+        for path in (self._cache / f"s1_{name}", self._cache / name):
+            if path.exists():
+                found = json.loads(path.read_text())
+                facts = json.loads(found["__payload__"]) if "__payload__" in found else found
+                when = time.gmtime(time.time() - 60 * minutes)
+                facts["vfio_migration"]["gathered"]["time"] = time.strftime(
+                    "%Y-%m-%dT%H:%M:%SZ", when
+                )
+                self.cache(name, facts)
+                return
+
     def keep_facts(self) -> None:
         """Let Ansible have a fact cache from now on, in which it keeps what it gathers."""
         self._cache.mkdir(parents=True, exist_ok=True)
