@@ -83,6 +83,7 @@ _MUCH = 100_000
 
 _Entry = t.Mapping[str, t.Any]
 _Descriptors = dict[str | None, Descriptor | None]
+_Read = t.TypeVar("_Read")
 
 
 @contextlib.contextmanager
@@ -556,12 +557,7 @@ class _Reader:
     def _all_descriptors(self, facts: _Entry) -> tuple[_Descriptors, list[dict[str, t.Any]]]:
         """Return the descriptors by name, that of a device without one as well, and what is wrong with others."""
         content = _digest(facts.get("descriptors"))
-        found = self._tables.get(content) if content is not None else None
-        if found is None:
-            found = self._read_descriptors(facts)
-            if content is not None:
-                self._tables[content] = found
-        descriptors, problems = found
+        descriptors, problems = _once(self._tables, content, self._read_descriptors, facts)
         return descriptors, [*problems]
 
     def _read_descriptors(self, facts: _Entry) -> tuple[_Descriptors, list[dict[str, t.Any]]]:
@@ -597,12 +593,7 @@ class _Reader:
 
     def _all_parents(self, facts: _Entry) -> tuple[ParentFacts, ...]:
         content = _digest(facts.get("parents"))
-        found = self._parent_lists.get(content) if content is not None else None
-        if found is None:
-            found = self._read_parents(facts)
-            if content is not None:
-                self._parent_lists[content] = found
-        return found
+        return _once(self._parent_lists, content, self._read_parents, facts)
 
     def _read_parents(self, facts: _Entry) -> tuple[ParentFacts, ...]:
         parents = []
@@ -675,6 +666,21 @@ def _digest(data: t.Any) -> bytes | None:
     """Return a few bytes in place of those of ``_content``, for what is large."""
     content = _content(data)
     return None if content is None else hashlib.sha256(content).digest()
+
+
+def _once(
+    known: dict[bytes, _Read],
+    content: bytes | None,
+    read: t.Callable[[_Entry], _Read],
+    facts: _Entry,
+) -> _Read:
+    """Return what ``read`` makes of the ``facts`` of a host, read once where their ``content`` is the same; errors are not kept."""
+    found = known.get(content) if content is not None else None
+    if found is None:
+        found = read(facts)
+        if content is not None:
+            known[content] = found
+    return found
 
 
 def _parent(data: t.Any, path: str) -> ParentFacts:

@@ -393,7 +393,7 @@ class Admission:
             or (self._of_others and device.key in self._of_others)
         ):
             return Refusal("moves_itself", "it is to be moved itself")
-        why = obstacle(device) if device.descriptor is None or device.supported is False else None
+        why = obstacle(device)
         if why is not None and (device.choices is None or device.descriptor is None):
             return Refusal(obstacle_code(device), why)
         avoided = self._conditions.why_avoided(device.host, device.parent)
