@@ -17,7 +17,6 @@ import os
 import re
 import typing as t
 
-from ansible.errors import AnsibleActionFail
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identifiers import UUID
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import hold, read_fleet
@@ -43,7 +42,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.preparatio
     given_nothing,
     merged,
     place_of,
-    remaining,
     removals,
     removed_of,
     tasks_for,
@@ -61,6 +59,16 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files impor
     read_json,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.handed_over import check_schema
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.left_behind import (
+    GATHERED,
+    INTERRUPTED,
+    REMOVED,
+    cleanup_of,
+    left_after,
+    out_of_date,
+    remove_later,
+    results_of,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.progress_file import (
     alone,
     check_placements,
@@ -73,50 +81,29 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.progress_fi
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.run_variables import (
     gathered,
     has_failed,
-    ids_of,
     result_of,
     stale,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Sentence
 
 # What the tasks of the role register.
-GATHERED = "cleanup_gathered"
 MDEVCTL = "cleanup_mdevctl"
 LIBVIRT = "cleanup_libvirt"
 DEFINED = "cleanup_definitions"
-REMOVED = ("cleanup_result", "cleanup_pci_result", "cleanup_vdpa_result")
-# The same for each device by itself, where a call for all of them has failed.
-_EACH_REMOVED = ("cleanup_each_result", "cleanup_each_pci_result", "cleanup_each_vdpa_result")
 JOURNALS = "cleanup_journals"
 AT_WORK = "cleanup_at_work"
 
-# What needs no plan: what calls of modules that were killed have left half done, by the journals on the hosts.
-INTERRUPTED = "interrupted"
 _CHOICES = (*REMOVABLE, INTERRUPTED)
 # Where a module has its journals, in the order of ``REMOVED``.
 _KINDS = ("mdev", "pci", "vdpa")
 _JOURNAL = re.compile(r"/run/vfio[.]migration/(mdev|pci|vdpa)\Z")
 
-_REMOVE_LATER = "To remove what is left, when its host answers and nothing holds it:"
 _Run = dict[str, t.Any]
-
-
-def cleanup_of(plan: str, remove: t.Sequence[str] = (PREPARED,)) -> str:
-    """Return the command that cleans up after what was made for the plan in the file ``plan``."""
-    what = "" if [*remove] == [PREPARED] else f" -e cleanup_remove={','.join(remove)}"
-    where = "" if [*remove] == [INTERRUPTED] else f" -e cleanup_from={plan}"
-    return f"ansible-playbook vfio.migration.cleanup{where}{what}"
 
 
 def cleanup_after_moves(plan: str) -> str:
     """Return the command that removes as well what guests have left that have moved by the plan in the file ``plan``."""
     return cleanup_of(plan, (PREPARED, VACATED))
-
-
-def remove_later(plan: str | None, remove: t.Sequence[str] = (PREPARED,)) -> str:
-    """Return in words how what is left can still be removed; ``plan`` is ``None`` where that is in no file."""
-    again = "run the clean-up again" if plan is None else cleanup_of(plan, remove)
-    return f"{_REMOVE_LATER} {again}"
 
 
 def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> _Run:
@@ -411,7 +398,7 @@ def remaining_addresses(run: t.Mapping[str, t.Any], hostvars: t.Any) -> t.Iterat
             continue
         unchanged = [
             each.get("address")
-            for result in _results(hostvars, host, _KINDS.index("pci"))
+            for result in results_of(hostvars, host, _KINDS.index("pci"))
             if not has_failed(result) and isinstance(result.get("devices"), list)
             for each in result["devices"]
             if isinstance(each, t.Mapping) and each.get("action") == "unchanged"
@@ -452,51 +439,6 @@ def _not_seen(run: _Run) -> list[str]:
         f"{host} may still have {', '.join(there)}: it did not answer: {run['silent'][host]}"
         for host, there in sorted(found.items())
     ]
-
-
-def left_after(
-    tasks: t.Mapping[str, t.Any], hostvars: t.Any
-) -> tuple[dict[str, ByModule], list[str]]:
-    """Return what is left on each host of what it was to remove by its ``tasks``, and that in words."""
-    left: dict[str, ByModule] = {}
-    words = []
-    for host, asked in tasks.items():
-        results = [_results(hostvars, host, number) for number in range(len(REMOVED))]
-        rest, problem = remaining(asked, results, ids_of(result_of(hostvars, host, GATHERED)))
-        if rest:
-            left[host] = rest
-            words.append(_left_behind(host, rest, problem))
-    return left, words
-
-
-def out_of_date(progress: str, write: t.Callable[[], None]) -> list[str]:
-    """Return in words that the file ``progress`` cannot be brought up to date, where ``write`` fails: an error would hide the last word."""
-    try:
-        write()
-    except (AnsibleActionFail, FleetError) as error:
-        return [
-            f"{progress} still names what has been removed or has moved: {error}; run the cleanup again once that is mended"
-        ]
-    return []
-
-
-def _results(hostvars: t.Any, host: str, number: int) -> list[dict[str, t.Any]]:
-    """Return what became of the call for all devices, by its number in ``REMOVED``, or of the calls for each, where there were any."""
-    found = result_of(hostvars, host, _EACH_REMOVED[number]).get("results")
-    singles = [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
-    if all(each.get("skipped") for each in singles):
-        return [result_of(hostvars, host, REMOVED[number])]
-    return singles
-
-
-def _left_behind(host: str, rest: t.Mapping[str, t.Any], problem: str | None) -> str:
-    """Return in words what is left on a host."""
-    found = [
-        str(each.get("uuid") or each.get("address") or each.get("name"))
-        for devices in rest.values()
-        for each in devices
-    ]
-    return f"{host} still has {', '.join(found)}" + (f": {problem}" if problem else "")
 
 
 def _write(run: _Run, left: t.Mapping[str, t.Any]) -> None:

@@ -32,7 +32,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files impor
     read_json,
     replace,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.handed_over import check_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import printed
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Paragraph, Plan
 
@@ -92,6 +91,11 @@ def given_plan(name: str, value: t.Any) -> t.Any:
         return None
     path = plain_text(value)
     plan = value if path is None else read_json(absolute(path))
+    # Ansible compiles in each run what is imported: few runs are given a plan.
+    from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.handed_over import (
+        check_plan,
+    )
+
     check_plan(name if path is None else f"{name}: {absolute(path)}", plan)
     return plan
 

@@ -45,7 +45,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution import Progress
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.summary import first_of
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import age_limit
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.handed_over import check_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.own_plans import digest_of
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_arguments import ARGUMENTS
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import printed
@@ -88,6 +87,11 @@ def plan_for(
     options["drain"] = [*(drained or ()), *lost] if lost else drained
     earlier = options.get("earlier")
     if earlier is not None:
+        # Ansible compiles in each run what is imported: few runs are given a plan.
+        from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.handed_over import (
+            check_plan,
+        )
+
         check_plan("earlier", earlier)
     conditions = Conditions.parse(options, earlier and conditions_of(earlier))
     given = Conditions.parse({**options, "drain": None, "targets": None})

@@ -61,16 +61,16 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments i
     chosen_hosts,
     one_or_more,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.cleaning import (
-    cleanup_of,
-    left_after,
-    out_of_date,
-    remove_later,
-)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import age_of
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
     absolute,
     replace,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.left_behind import (
+    cleanup_of,
+    left_after,
+    out_of_date,
+    remove_later,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_file import (
     as_text,

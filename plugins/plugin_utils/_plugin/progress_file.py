@@ -31,7 +31,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files impor
     read_format,
     replace,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.handed_over import check_form
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     Attribute,
     DeviceLabel,
@@ -197,6 +196,11 @@ class _Placements(t.TypedDict):
 
 def check_placements(data: t.Any, wrong: str) -> None:
     """Raise ``FleetError``, which says that it is ``wrong``, where ``data`` has no placements: with the place, and what would be right."""
+    # Ansible compiles in each run what is imported: few runs have read a file.
+    from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.handed_over import (
+        check_form,
+    )
+
     check_form(data, _Placements, wrong)
 
 

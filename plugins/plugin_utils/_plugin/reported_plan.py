@@ -21,10 +21,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.previous_p
     conditions_of,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Conditions
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.shown_plan import (
-    out_of_date,
-    recomputed,
-)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.summary import first_of
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import violations
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.handed_over import check_plan
@@ -58,12 +54,20 @@ def reported(
     changed = [host for host, has_changed in relied_on.items() if has_changed]
     occasion = {name: plan[name] for name in ("targets", "avoid") if name in plan}
     conditions = Conditions.parse(occasion, conditions_of(plan))
-    if changed:
-        plan = out_of_date(plan, read, changed, conditions)
-    else:
+    if not changed:
         _verify(plan, known, conditions)
-        if is_own is None or not is_own(plan, known, read.unknown):
-            plan = recomputed(plan, read, conditions)
+    if changed or is_own is None or not is_own(plan, known, read.unknown):
+        # Ansible compiles in each run what is imported: a plan of this very run is shown as it is.
+        from ansible_collections.vfio.migration.plugins.plugin_utils._planner.shown_plan import (
+            out_of_date,
+            recomputed,
+        )
+
+        plan = (
+            out_of_date(plan, read, changed, conditions)
+            if changed
+            else recomputed(plan, read, conditions)
+        )
     plan = {**plan, "conditions": conditions.stated()}
     return plan, changed
 

@@ -13,7 +13,6 @@ import pytest
 from ansible import constants
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner import shown_plan
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin import reported_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.own_plans import (
     digest_of,
     is_own,
@@ -40,11 +39,13 @@ def planned(monkeypatch):
     """Return the list to which each plan is added that a report computes again."""
     found: list[t.Any] = []
 
+    recompute = shown_plan.recomputed
+
     def recomputed(plan, *rest):
         found.append(plan)
-        return shown_plan.recomputed(plan, *rest)
+        return recompute(plan, *rest)
 
-    monkeypatch.setattr(reported_plan, "recomputed", recomputed)
+    monkeypatch.setattr(shown_plan, "recomputed", recomputed)
     return found
 
 
