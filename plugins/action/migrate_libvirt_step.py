@@ -26,6 +26,7 @@ class ActionModule(StepAction):
     """Decides on the control node what the playbook ``migrate_libvirt`` does next."""
 
     playbook = "migrate_libvirt"
+    takes = ("prepare",)
     first = staticmethod(begin)
     steps: t.ClassVar = {
         "locate": locate,

@@ -5,7 +5,7 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""The variables that are a playbook's options, and those that somebody has set in place of one: Ansible takes any name."""
+"""The variables that are a playbook's options: those with a name that is nearly one, as Ansible takes any, and those that are undefined."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ import re
 import typing as t
 from pathlib import Path
 
+from ansible.errors import AnsibleError, AnsibleUndefinedVariable
 from ansible.module_utils.common.yaml import yaml_load
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import printable
 
-_ROLES = Path(__file__).parents[3] / "roles"
+_ROOT = Path(__file__).parents[3]
 # Of Ratcliff and Obershelp's measure: two letters in each other's place are found in names of five letters.
 _ALIKE = 0.8
 # How Ansible names an option whose value it refuses.
@@ -34,12 +35,44 @@ def misspelt(playbook: str, variables: t.Mapping[str, t.Any]) -> t.Iterator[str]
     known = [name.removeprefix(prefix) for name in options]
     for name, value in variables.items():
         # Ansible takes numbers for names in some places.
-        if not str(name).startswith(prefix) or name in options or _is_result(value):
+        text = str(name)
+        if text[:3] != prefix[:3] or name in options or _is_result(value):
             continue
-        for option in difflib.get_close_matches(name.removeprefix(prefix), known, 1, _ALIKE):
+        if text.startswith(prefix):
+            meant = difflib.get_close_matches(text.removeprefix(prefix), known, 1, _ALIKE)
+        else:
+            # What other playbooks are called is no nearer than this.
+            meant = difflib.get_close_matches(text.partition("_")[0], [playbook], 1, _ALIKE)
+            meant = meant and difflib.get_close_matches(text.partition("_")[2], known, 1, _ALIKE)
+        for option in meant:
             yield (
                 f"the playbook vfio.migration.{playbook} does not read the variable {printable(name)}; did you mean {prefix}{option}?"
             )
+
+
+def undefined(
+    playbooks: t.Iterable[str],
+    read: t.Iterable[str],
+    variables: t.Mapping[str, t.Any],
+    template: t.Callable[[t.Any], t.Any],
+) -> t.Iterator[str]:
+    """Yield which options of the ``playbooks`` have a value that uses an undefined variable, in words.
+
+    The playbooks leave out what is undefined, which is also what uses something undefined: without this check, a
+    condition with a misspelt variable would not count. ``read`` are the options that have been read, without the
+    playbook's name. ``template`` fills in a value, and raises ``AnsibleUndefinedVariable``.
+    """
+    there = [*read]
+    for playbook in playbooks:
+        known = _options_of(playbook).difference(f"{playbook}_{name}" for name in there)
+        for name in sorted(known.intersection(variables)):
+            try:
+                template(variables[name])
+            except AnsibleUndefinedVariable as error:
+                yield f"{name} has no value: {error.message}"
+            except AnsibleError:
+                # It is to be left out, as a value may say.
+                continue
 
 
 def naming_variables(playbook: str, message: str) -> str:
@@ -58,7 +91,10 @@ def _is_result(value: t.Any) -> bool:
 
 
 def _options_of(playbook: str) -> set[str]:
-    """Return the names of a playbook's options."""
-    text = (_ROLES / playbook / "meta/argument_specs.yml").read_text(encoding="utf-8")
-    parts = yaml_load(text)["argument_specs"].values()
-    return {name for part in parts for name in part.get("options", ())}
+    """Return the names of a playbook's options: those of its role, or else those that it reads itself."""
+    specs = _ROOT / "roles" / playbook / "meta/argument_specs.yml"
+    if specs.exists():
+        parts = yaml_load(specs.read_text(encoding="utf-8"))["argument_specs"].values()
+        return {name for part in parts for name in part.get("options", ())}
+    text = (_ROOT / "playbooks" / f"{playbook}.yml").read_text(encoding="utf-8")
+    return {*re.findall(rf"\b({playbook}_\w+)(?= \| default\(| is defined)", text)}

@@ -29,6 +29,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.inventory i
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.option_variables import (
     misspelt,
     naming_variables,
+    undefined,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import (
     bounded,
@@ -55,6 +56,8 @@ class StepAction(ActionBase):
     _requires_connection = False
 
     playbook: t.ClassVar[str]
+    # The playbooks whose options it takes as well.
+    takes: t.ClassVar[tuple[str, ...]] = ()
     options: t.ClassVar[dict[str, dict[str, t.Any]]]
     first: t.ClassVar[t.Any]
     steps: t.ClassVar[dict[str, t.Callable[[_Run, t.Any], _Run]]]
@@ -63,6 +66,8 @@ class StepAction(ActionBase):
         self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None
     ) -> dict[str, t.Any]:
         result: dict[str, t.Any] = super().run(tmp, task_vars)
+        chosen_by = self._task.args.get("chosen_by", f"{self.playbook}_hosts")
+        playbook = chosen_by.removesuffix("_hosts")
         hostvars = read_once((task_vars or {})["hostvars"])
         spec = {
             **self.options,
@@ -71,28 +76,36 @@ class StepAction(ActionBase):
         }
         try:
             self._task.args = with_lists(self._task.args, spec)
-            options = plain(self._validated(spec))
+            options = plain(self._validated(playbook, spec))
             step, so_far = options.pop("step"), options.pop("so_far")
             for key in _ADDED:
                 so_far.pop(key, None)
             if step == BEGIN:
-                chosen_by = options.get("chosen_by", f"{self.playbook}_hosts")
                 groups = (task_vars or {})["groups"]
-                result["warnings"] = [*misspelt(self.playbook, task_vars or {})]
+                self._check_defined(playbook, task_vars or {})
+                result["warnings"] = [*misspelt(playbook, task_vars or {})]
                 options["hosts"] = matching(chosen_by, options.get("hosts"), groups, self._loader)
                 run = type(self).first(options, hostvars, bool(self._task.check_mode))
             else:
                 run = self.steps[step](so_far, hostvars)
         except (VfioMigrationError, AnsibleActionFail) as error:
-            return failed(result, self.playbook, error)
+            return failed(result, playbook, error)
         for key, shape in _SHOWN.items():
             if run.get(key) is not None:
                 run[key] = bounded(printed(run[key], shape))
         return {**result, "changed": False, **run}
 
-    def _validated(self, spec: dict[str, dict[str, t.Any]]) -> t.Any:
+    def _check_defined(self, playbook: str, variables: t.Mapping[str, t.Any]) -> None:
+        """Raise ``AnsibleActionFail`` where an option has an undefined value."""
+        # A playbook without a role hands over its own values where an option has none.
+        read = self._task.args if playbook == self.playbook else ()
+        template: t.Any = self._templar.template
+        for words in undefined((playbook, *self.takes), read, variables, template):
+            raise AnsibleActionFail(words)
+
+    def _validated(self, playbook: str, spec: dict[str, dict[str, t.Any]]) -> t.Any:
         validate: t.Any = self.validate_argument_spec
         try:
             return validate(argument_spec=spec)[1]
         except AnsibleActionFail as error:
-            raise AnsibleActionFail(naming_variables(self.playbook, error.message)) from None
+            raise AnsibleActionFail(naming_variables(playbook, error.message)) from None

@@ -8,13 +8,19 @@ from __future__ import annotations
 from unittest import mock
 
 import pytest
+from ansible.errors import AnsibleError, AnsibleUndefinedVariable
 from ansible_collections.vfio.migration.plugins.action import report_step
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin import option_variables
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.option_variables import (
     misspelt,
     naming_variables,
+    undefined,
 )
 
-PLAYBOOKS = ("cleanup", "maintain", "migrate_libvirt", "prepare", "report")
+PLAYBOOKS = (
+    *("audit", "candidates", "capture", "cleanup"),
+    *("maintain", "migrate_libvirt", "prepare", "report"),
+)
 
 
 @pytest.mark.parametrize(
@@ -26,6 +32,10 @@ PLAYBOOKS = ("cleanup", "maintain", "migrate_libvirt", "prepare", "report")
         ("migrate_libvirt", "migrate_libvirt_max_failure", "migrate_libvirt_max_failures"),
         ("maintain", "maintain_at_one", "maintain_at_once"),
         ("cleanup", "cleanup_host", "cleanup_hosts"),
+        ("audit", "audit_host", "audit_hosts"),
+        ("capture", "capture_host", "capture_hosts"),
+        ("candidates", "candidates_directoin", "candidates_direction"),
+        ("candidates", "candidate_guest", "candidates_guest"),
     ],
 )
 def test_a_misspelt_option_is_named_with_the_one_that_there_is(playbook, name, meant):
@@ -37,8 +47,31 @@ def test_a_misspelt_option_is_named_with_the_one_that_there_is(playbook, name, m
 
 @pytest.mark.parametrize("playbook", PLAYBOOKS)
 def test_options_and_what_is_nothing_like_one_are_not_named(playbook):
-    names = [f"{playbook}_hosts", f"{playbook}_timeout", f"{playbook}_notes", "tragets"]
+    names = [f"{playbook}_hosts", f"{playbook}_notes", "tragets"]
+    names += [f"{other}_hosts" for other in PLAYBOOKS]
     assert [*misspelt(playbook, dict.fromkeys(names, "x"))] == []
+
+
+def filled_in(value):
+    """As Ansible does with a value that uses a variable of this name, or says that it is to be left out."""
+    if value == "{{ nowhere }}":
+        raise AnsibleUndefinedVariable("'nowhere' is undefined")
+    if value == "{{ omit }}":
+        raise AnsibleError("a value is omitted")
+    return value
+
+
+@pytest.mark.parametrize("playbook", PLAYBOOKS)
+def test_each_option_with_an_undefined_variable_is_named(playbook):
+    options = sorted(option_variables._options_of(playbook))
+    assert len(options) > 1
+    for option in options:
+        variables = dict.fromkeys(options, "{{ omit }}") | {option: "{{ nowhere }}"}
+        [words] = undefined([playbook], (), variables, filled_in)
+        assert words == f"{option} has no value: 'nowhere' is undefined"
+        read = [option.removeprefix(f"{playbook}_")]
+        # Where it has been read, Ansible has said so.
+        assert [*undefined([playbook], read, variables, filled_in)] == []
 
 
 def test_what_tasks_have_registered_is_not_named():
