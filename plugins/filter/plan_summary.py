@@ -31,7 +31,7 @@ options:
     type: dict
     required: true
   left_out:
-    description: Hosts whose facts could not be gathered, each with the error.
+    description: Hosts that take no part, each with the reason.
     type: dict
     default: {}
 positional: _input, left_out

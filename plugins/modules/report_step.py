@@ -126,6 +126,10 @@ totals:
   description: The totals of the report, as M(vfio.migration.migration_report) returns them.
   returned: after the step C(write)
   type: dict
+plan:
+  description: The file with the plan.
+  returned: after the step C(write), if it has made one
+  type: str
 html:
   description: The file with the HTML page.
   returned: after the step C(write)

@@ -343,6 +343,37 @@ def test_what_moves_is_named_in_one_way_or_no_host_is_asked(fleet, playbook, ask
     assert contacted == ["localhost"]
 
 
+@pytest.mark.every_core
+@pytest.mark.parametrize(
+    ("playbook", "asked", "option"),
+    [
+        ("prepare", {"prepare_drain": "a", "prepare_targets": "{{ nowhere }}"}, "prepare_targets"),
+        ("report", {"report_drain": "{{ nowhere }}"}, "report_drain"),
+        ("audit", {"audit_exempt": ["a", "{{ nowhere }}"]}, "audit_exempt"),
+        ("maintain", {"maintain_drain": "{{ nowhere }}"}, "maintain_drain"),
+        (
+            "candidates",
+            {"candidates_guest": "vm-1", "candidates_hosts": "{{ nowhere }}"},
+            "candidates_hosts",
+        ),
+        ("capture", {"capture_hosts": "{{ nowhere }}"}, "capture_hosts"),
+        ("migrate_libvirt", {"prepare_avoid": "{{ nowhere }}"}, "prepare_avoid"),
+    ],
+)
+def test_an_option_with_an_undefined_variable_is_an_error_in_every_playbook(
+    fleet, playbook, asked, option
+):
+    """Ansible takes such an option for one that is not set: of a condition nothing would be left."""
+    ended = fleet.play(f"vfio.migration.{playbook}", extra=json.dumps(asked))
+    assert ended.returncode == 2
+    assert (
+        f"vfio.migration.{playbook}: {option} has no value: 'nowhere' is undefined" in ended.stdout
+    )
+    assert re.findall(r"^(?:ok|changed|fatal): \[(.*?)\]", ended.stdout, re.MULTILINE) == [
+        "localhost"
+    ]
+
+
 def test_a_run_that_is_limited_to_hosts_says_that_it_lacks_localhost(fleet):
     ended = fleet.play("vfio.migration.prepare", {"prepare_drain": "a"}, arguments=["--limit=a,b"])
     assert ended.returncode != 0

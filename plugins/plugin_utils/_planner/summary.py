@@ -64,12 +64,18 @@ def summarize(plan: Plan, left_out: t.Mapping[str, str]) -> Summary:
                 "hosts are lost",
             ),
             *first_of(
-                [
-                    f"{host} takes no part: its facts could not be gathered: {error}"
-                    for host, error in left_out.items()
-                ],
+                [f"{host} takes no part: {error}" for host, error in left_out.items()],
                 "host takes no part",
                 "hosts take no part",
+            ),
+            *first_of(
+                [
+                    f"{host} was not examined: it has no usable facts"
+                    for host in plan["unknown"]
+                    if host not in left_out
+                ],
+                "host was not examined",
+                "hosts were not examined",
             ),
             *first_of(
                 [

@@ -179,8 +179,7 @@ def find_superfluous(run: _Run, hostvars: t.Any) -> _Run:
     if not run["hosts"] and (run["placements"] or run["by_journals"]):
         raise FleetError("no host of the plan is among the hosts of cleanup_hosts")
     answered, silent = gathered(hostvars, run["hosts"], GATHERED)
-    words = {host: f"it did not answer: {error}" for host, error in silent.items()}
-    fleet = read_fleet(hold(hostvars, answered), limit=age_limit(0), left_out=words)
+    fleet = read_fleet(hold(hostvars, answered), limit=age_limit(0), left_out=silent)
     made = {tuple(each) for each in run["made"]}
     states = placement_states(
         fleet, {"placements": [_made(each, made) for each in run["placements"]]}
@@ -421,7 +420,7 @@ def _not_undone(run: _Run, hostvars: t.Any) -> t.Iterator[str]:
             yield f"{host} still has a journal in /run/vfio.migration/{kind}: {why or 'a call is at work'}"
     if run["by_journals"]:
         for host, error in run["silent"].items():
-            yield f"{host} may still have journals in /run/vfio.migration: it did not answer: {error}"
+            yield f"{host} may still have journals in /run/vfio.migration: {error}"
 
 
 def _warnings(result: t.Mapping[str, t.Any]) -> list[str]:
@@ -436,7 +435,7 @@ def _not_seen(run: _Run) -> list[str]:
         if host in run["silent"] and PREPARED in run["remove"]:
             found.setdefault(host, []).append(name)
     return [
-        f"{host} may still have {', '.join(there)}: it did not answer: {run['silent'][host]}"
+        f"{host} may still have {', '.join(there)}: {run['silent'][host]}"
         for host, there in sorted(found.items())
     ]
 

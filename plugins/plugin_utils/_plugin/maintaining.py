@@ -182,7 +182,7 @@ def _answers(run: _Run, rest: t.Sequence[str], hostvars: t.Any) -> tuple[list[st
     for host in rest:
         if host not in answered:
             why = silent.get(host, "it did not answer in this run")
-            raise FleetError(f"cannot empty {host}: its facts could not be gathered: {why}")
+            raise FleetError(f"cannot empty {host}: {why}")
     return answered, silent
 
 
@@ -219,7 +219,7 @@ def _plan(
         keep_order=run["keep_order"],
         use_returned=run["use_returned"],
         max_age=0,
-        left_out={host: f"it did not answer: {error}" for host, error in silent.items()},
+        left_out=silent,
         # Libvirt migrates to no other.
         **conditions | {"keep_kind": True},
     )

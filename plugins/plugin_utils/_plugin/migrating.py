@@ -167,7 +167,7 @@ def find(run: _Run, hostvars: t.Any) -> _Run:
     asked = _guests_asked_for(without_those(run, arrived), fleet)
     found = find_guests(fleet, libvirt, asked, run["drain"])
     if nowhere := [_with_hosts(guest["vm"], asked) for guest in found if guest["host"] is None]:
-        silent_hosts = [f"{host} did not answer: {why}" for host, why in silent.items()]
+        silent_hosts = [f"{host}: {why}" for host, why in silent.items()]
         unknown = "".join(f"; {each}" for each in first_of(silent_hosts, "host"))
         raise FleetError(
             f"no host has a process of the name {' or '.join(nowhere)} that holds a VFIO device, and no libvirt that answers runs it;"

@@ -309,7 +309,7 @@ def _planned(run: _Run, hostvars: t.Any, answered: list[str]) -> _Run:
     for host in options.get("drain") or ():
         if host not in known and host not in lost:
             why = run["silent"].get(host, "it did not answer in this run")
-            raise FleetError(f"cannot drain {host}: its facts could not be gathered: {why}")
+            raise FleetError(f"cannot drain {host}: {why}")
     found = _blame(run)
     while True:
         plan = _plan(run, options, hostvars, known, answered, found)
@@ -371,11 +371,7 @@ def _plan(
     found: Blame,
 ) -> t.Any:
     options = options | {"avoid": [*(options.get("avoid") or ()), *found.avoid]}
-    silent = {
-        host: f"it did not answer: {error}"
-        for host, error in run["silent"].items()
-        if host not in answered
-    }
+    silent = {host: why for host, why in run["silent"].items() if host not in answered}
     lost = options.get("lost") or ()
     for host in lost:
         silent.pop(host, None)

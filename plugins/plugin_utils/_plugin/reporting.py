@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import os
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import uncollected
@@ -80,8 +81,7 @@ def look(run: _Run, hostvars: t.Any) -> _Run:
     if not run["asked"]:
         return run | {"known": run["hosts"], "silent": {}}
     answered, silent = gathered(hostvars, run["asked"], GATHERED)
-    words = {host: f"it did not answer: {error}" for host, error in silent.items()}
-    return run | {"known": answered, "silent": words}
+    return run | {"known": answered, "silent": silent}
 
 
 @uncollected()
@@ -95,6 +95,7 @@ def write(run: _Run, hostvars: t.Any) -> _Run:
     if run["asked"]:
         check_lost(hostvars, run["lost"], GATHERED)
     options = _with_lost(run, run["lost"])
+    plan_path = f"{run['dest']}/plan.json"
     shown = dict(run["shown"])
     record, difference, read = shown.pop("record"), None, None
     if run["plans"]:
@@ -103,11 +104,10 @@ def write(run: _Run, hostvars: t.Any) -> _Run:
             made,
         )
 
-        path = f"{run['dest']}/plan.json"
         # The facts of lost hosts count whatever their age.
         read = fleet_of(hostvars, **options, any_age=run["lost"])
         given = {**options, **run["planned"], "read": read}
-        shown["plan"], difference = made(path, hostvars, given)
+        shown["plan"], difference = made(plan_path, hostvars, given)
     elif shown["plan"] is not None or shown["plan_file"] is not None:
         from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_file import (
             plan_or_file,
@@ -131,8 +131,24 @@ def write(run: _Run, hostvars: t.Any) -> _Run:
     )
     paths = {name: f"{run['dest']}/{file}" for name, file in _FILES.items()}
     write_forms(report, paths)
+    if run["plans"]:
+        paths["plan"] = plan_path
+    elif absolute(run["shown"]["plan_file"] or os.curdir) != plan_path:
+        _discard(plan_path)
     found = {"verdict": report["verdict"], "totals": report["totals"], "changed": True}
     return {**found, **paths} | ({"diff": difference} if difference and run["diff"] else {})
+
+
+def _discard(plan: str) -> None:
+    """Remove the plan of an earlier report, which this one does not show; where something may have been made for it, it stays."""
+    if os.path.isfile(plan):
+        # Ansible compiles in each run what is imported: few reports find a plan that they do not show.
+        from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.progress_file import (
+            progress_path,
+        )
+
+        if not os.path.lexists(progress_path(plan)):
+            os.unlink(plan)
 
 
 def _with_lost(run: _Run, lost: t.Sequence[str]) -> _Run:

@@ -48,13 +48,26 @@ def gathered(
         if not isinstance(result, t.Mapping) or not result:
             continue
         facts = result.get("ansible_facts")
-        if has_failed(result):
-            silent[host] = str(result.get("msg", "it does not answer"))
+        if result.get("unreachable"):
+            silent[host] = f"it did not answer: {result.get('msg') or 'it is unreachable'}"
+        elif has_failed(result):
+            silent[host] = f"its facts could not be gathered: {_cause(result)}"
         elif isinstance(facts, t.Mapping) and FACT in facts:
             answered.append(host)
         else:
             silent[host] = "it answered without facts"
     return answered, silent
+
+
+def _cause(result: t.Mapping[str, t.Any]) -> str:
+    """Return why a task failed: where Ansible only refers to what a module has printed, the last line of that."""
+    message = str(result.get("msg") or "the task failed")
+    if message.startswith("MODULE FAILURE"):
+        for printed in (result.get("module_stderr"), result.get("module_stdout")):
+            lines = [line.strip() for line in str(printed or "").splitlines() if line.strip()]
+            if lines:
+                return lines[-1]
+    return message
 
 
 def check_lost(hostvars: t.Any, lost: t.Iterable[str], name: str) -> None:

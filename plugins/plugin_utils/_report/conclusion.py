@@ -98,6 +98,16 @@ def fleet_conclusion(
     }
 
 
+def with_unknown(found: contract.Conclusion, totals: contract.Totals) -> contract.Conclusion:
+    """Return a conclusion that says as well how many hosts it leaves out, as they have no usable facts."""
+    # Without devices, it says so already.
+    if not totals["unknown"] or not totals["devices"]:
+        return found
+    hosts = counted(totals["unknown"], "host")
+    sentence = f"{found['sentence']} Not examined: {hosts} without usable facts."
+    return {**found, "sentence": sentence}
+
+
 def advice(totals: contract.Totals) -> list[str]:
     """Return what to do where there is nothing to report on; nothing where there is something."""
     if totals["devices"]:

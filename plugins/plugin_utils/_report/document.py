@@ -30,6 +30,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._report.conclusion 
     advice,
     fleet_conclusion,
     plan_conclusion,
+    with_unknown,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.hardware_names import (
     HardwareNames,
@@ -81,9 +82,10 @@ def make_report(
         "title": title,
         "made": made,
         "direction": direction,
-        "verdict": plan_conclusion(planned)
-        if planned
-        else fleet_conclusion(totals, fleet, classes),
+        "verdict": with_unknown(
+            plan_conclusion(planned) if planned else fleet_conclusion(totals, fleet, classes),
+            totals,
+        ),
         "advice": advice(totals),
         "totals": totals,
         "facts": _facts_age(fleet),

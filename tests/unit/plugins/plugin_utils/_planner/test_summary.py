@@ -20,6 +20,7 @@ NOTHING = {
     "placements": [],
     "unplaced": [],
     "changes": [],
+    "unknown": [],
     "request": {"free_devices": "movable"},
 }
 
@@ -53,9 +54,17 @@ def test_what_is_left_out_or_planned_anew_is_told():
     changes = [{"vm": vm, "source": SOURCE, "reason": "b has changed"} for vm in ("vm-17", None)]
     said = summary(placements=[placement()], changes=changes, left_out={"c": "no route"})
     assert said["sentences"][1:] == [
-        "c takes no part: its facts could not be gathered: no route",
+        "c takes no part: no route",
         "vm-17 on a was planned anew: b has changed",
         "old on a was planned anew: b has changed",
+    ]
+
+
+def test_hosts_without_usable_facts_are_named_unless_the_reason_is_known():
+    said = summary(placements=[placement()], unknown=["c", "d"], left_out={"c": "no route"})
+    assert said["sentences"][1:] == [
+        "c takes no part: no route",
+        "d was not examined: it has no usable facts",
     ]
 
 

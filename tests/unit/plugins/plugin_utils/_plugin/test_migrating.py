@@ -187,7 +187,7 @@ def test_a_name_that_no_host_has_stops_everything():
 
 def test_a_host_that_did_not_answer_is_named_where_a_guest_is_missing():
     hostvars = two_hosts() | {"b": {"prepare_gathered": {"unreachable": True, "msg": "no route"}}}
-    with pytest.raises(FleetError, match="b did not answer: no route"):
+    with pytest.raises(FleetError, match="b: it did not answer: no route"):
         found_in(begun(guests="vm-18"), hostvars)
 
 

@@ -197,7 +197,7 @@ def test_only_hosts_that_answered_in_this_run_count_and_others_are_named(begin):
     assert {where for where, _parent in places(run).values()} == {"c"}
     hosts.make(run)
     run = preparing.end(preparing.plan_next(run, hosts), hosts)
-    assert "b takes no part: its facts could not be gathered: no route" in run["sentences"]
+    assert "b takes no part: it did not answer: no route" in run["sentences"]
 
 
 @pytest.mark.parametrize("targets", [None, ["b", "c"], ["c"]])
@@ -323,7 +323,7 @@ def test_of_a_host_that_does_not_answer_old_facts_are_no_ground(cached, answer):
     hosts = Hosts()
     run = preparing.plan_next(cached(hosts), hosts)
     hosts["a"]["prepare_gathered"] = answer
-    with pytest.raises(FleetError, match="cannot drain a: its facts could not be gathered"):
+    with pytest.raises(FleetError, match="cannot drain a: it did not answer"):
         preparing.plan_next(run, hosts)
 
 
@@ -482,7 +482,9 @@ def test_a_host_that_has_made_all_and_is_silent_then_receives_nothing(begin):
     hosts[where]["prepare_gathered"] = {"failed": True, "msg": "its answer is no facts"}
     run = preparing.plan_next(run, hosts)
     assert run["participants"] != [where]
-    assert run["failed_now"][0]["problem"] == "its answer is no facts"
+    assert run["failed_now"][0]["problem"] == (
+        "its facts could not be gathered: its answer is no facts"
+    )
     hosts.make(run)
     run = preparing.plan_next(run, hosts)
     assert [each["target"]["host"] for each in run["plan"]["placements"]] != [where]

@@ -24,6 +24,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.reporting i
     write,
 )
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host, parent
+from ansible_collections.vfio.migration.tests.unit.report_fleets import two_of_three
 
 FACTS = {"ansible_facts": {"vfio_migration": host([device(UUIDS[1])], [parent()])}}
 SILENT = {"unreachable": True, "msg": "no route"}
@@ -55,11 +56,59 @@ def test_hosts_that_did_not_answer_in_this_run_are_left_out_and_named():
     assert (plan["unknown"], plan["placements"]) == (["b"], [])
 
 
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (
+            {"module_stderr": "Warning: x\n/bin/sh: 1: python3.12: not found\n\n"},
+            "python3.12: not found",
+        ),
+        ({"module_stderr": "", "module_stdout": "Killed\r\n"}, "gathered: Killed"),
+        ({"module_stderr": None}, "gathered: MODULE FAILURE"),
+    ],
+)
+def test_where_ansible_refers_to_what_a_module_printed_that_is_the_reason(answer, words):
+    failure = {"failed": True, "msg": "MODULE FAILURE\nSee stdout/stderr for the exact error"}
+    hostvars = {"a": FACTS | {"report_gathered": failure | answer}}
+    run = look(asked(hostvars), hostvars)
+    assert run["silent"]["a"].startswith("its facts could not be gathered: ")
+    assert words in run["silent"]["a"]
+
+
 def test_a_host_to_drain_that_did_not_answer_is_named_with_the_reason(tmp_path):
     hostvars = {"a": FACTS | {"report_gathered": FACTS}, "b": FACTS | {"report_gathered": SILENT}}
     run = asked(hostvars, drain=["b"], dest=str(tmp_path))
     with pytest.raises(FleetError, match="cannot drain b: it did not answer: no route"):
         write(run, hostvars)
+
+
+def planned_and_then(tmp_path, **shown):
+    """Return the result of a report that makes no plan, where one that did was written before, and that one's file."""
+    hostvars = {host: {"vfio_migration": each} for host, each in two_of_three().items()}
+    options = {"gather": False, "dest": str(tmp_path)}
+    made = write(asked(hostvars, drain=["a"], **options), hostvars)
+    plan = tmp_path / "plan.json"
+    assert made["plan"] == str(plan)
+    assert plan.exists()
+    given = {name: str(plan) if value == "its file" else value for name, value in shown.items()}
+    return write(asked(hostvars, **options, **given), hostvars), plan
+
+
+def test_a_report_leaves_no_plan_that_it_does_not_show(tmp_path):
+    written, plan = planned_and_then(tmp_path)
+    assert "plan" not in written
+    assert not plan.exists()
+
+
+def test_a_plan_that_a_report_shows_stays(tmp_path):
+    _written, plan = planned_and_then(tmp_path, plan_file="its file")
+    assert plan.exists()
+
+
+def test_a_plan_for_which_something_may_have_been_made_stays(tmp_path):
+    (tmp_path / "plan.progress.json").touch()
+    _written, plan = planned_and_then(tmp_path)
+    assert plan.exists()
 
 
 def test_facts_of_a_host_that_is_left_out_count_for_nothing():
@@ -82,7 +131,7 @@ def test_a_host_on_which_nothing_ran_is_neither_known_nor_silent():
 def test_an_answer_without_facts_is_none(answer):
     hostvars = {"a": {"report_gathered": answer}}
     run = look(asked(hostvars), hostvars)
-    assert run["silent"] == {"a": "it did not answer: it answered without facts"}
+    assert run["silent"] == {"a": "it answered without facts"}
 
 
 def test_without_gathering_nobody_is_asked_and_all_are_reported_on():
@@ -198,15 +247,23 @@ def test_a_host_that_answers_is_not_lost(tmp_path, answer):
         lost_report(without_a(a=answer, b=None), tmp_path)
 
 
-@pytest.mark.parametrize("answer", [{"failed": True, "msg": "no Python"}, {"changed": False}])
-def test_a_lost_host_of_a_given_plan_that_answers_without_facts_is_not_lost(tmp_path, answer):
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ({"failed": True, "msg": "no Python"}, "its facts could not be gathered: no Python"),
+        ({"changed": False}, "it answered without facts"),
+    ],
+)
+def test_a_lost_host_of_a_given_plan_that_answers_without_facts_is_not_lost(
+    tmp_path, answer, words
+):
     _written, plan, _report = lost_report(without_a(a=SILENT, b=None), tmp_path)
     hostvars = without_a(a=answer, b=None)
     write(asked(hostvars, hosts=["a", "b"], dest=str(tmp_path), plan=plan), hostvars)
     report = json.loads((tmp_path / "report.json").read_text())
     (unknown,) = report["unknown"]
     assert unknown["names"] == ["a"]
-    assert unknown["text"].startswith("it did not answer")
+    assert unknown["text"].startswith(words)
 
 
 def test_of_a_lost_host_without_facts_nothing_is_planned(tmp_path):

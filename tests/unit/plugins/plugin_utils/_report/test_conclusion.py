@@ -24,6 +24,19 @@ from ansible_collections.vfio.migration.tests.unit.fleets import (
 from ansible_collections.vfio.migration.tests.unit.report_fleets import NEVER, two_of_three
 
 
+@pytest.mark.parametrize("drain", [["a"], None])
+def test_the_verdict_says_how_many_hosts_were_not_examined(drain):
+    facts = two_of_three()
+    plan = None if drain is None else plan_for(facts, drain=drain)
+    known = report_for(facts, plan=plan)["verdict"]
+    for count, words in ((1, "1 host"), (3, "3 hosts")):
+        more = facts | {f"x{number}": None for number in range(count)}
+        plan = None if drain is None else plan_for(more, drain=drain)
+        verdict = report_for(more, plan=plan)["verdict"]
+        said = f"{known['sentence']} Not examined: {words} without usable facts."
+        assert verdict == known | {"sentence": said}
+
+
 @pytest.mark.parametrize(
     ("drain", "level", "sentence"),
     [
