@@ -9,7 +9,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
-import yaml
+from ansible.module_utils.common.yaml import yaml_load
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin import preparing
 from ansible_collections.vfio.migration.tests.unit.cards import CARD, function, typed, typeless
 from ansible_collections.vfio.migration.tests.unit.fleets import host
@@ -118,7 +118,7 @@ def test_all_is_taken_back_where_not_everything_can_move(prepared):
 
 
 def test_there_are_as_many_passes_as_plays():
-    plays = yaml.safe_load((ROOT / "playbooks/parts/make_targets.yml").read_text())
+    plays = yaml_load((ROOT / "playbooks/parts/make_targets.yml").read_text())
     attempts = [play for play in plays if play["name"] in ATTEMPTS]
     assert len(attempts) == preparing.MOST_PASSES
 
