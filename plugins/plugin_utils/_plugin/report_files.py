@@ -21,7 +21,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Rep
 
 
 def _as_json(report: Report) -> str:
-    return json.dumps(report, indent=1) + "\n"
+    """Return ``report`` as JSON with a line for each of its parts: each value on a line of its own takes five times as long."""
+    lines = [f"{json.dumps(name)}: {json.dumps(part)}" for name, part in report.items()]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 # The forms by the options that name their files.
