@@ -146,7 +146,7 @@ def check_schema(shown: str, value: t.Any) -> None:
         made_by = plain_text(value.get("collection"))
         raise FleetError(
             f"{shown} is a plan of schema {quoted(schema)}, and this version of vfio.migration reads schema {SCHEMA}:"
-            f" use the version that made it{f', {made_by},' if made_by else ''} or plan anew"
+            f" use the version that made it{f', {made_by},' if made_by else ''} or plan again"
         )
 
 

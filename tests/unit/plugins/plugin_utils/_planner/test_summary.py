@@ -54,8 +54,8 @@ def test_what_is_left_out_or_planned_anew_is_told():
     said = summary(placements=[placement()], changes=changes, left_out={"c": "no route"})
     assert said["sentences"][1:] == [
         "c takes no part: its facts could not be gathered: no route",
-        "vm-17 on a was planned anew: b has changed",
-        "old on a was planned anew: b has changed",
+        "vm-17 on a was planned again: b has changed",
+        "old on a was planned again: b has changed",
     ]
 
 

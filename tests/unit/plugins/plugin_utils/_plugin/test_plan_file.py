@@ -43,7 +43,7 @@ FLEET = {
     "c": host(parents=[parent()]),
 }
 LOCAL: dict[str, dict[str, t.Any]] = {"localhost": {}}
-WORDS = "a plan of schema 2, and this version of vfio.migration reads schema 1: use the version that made it, 9.0.0, or plan anew"
+WORDS = "a plan of schema 2, and this version of vfio.migration reads schema 1: use the version that made it, 9.0.0, or plan again"
 
 
 def plan(**options: t.Any) -> t.Any:
