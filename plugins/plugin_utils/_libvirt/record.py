@@ -46,10 +46,10 @@ FORMAT = 1
 MOVED, STAYED, NOT_TRIED = "moved", "stayed", "not_tried"
 BEGUN, INTERRUPTED = "begun", "interrupted"
 _MOST_ERRORS = 100
-_ON_ITS_WAY = (
-    "the run was broken off while it was on its way: libvirt goes on, and nobody has seen the end"
+_ON_ITS_WAY = "the run ended during the migration: libvirt continues it, and its outcome is unknown"
+_UNWATCHED = (
+    "it arrived before this run, while no run watched: when, how, and with what downtime is unknown"
 )
-_UNWATCHED = "it had come there before this run, when nobody was watching: when, how, and for how long it stood still is not known"
 
 
 class RequestBack(t.TypedDict):

@@ -65,11 +65,11 @@ def summarize(plan: Plan, left_out: t.Mapping[str, str]) -> Summary:
             ),
             *first_of(
                 [
-                    f"{host} takes no part: its facts could not be gathered: {error}"
+                    f"{host} is excluded: its facts could not be gathered: {error}"
                     for host, error in left_out.items()
                 ],
-                "host takes no part",
-                "hosts take no part",
+                "host is excluded",
+                "hosts are excluded",
             ),
             *first_of(
                 [

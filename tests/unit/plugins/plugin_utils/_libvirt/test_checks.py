@@ -109,7 +109,7 @@ def test_a_guest_that_qemu_would_not_migrate_stays_with_its_word_and_what_to_do(
         ("hostdev", "scsi", "a <hostdev> of type scsi; detach that"),
         ("shmem", "my", "its <shmem> my"),
         ("transient_disk", "vdb", "a transient disk, which vdb is"),
-        ("job", "migration out", "and it is: migration out; wait"),
+        ("job", "migration out", "and runs the job migration out for it; wait"),
         ("block_job", "vda", "while its disk vda is copied"),
     ],
 )
@@ -229,7 +229,7 @@ def test_a_guest_with_a_disk_that_only_its_host_has_stays_unless_it_is_copied(
 def test_what_would_copy_a_disk_that_only_its_host_has_is_told(disks, options, remedy):
     disks = [disk(**each) for each in disks]
     found = reason_of({"disks": disks}, options=options)
-    assert (found or "").endswith(f"share, or let migrate_libvirt_options have {remedy}")
+    assert (found or "").endswith(f"share, or add {remedy} to migrate_libvirt_options")
     # With that, it is told no more.
     given = [each for each in options if each != "vdb" and not each.startswith("--migrate-disks")]
     assert reason_of({"disks": disks}, options=[*given, *remedy.split()]) is None
@@ -640,14 +640,14 @@ def test_whom_a_check_leaves_out_is_noted():
     assert [each["vm"] for each in checks["left"]] == ["every guest of z"]
     assert checks["targets"] == ["b"]
     assert checks["notes"] == [
-        "c takes no part: libvirt on c does not answer: no libvirt",
+        "c is excluded: libvirt on c does not answer: no libvirt",
         "y is no target: it does not answer, or is no host of the play",
         "vm-1 on a has no VFIO device and was left alone",
         "guests are sent over one connection from or to b, where no QEMU 10.0.0 or newer is known; see migrate_libvirt_multifd",
     ]
     # What b lacks for PCI devices matters to who has one.
     assert check(["pci"])["notes"][0].startswith(
-        "b takes no part in migrations of pci devices: b has libvirt 9.5.0"
+        "b is excluded from migrations of pci devices: b has libvirt 9.5.0"
     )
 
 

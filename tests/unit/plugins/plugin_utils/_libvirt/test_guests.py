@@ -250,7 +250,7 @@ def test_a_guest_that_cannot_be_read_is_named_with_the_reason_and_stays(uuid):
     guest = found(devices, there, asked={"vm-1": None})["vm-1"]
     assert (guest["host"], guest["uuid"]) == ("a", UUID)
     assert guest["reason"] == (
-        "libvirt on a runs it, and does not say more of it: its state cannot be read: denied; see to that there, and run this again"
+        "libvirt on a runs it, and does not say more of it: its state cannot be read: denied; fix that there, and run this again"
     )
 
 

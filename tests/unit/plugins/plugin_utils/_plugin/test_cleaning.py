@@ -555,7 +555,7 @@ def test_nothing_goes_that_is_for_a_guest_which_a_process_is_about_to_send(clean
     hosts = at_work(Hosts(a={OLD: "vm-1"}, b=there), f"at_work {UUIDS[5]}\n")
     run = clean(hosts, made, made)
     assert run["tasks"] == {}
-    assert run["sentences"][0].endswith("; its guest may be on its way")
+    assert run["sentences"][0].endswith("; its guest may be migrating")
     assert read_progress(str(tmp_path / "plan.progress.json")) == made
     for printed in ("", *(f"{word}{UUIDS[5]}" for word in ("ended ", "", "at_work x"))):
         assert removed(clean(at_work(hosts, printed), made, made)) == {"b": [NEW]}
@@ -587,5 +587,5 @@ def test_where_a_host_does_not_say_who_is_being_sent_nothing_goes_that_is_for_it
     hosts["a"]["cleanup_at_work"] = answer
     run = clean(hosts, made, made)
     assert run["tasks"] == {}
-    assert run["sentences"][0].endswith("; its guest may be on its way")
+    assert run["sentences"][0].endswith("; its guest may be migrating")
     assert f"it does not say whether they are on their way: {why}" in run["sentences"][1]

@@ -197,7 +197,7 @@ def test_only_hosts_that_answered_in_this_run_count_and_others_are_named(begin):
     assert {where for where, _parent in places(run).values()} == {"c"}
     hosts.make(run)
     run = preparing.end(preparing.plan_next(run, hosts), hosts)
-    assert "b takes no part: its facts could not be gathered: no route" in run["sentences"]
+    assert "b is excluded: its facts could not be gathered: no route" in run["sentences"]
 
 
 @pytest.mark.parametrize("targets", [None, ["b", "c"], ["c"]])
@@ -241,7 +241,7 @@ def test_what_a_lost_host_had_is_made_elsewhere_by_its_last_facts(begin):
     run = preparing.end(preparing.plan_next(run, hosts), hosts)
     assert run["failure"] is None
     assert "a is lost: what it had is known as of 2026-11-26T17:20:00Z" in run["sentences"]
-    assert not any("takes no part" in each for each in run["sentences"])
+    assert not any("is excluded" in each for each in run["sentences"])
 
 
 @pytest.mark.parametrize(
