@@ -206,7 +206,7 @@ def check_migration(case: Case) -> Checks:
         *_disks_not_known(case, chosen),
         *_jobs_not_known(case, chosen),
         *(
-            f"{host} is no target: it does not answer, or is no host of the play"
+            f"{host} is not a target: it does not answer, or is not a host of the play"
             for host in case.targets or ()
             if host not in case.hosts
         ),
@@ -384,9 +384,9 @@ def _why_no_target(
         named = listed(names)
         why = f"{each.lacks}, and {named} {each.needs}; {each.remedy}"
         yield (
-            f"{host} is no target: it {why}"
+            f"{host} is not a target: it {why}"
             if for_all
-            else f"{host} is no target for {named}: it {why}"
+            else f"{host} is not a target for {named}: it {why}"
         )
 
 

@@ -192,7 +192,7 @@ def find_guests(
                 )
     for host in drain or ():
         if host not in hosts:
-            reason = f"{host} does not answer, or is no host of the play"
+            reason = f"{host} does not answer, or is not a host of the play"
             found.append(_stand_in(printable(f"every guest of {host}"), host, reason))
     return found
 

@@ -249,7 +249,7 @@ def read_records(given: t.Any) -> tuple[list[MigrationRecord], list[str]]:
             try:
                 given += [parsed(line)] if line.strip() else []
             except ValueError:
-                lost.append(f"line {number} of the record is left out, as it is no JSON")
+                lost.append(f"line {number} of the record is left out, as it is not JSON")
     if not isinstance(given, list):
         raise FleetError("the record is none; expected its lines, or what set_stats has handed on")
     for each in given:

@@ -138,7 +138,7 @@ class _Replay:
                 yield f"{name_of(key)} moves, or is a target, {count} times"
         for key, each in zip(targets, step["placements"], strict=True):
             if key in self._origins or key[0] in batch:
-                yield f"{name_of(key)} is no target: it is held, or its host is drained"
+                yield f"{name_of(key)} is not a target: it is held, or its host is drained"
             if (key in self._there) == each["target"]["create"]:
                 yield f"{name_of(key)} is there already, or is not"
         yield from self._counts(step, sources)

@@ -63,7 +63,7 @@ def plan_section(
         return _section(plan, changed, fleet, names)
     except (LookupError, TypeError, AttributeError) as error:
         raise FleetError(
-            f"'plan' is no plan of vfio.migration.migration_plan: {error!r} is wrong in it"
+            f"'plan' is not a plan of vfio.migration.migration_plan: {error!r} is wrong in it"
         ) from error
 
 

@@ -227,7 +227,7 @@ def test_a_line_that_is_damaged_costs_itself_alone(damage):
     first, second = as_lines(records).splitlines()
     read, lost = read_records("\n".join([first, damage, second]))
     assert read == records
-    assert lost == ["line 2 of the record is left out, as it is no JSON"]
+    assert lost == ["line 2 of the record is left out, as it is not JSON"]
 
 
 @pytest.mark.parametrize("name", ["run", "vm", "source", "target", "outcome", "vm_uuid"])

@@ -412,8 +412,8 @@ def test_what_cannot_be_asked_is_an_error(options, changed, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("no JSON", "is no progress of vfio.migration.maintain"),
-        ("", "is no progress of vfio.migration.maintain: it is empty"),
+        ("no JSON", "is not a progress file of vfio.migration.maintain"),
+        ("", "is not a progress file of vfio.migration.maintain: it is empty"),
         ('{"format": 2}', "has format 2; expected 1"),
         ('{"format": 1}', "the key 'process' is expected"),
         ("[]", "has format None"),
