@@ -19,8 +19,8 @@ version_added: 0.1.0
 author:
   - vfio.migration contributors (@vfio-migration)
 description:
-  - Plans the steps in which hosts are emptied one after another, or a few at a time, where each comes back before the next step.
-  - Guests preferably go to hosts that are not emptied after that, those that are not listed and those that have come back. So each guest moves once,
+  - Plans the steps in which hosts are drained one after another, or a few at a time, where each comes back before the next step.
+  - Guests preferably go to hosts that are not drained after that, those that are not listed and those that have come back. So each guest moves once,
     unless the capacity does not allow it.
   - No guest moves away from a host that has come back. So no guest is stranded by an upgrade after which a driver accepts guests of older drivers,
     but not the other way round.
@@ -28,7 +28,7 @@ description:
     as the steps before leave them. A second verifier follows each guest through all steps.
   - What O(capacity) states is taken to be so before the first step. What a guest takes is free on its old host, and taken on its new one, in the
     steps after the one in which it moves, also on hosts of which nothing is stated; a host that comes back is taken to have what it had.
-  - If a step has no place for a guest, the plan ends before it, and states which host cannot be emptied, why, and whether that is proven.
+  - If a step has no place for a guest, the plan ends before it, and states which host cannot be drained, why, and whether that is proven.
   - The state of hosts after maintenance is not known before. A plan assumes that it equals their present facts. Carry out only its first step, gather
     facts, and plan the rest again.
 extends_documentation_fragment:
@@ -45,13 +45,13 @@ options:
     elements: str
     required: true
   at_once:
-    description: How many hosts can be emptied, and be away, at a time. By default 1.
+    description: How many hosts can be drained, and be away, at a time. By default 1.
     type: int
   keep_order:
     description:
-      - Whether hosts are emptied in the order of O(emptied). By default the order is chosen, step by step. Next comes the host with the fewest guests
+      - Whether hosts are drained in the order of O(emptied). By default the order is chosen, step by step. Next comes the host with the fewest guests
         of those whose guests have places that they need not leave again, or else one of which the fewest guests need to. A host
-        that cannot be emptied after others is tried before them.
+        that cannot be drained after others is tried before them.
     type: bool
   use_returned:
     description:
@@ -157,13 +157,13 @@ _value:
       description: The number of moves of guests in all steps.
       type: int
     bound:
-      description: The proven minimum number of moves. V(null) if not all hosts are emptied.
+      description: The proven minimum number of moves. V(null) if not all hosts are drained.
       type: int
     conversions:
       description: How many devices become devices of another type in all steps.
       type: int
     blocked:
-      description: The hosts that could not be emptied, with the reasons. V(null) if all can be emptied.
+      description: The hosts that could not be drained, with the reasons. V(null) if all can be drained.
       type: dict
       contains:
         hosts:
@@ -171,7 +171,7 @@ _value:
           type: list
           elements: str
         proven:
-          description: Whether it is proven that they cannot be emptied.
+          description: Whether it is proven that they cannot be drained.
           type: bool
         sentence:
           description: The conclusion as a sentence.

@@ -14,16 +14,16 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Hea
 
 DOCUMENTATION = r"""
 name: migration_headroom
-short_description: Show whether each host can be emptied or can fail
+short_description: Show whether each host can be drained or can fail
 version_added: 0.1.0
 author:
   - vfio.migration contributors (@vfio-migration)
 description:
-  - Determines for each host, and for each named failure domain, whether it can be emptied, or can fail, with the devices of all its guests placed on
+  - Determines for each host, and for each named failure domain, whether it can be drained, or can fail, with the devices of all its guests placed on
     other hosts, while nothing else moves.
   - For each that cannot, returns the guests without a place, the resources that are short, and the smallest known addition that is enough.
   - Free devices need no place. Every process that holds a device counts as a guest.
-  - Hosts with equal guests, equal places and equally complete facts are examined once. If first fit places all guests, a host can be emptied.
+  - Hosts with equal guests, equal places and equally complete facts are examined once. If first fit places all guests, a host can be drained.
     Otherwise a search is made as for a plan, for at most O(searches) classes of equal hosts. Further hosts are unproven, unless one of their guests
     has no place on any host.
   - An addition is only given if a search with it places everything.
@@ -37,7 +37,7 @@ extends_documentation_fragment:
 options:
   failure_domains:
     description:
-      - Hosts that are emptied, or fail, as a whole, such as those of a rack, as lists of hosts by the names of the domains.
+      - Hosts that are drained, or fail, as a whole, such as those of a rack, as lists of hosts by the names of the domains.
       - Guests of one group in O(apart) are in no domain together.
       - A domain with a host without usable facts is unproven.
     type: dict
@@ -86,7 +86,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: The hosts and failure domains that can be emptied or fail, and the reasons why others cannot.
+  description: The hosts and failure domains that can be drained or can fail, and the reasons why others cannot.
   type: dict
   contains:
     schema:
@@ -95,21 +95,21 @@ _value:
       sample: 1
     hosts:
       description:
-        - C(emptied) is the number of hosts that can be emptied, each by itself. C(infeasible) is the number of hosts that provably cannot be emptied.
+        - C(emptied) is the number of hosts that can be drained, each by itself. C(infeasible) is the number of hosts that provably cannot be drained.
         - C(unproven) is the number of hosts with guests for which no place was found, without a proof that there is none.
       type: dict
     failure_domains:
       description: The same numbers for failure domains.
       type: dict
     holds:
-      description: Whether all hosts and failure domains can be emptied and all hosts have usable facts, except for those in O(exempt).
+      description: Whether all hosts and failure domains can be drained and all hosts have usable facts, except for those in O(exempt).
       type: bool
     sentences:
       description: The conclusion and the first 20 causes, one sentence each.
       type: list
       elements: str
     causes:
-      description: The causes why hosts and failure domains cannot be emptied. Those with equal guests and places share a cause.
+      description: The causes why hosts and failure domains cannot be drained. Those with equal guests and places share a cause.
       type: list
       elements: dict
       contains:
@@ -144,7 +144,7 @@ _value:
           elements: dict
         addition:
           description:
-            - An addition that gives a place to all guests of any of these hosts or failure domains when it is emptied by itself. A host that gets the addition
+            - An addition that gives a place to all guests of any of these hosts or failure domains when it is drained by itself. A host that gets the addition
               has its own cause.
             - V(null) if no addition is known, and after the first 40 causes.
             - C(devices) are the free devices to add. Each entry has C(count), C(kind), C(type), C(version), C(like), which is an equal device, and the C(host)

@@ -35,7 +35,7 @@ options:
   _input:
     description:
       - The text of the file C(migration-record.jsonl), or the list that C(set_stats) has handed on as C(migrate_libvirt_moves).
-      - Of a line of the file that is no JSON, as a run was killed or the disk was full, a warning gives the number. The others count.
+      - Of a line of the file that is not JSON, as a run was killed or the disk was full, a warning gives the number. The others count.
     type: raw
     required: true
   run:

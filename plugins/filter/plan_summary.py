@@ -31,7 +31,7 @@ options:
     type: dict
     required: true
   left_out:
-    description: Hosts that take no part, each with the reason.
+    description: Hosts that are excluded, each with the reason.
     type: dict
     default: {}
 positional: _input, left_out

@@ -10,7 +10,7 @@ module: maintain_step
 short_description: Decide what the playbook maintain does next
 version_added: 0.1.0
 description:
-  - Decides on the control node, between the plays of the playbook C(vfio.migration.maintain), which hosts are emptied and maintained next.
+  - Decides on the control node, between the plays of the playbook C(vfio.migration.maintain), which hosts are drained and maintained next.
   - Use it only in that playbook. Its options are those of the role P(vfio.migration.maintain#role), without the prefix C(maintain_), and the
     options of the role P(vfio.migration.prepare#role) that limit targets, without the prefix C(prepare_).
   - Reads the results that the tasks of the role registered in this run, as data. The result of a host affects only that host.
@@ -69,7 +69,7 @@ options:
     type: bool
     default: true
   partial:
-    description: Whether to begin even if some hosts cannot be emptied.
+    description: Whether to begin even if some hosts cannot be drained.
     type: bool
     default: false
   persistent:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: migration_headroom
-short_description: Show whether each host can be emptied or can fail
+short_description: Show whether each host can be drained or can fail
 version_added: 0.1.0
 description:
   - Does what the filter P(vfio.migration.migration_headroom#filter) does, with the facts that M(vfio.migration.vfio_migration_facts) left
@@ -40,7 +40,7 @@ attributes:
 options:
   failure_domains:
     description:
-      - Hosts that are emptied, or fail, as a whole, such as those of a rack, as lists of hosts by the names of the domains.
+      - Hosts that are drained, or fail, as a whole, such as those of a rack, as lists of hosts by the names of the domains.
       - Guests of one group in O(apart) are in no domain together.
     type: dict
   exempt:

@@ -68,7 +68,7 @@ options:
     type: path
   headroom:
     description:
-      - Whether each host can be emptied or fail, as the filter P(vfio.migration.migration_headroom#filter) returns it. Every form of the report
+      - Whether each host can be drained or can fail, as the filter P(vfio.migration.migration_headroom#filter) returns it. Every form of the report
         then has it.
     type: dict
   record:
@@ -168,7 +168,7 @@ headroom:
   type: dict
   contains:
     holds:
-      description: Whether all hosts and failure domains can be emptied and all hosts have usable facts, except for those that are exempt.
+      description: Whether all hosts and failure domains can be drained and all hosts have usable facts, except for those that are exempt.
       type: bool
     sentences:
       description: The conclusion and the first causes, one sentence each.

@@ -918,12 +918,12 @@ class Explanation(t.TypedDict):
 
 
 class HeadroomCounts(t.TypedDict):
-    """How many hosts, or failure domains, can be emptied."""
+    """How many hosts, or failure domains, can be drained."""
 
     emptied: Count
-    """How many can be emptied: all of their guests have a target elsewhere."""
+    """How many can be drained: all of their guests have a target elsewhere."""
     infeasible: Count
-    """How many provably cannot be emptied: some guests cannot have a target."""
+    """How many provably cannot be drained: some guests cannot have a target."""
     unproven: Count
     """How many have guests without a target, although it is not proven that there is none."""
 
@@ -940,7 +940,7 @@ class LeftGuest(t.TypedDict):
 
 
 class HeadroomSubject(t.TypedDict):
-    """A host, or a failure domain, that cannot be emptied."""
+    """A host, or a failure domain, that cannot be drained."""
 
     name: str
     """Its name."""
@@ -984,7 +984,7 @@ class Addition(t.TypedDict):
 
 
 class HeadroomCause(t.TypedDict):
-    """Why hosts, or failure domains, cannot be emptied. All with equal guests and places share a cause."""
+    """Why hosts, or failure domains, cannot be drained. All with equal guests and places share a cause."""
 
     status: t.Annotated[str, where(enum=("infeasible", "unproven"))]
     """Whether it is proven that some guests cannot have a target."""
@@ -1001,24 +1001,24 @@ class HeadroomCause(t.TypedDict):
     shortages: list[Shortage]
     """The shortages of the first host or failure domain that prove it. Empty when ``unplaced`` is empty for that reason."""
     addition: Addition | None
-    """What would give all guests of any one of these a target when it is emptied by itself. Null if unknown."""
+    """What would give all guests of any one of these a target when it is drained by itself. Null if unknown."""
 
 
 class Headroom(t.TypedDict):
-    """Whether each host and each failure domain can be emptied, or can fail, with its guests placed elsewhere."""
+    """Whether each host and each failure domain can be drained, or can fail, with its guests placed elsewhere."""
 
     schema: t.Annotated[int, where(const=1)]
     """The version of this format."""
     hosts: HeadroomCounts
-    """How many hosts can be emptied, each by itself."""
+    """How many hosts can be drained, each by itself."""
     failure_domains: HeadroomCounts
-    """How many failure domains can be emptied, each by itself."""
+    """How many failure domains can be drained, each by itself."""
     holds: bool
-    """Whether all hosts and failure domains, except exempt ones, have usable facts and can be emptied."""
+    """Whether all hosts and failure domains, except exempt ones, have usable facts and can be drained."""
     sentences: list[Sentence]
     """The conclusion, and the first causes."""
     causes: list[HeadroomCause]
-    """Why the others cannot be emptied."""
+    """Why the others cannot be drained."""
     conditions: PlanConditions
     """The requested conditions."""
     unknown: list[str]
@@ -1029,7 +1029,7 @@ class Headroom(t.TypedDict):
 
 
 class MaintenanceStep(t.TypedDict):
-    """Hosts that are emptied at the same time, and return before the next step."""
+    """Hosts that are drained at the same time, and return before the next step."""
 
     hosts: t.Annotated[list[str], where(minItems=1)]
     """The hosts."""
@@ -1053,7 +1053,7 @@ class MaintenanceBlock(t.TypedDict):
     hosts: t.Annotated[list[str], where(minItems=1)]
     """The hosts whose guests have no target."""
     proven: bool
-    """Whether it is proven that these hosts cannot be emptied in any order, or in the given order."""
+    """Whether it is proven that these hosts cannot be drained in any order, or in the given order."""
     sentence: Sentence
     """The conclusion."""
     unplaced: list[Unplaced]
@@ -1098,14 +1098,14 @@ class MaintenanceProgress(t.TypedDict):
 
 
 class MaintenancePlan(t.TypedDict):
-    """The steps of rolling maintenance, in which hosts are emptied and return one after another or a few at a time, with the moves of each."""
+    """The steps of rolling maintenance, in which hosts are drained and return one after another or a few at a time, with the moves of each."""
 
     schema: t.Annotated[int, where(const=1)]
     """The version of this format."""
     status: Status
-    """Whether all hosts are emptied, and whether it is proven that no order has fewer moves, or that no order exists."""
+    """Whether all hosts are drained, and whether it is proven that no order has fewer moves, or that no order exists."""
     order: list[str]
-    """The hosts, in the order in which they are emptied."""
+    """The hosts, in the order in which they are drained."""
     order_is: t.Annotated[str, where(enum=("chosen", "given"))]
     """The origin of the order: ``chosen`` by the plan, or ``given``."""
     steps: list[MaintenanceStep]
@@ -1115,11 +1115,11 @@ class MaintenancePlan(t.TypedDict):
     moves: Count
     """The total number of guest moves in all steps."""
     bound: Count | None
-    """A lower limit of the moves in every order. Null if not all hosts are emptied."""
+    """A lower limit of the moves in every order. Null if not all hosts are drained."""
     conversions: Count
     """How many devices change their type in all steps."""
     blocked: MaintenanceBlock | None
-    """The hosts that cannot be emptied and why. Null if all can."""
+    """The hosts that cannot be drained and why. Null if all can."""
     sentences: list[Sentence]
     """The conclusion, and a sentence for each step."""
     assumptions: list[Sentence]
@@ -2125,7 +2125,7 @@ class Report(t.TypedDict):
     versions: list[Model]
     """A model of devices, and its versions."""
     headroom: NotRequired[Headroom]
-    """Whether each host can be emptied or can fail. Absent if not requested."""
+    """Whether each host can be drained or can fail. Absent if not requested."""
     last_run: NotRequired[LastRun]
     """The last run that migrated guests. Absent if no record was given."""
     unknown: list[CountedFinding]

@@ -77,7 +77,7 @@ def test_the_verdict_and_the_plan_are_there(opened: Opener) -> None:
     page = opened(fleet(), ["a"])
     expect(page.locator("#verdict h2")).to_contain_text("1 of 2 guests can leave a; 1 cannot.")
     expect(page.locator(".because")).to_contain_text("x never does")
-    expect(page.locator(".because")).to_contain_text("What would make it possible: a driver")
+    expect(page.locator(".because")).to_contain_text("Remedy: a driver")
     expect(page.locator("#plan")).to_contain_text("an existing i915-GVTg_V5_4")
     expect(page.locator("#guest-0")).to_contain_text("vm-2")
     expect(page.locator("#guest-0")).to_contain_text("stays")

@@ -76,7 +76,7 @@ def test_each_host_is_emptied_and_worked_on_and_no_guest_is_lost(maintained):
     guests = maintained.fleet.guests()
     assert guests == {"vm-1": "c", "vm-2": guests["vm-2"]}
     assert guests["vm-2"] in "ac"
-    assert "3 hosts in 3 steps, with 2 moves of 2 guests; fewer are not possible" in said
+    assert "3 hosts in 3 steps, with 2 moves of 2 guests; this is the minimum" in said
     assert "c, a, b: all are done" in said
     assert not maintained.progress.exists()
 
@@ -103,7 +103,7 @@ def test_a_run_that_is_killed_is_taken_up_where_it_was(maintained):
     assert ([*working["working"]], working["done"]) == (["a"], ["c"])
     ended = maintained.play()
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert "a: emptied in an earlier run; its tasks are run again" in ended.stdout
+    assert "a: drained in an earlier run; its tasks are run again" in ended.stdout
     assert maintained.worked() == ["c", "a", "a", "b"]
     # What the guest of the run that was killed has left is gone, too.
     there = [holder for name in "abc" for holder in maintained.fleet.holders(name)]
@@ -167,6 +167,6 @@ def test_a_host_that_lacks_something_or_fails_stops_the_rest(maintained):
 def test_nothing_begins_where_a_host_cannot_be_emptied(maintained):
     ended = maintained.play(maintain_targets=["a"])
     assert ended.returncode == 2
-    assert "a cannot be emptied: 1 device of its guests has no place" in ended.stderr + ended.stdout
+    assert "a cannot be drained: 1 device of its guests has no place" in ended.stderr + ended.stdout
     assert maintained.worked() == []
     assert maintained.fleet.guests() == {"vm-1": "a", "vm-2": "b"}

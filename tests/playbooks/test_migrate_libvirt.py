@@ -78,7 +78,7 @@ def test_guests_move_fail_and_stay_whatever_their_names_are(tmp_path):
         "  the kernel on b: it {{ refuses }}",
         "  the kernel on a: [2.5] it {{ refuses }}",
     ]
-    assert f"for the reasons shown before: {OLD}, {BROKEN}; mend that" in said
+    assert f"for the reasons shown before: {OLD}, {BROKEN}; fix that" in said
     assert ended.returncode == 2
     assert not fleet.canary.exists()
     assert fleet.guests() == {hostile: "b", OLD: "a", BROKEN: "b"}
@@ -148,7 +148,7 @@ def test_a_guest_that_came_when_nobody_watched_is_in_the_record_of_the_next_run(
     (line,) = map(json.loads, record.read_text().splitlines())
     assert (line["vm"], line["source"], line["target"]) == ("vm-1", "a", "b")
     assert (line["outcome"], line["begin"], line["downtime_ms"]) == ("moved", None, None)
-    assert "when nobody was watching" in line["errors"][0]
+    assert "while no run watched" in line["errors"][0]
 
 
 def two_guests(place, hosts="abc", **changes):
@@ -357,7 +357,7 @@ def test_a_signal_leaves_word_of_who_is_on_the_way_and_of_what_to_do(tmp_path, n
     (line,) = read_records(record.read_text())[0]
     assert (line["vm"], line["source"], line["target"]) == ("vm-1", "a", "b")
     assert (line["outcome"], line["ended"]) == ("interrupted", False)
-    assert "vm-1 to b: the run has ended while it is on its way from a" in said
+    assert "vm-1 to b: the run has ended during its migration from a" in said
     assert "run the same command again" in said
     commands = re.findall(r"clean up with ansible-playbook vfio.migration.cleanup (.*)", said)
     assert ["cleanup_remove=prepared,vacated" in each for each in commands] == [True]

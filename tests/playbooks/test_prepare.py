@@ -87,8 +87,8 @@ def test_what_is_for_a_guest_that_is_being_sent_stays_and_check_mode_of_cleanup_
                 assert (devices(fleet), progress(fleet)) == (before, written)
                 assert (own.exists(), other.exists()) == (True, True)
     (of_one, of_other) = said[0]
-    assert of_one.endswith("; its guest may be on its way"), said
-    assert "on its way" not in of_other
+    assert of_one.endswith("; its guest may be migrating"), said
+    assert "may be migrating" not in of_other
     assert said[1] == said[0]
     assert (own.exists(), other.exists()) == (True, False)
     (left,) = progress(fleet)
@@ -319,7 +319,7 @@ def test_hosts_of_which_there_is_one_less_are_an_error_in_every_playbook(fleet, 
 @pytest.mark.parametrize(
     ("playbook", "asked", "said"),
     [
-        ("prepare", {}, "nothing is named to move: give prepare_drain"),
+        ("prepare", {}, "nothing is named to move: set prepare_drain"),
         ("prepare", {"prepare_drain": "a", "prepare_guests": "vm-1"}, "give either prepare_drain"),
         ("report", {"report_drain": "a", "report_guests": "vm-1"}, "give either report_drain"),
         ("candidates", {}, "Give exactly one of these"),

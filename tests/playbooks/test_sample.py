@@ -26,7 +26,7 @@ BLOCK = re.compile(
     r"^[.][.] code-block:: (\S+)\n(?:    :caption: (\S+)\n)?\n((?: {3,}\S.*\n|\n)+)", re.M
 )
 # What is otherwise each time, or with each user.
-ODD = re.compile(r"[0-9]{4}-[0-9-]{5} [0-9:]{5,8}|(?<=asked for by )\w+|/\S+(?=/sample-report)")
+ODD = re.compile(r"[0-9]{4}-[0-9-]{5} [0-9:]{5,8}|(?<=requested by )\w+|/\S+(?=/sample-report)")
 
 
 def in_a_line(text: str) -> str:

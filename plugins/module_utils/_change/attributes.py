@@ -177,7 +177,9 @@ def _number(device: Device, name: str, value: str) -> int:
         return int(value, base)
     except ValueError:
         path = device.directory.path(name)
-        raise HostReadError(path, f"{shown(value)} is no number, as 5, 0x5 or octal 05") from None
+        raise HostReadError(
+            path, f"{shown(value)} is not a number such as 5, 0x5 or octal 05"
+        ) from None
 
 
 def as_written(name: str, value: str) -> bytes:
@@ -226,6 +228,6 @@ def listed(names: t.Iterable[str]) -> str:
     """Return what there is, for a message about what there is not."""
     every = list(names)
     if not every:
-        return "there is none"
+        return "existing: none"
     more = f" and {len(every) - _MAX_LISTED} more" if len(every) > _MAX_LISTED else ""
-    return f"there is {', '.join(every[:_MAX_LISTED])}{more}"
+    return f"existing: {', '.join(every[:_MAX_LISTED])}{more}"

@@ -88,7 +88,7 @@ class BackgroundWork:
         if descriptor is None:
             if self._is_begun():
                 return
-            raise AtWork("it goes on already: another run has begun it; wait until that has ended")
+            raise AtWork("another run is already migrating it; wait until it ends")
         try:
             if self._attempt is not None and _told(descriptor).get(_ATTEMPT) == self._attempt:
                 # It has ended by now.

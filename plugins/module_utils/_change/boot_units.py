@@ -477,7 +477,7 @@ def restore_unit(units: BootUnits | None, undo: RestoreUnit, device_exists: bool
         return False
     try:
         if not _UNIT.match(undo.unit):
-            raise RecordError("it is no unit of this collection")
+            raise RecordError("it is not a unit of this collection")
         former = undo.former()
     except RecordError as error:
         raise HostReadError(units.path(undo.unit), str(error)) from None

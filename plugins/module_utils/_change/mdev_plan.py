@@ -180,7 +180,7 @@ def _validated(device: t.Mapping[str, t.Any], state: str) -> WantedMdev:
     uuid = device["uuid"].lower()
     if not UUID.match(uuid):
         raise InvalidRequest(
-            f"{shown(device['uuid'])} is no UUID; expected 8, 4, 4, 4 and 12 hex digits with '-' between them",
+            f"{shown(device['uuid'])} is not a UUID; expected 8, 4, 4, 4 and 12 hex digits with '-' between them",
         )
     for name in ("parent", "type"):
         value = device[name]

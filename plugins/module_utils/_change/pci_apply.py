@@ -394,7 +394,7 @@ class PciTransaction(SysfsTransaction):
         with self._host.open(address) as device:
             if device.is_assignable:
                 return None
-            return f"it is bound to {device.link('driver')}, but that is no VFIO driver"
+            return f"it is bound to {device.link('driver')}, but that is not a VFIO driver"
 
     def _check_assignable(self, change: PciChange) -> None:
         self._device = change.name

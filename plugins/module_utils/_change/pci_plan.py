@@ -190,7 +190,7 @@ class PciHost:
         if port is None or port.migratable is None:
             raise HostReadError(
                 address,
-                "devlink shows no port of it that could be migratable; that takes a card that knows it, Linux 6.2 and the"
+                "devlink shows no port of it that could be migratable; this needs a card that supports it, Linux 6.2 and the"
                 " mode switchdev",
             )
         return port
@@ -432,7 +432,7 @@ def _address(item: t.Mapping[str, t.Any]) -> str:
     address: str = item["address"].lower()
     if not PCI_ADDRESS.match(address):
         raise InvalidRequest(
-            f"{shown(item['address'])} is no PCI address; expected domain:bus:device.function, such as 0000:01:10.0"
+            f"{shown(item['address'])} is not a PCI address; expected domain:bus:device.function, such as 0000:01:10.0"
         )
     return address
 
@@ -479,7 +479,7 @@ def _parent(item: t.Mapping[str, t.Any], address: str) -> str | None:
         return None
     if not PCI_ADDRESS.match(parent.lower()):
         raise InvalidRequest(
-            f"its parent {shown(parent)} is no PCI address; expected that of its physical function, such as 0000:01:00.0",
+            f"its parent {shown(parent)} is not a PCI address; expected that of its physical function, such as 0000:01:00.0",
             address,
         )
     return str(parent.lower())
@@ -558,7 +558,7 @@ class PciPlanner:
         parent = maker or self._host.parent(wanted.address)
         if parent is None:
             raise Refused(
-                "it is no virtual function and has no parent; leave 'parent' out, or name a virtual function of"
+                "it is not a virtual function and has no parent; leave 'parent' out, or name a virtual function of"
                 f" {wanted.parent}",
                 wanted.address,
             )
@@ -805,7 +805,7 @@ def _same_device(defined: DefinedUnit | None, device: PciDevice) -> bool:
 
 def _not_assignable(driver: str | None) -> str:
     bound = (
-        "bound to no driver" if driver is None else f"bound to {driver}, which is no VFIO driver"
+        "bound to no driver" if driver is None else f"bound to {driver}, which is not a VFIO driver"
     )
     return f"it is {bound}; name one in 'driver'"
 

@@ -273,7 +273,7 @@ def _check(wanted: WantedVdpa, state: str) -> None:
         )
     if wanted.mac is not None and not _MAC.match(wanted.mac):
         raise DescriptorError(
-            f"{shown(wanted.mac)} is no MAC address; expected 6 times 2 hex digits with ':' between them, quoted in"
+            f"{shown(wanted.mac)} is not a MAC address; expected 6 times 2 hex digits with ':' between them, quoted in"
             " YAML"
         )
     for name, value in (("mtu", wanted.mtu), ("max_vqp", wanted.max_vqp)):

@@ -115,7 +115,7 @@ def normalise(pairs: t.Iterable[tuple[str, str]]) -> dict[str, str]:
     for name, value in pairs:
         if len(name) > MAX_NAME or not _NAME.match(name):
             raise DescriptorError(
-                f"{shown(name)} is no attribute name; expected at most {MAX_NAME} letters, digits, '_', '.' and '-'"
+                f"{shown(name)} is not an attribute name; expected at most {MAX_NAME} letters, digits, '_', '.' and '-'"
             )
         name = _OLDER_NAMES.get(name, name)
         if name in attributes:

@@ -47,7 +47,7 @@ UNSTATED_VERSION = "0.0"
 _VERSION = "software_version"
 # What that is compared for, where only one of two devices has one.
 _VERSIONS = (
-    "versions of one driver have to have the same major, and the target's minor must not be smaller"
+    "versions of one driver must have the same major, and the target's minor must not be smaller"
 )
 
 _KERNEL_COMPARES = frozenset(("device_api", "driver"))
@@ -580,7 +580,7 @@ _NOTHING_KNOWN = Driver()
 # Place on the board and in the partition, and a switch; each device has its own.
 _NVIDIA_INSTANCE = frozenset(("gpu_instance_id", "placement_id", "warm_update"))
 ECC = (
-    "ECC has to be on for both GPUs or off for both, which sysfs does not show: compare 'nvidia-smi -q -d ECC'"
+    "ECC must be equal on both GPUs, which sysfs does not show: compare 'nvidia-smi -q -d ECC'"
     " (KubeVirt, VEP 109, vGPU live migration)"
 )
 HOST_DRIVER = (
@@ -588,24 +588,24 @@ HOST_DRIVER = (
     " NVIDIA vGPU), or works from RHEL KVM 9.6 on (NVIDIA, vGPU release notes for RHEL KVM)"
 )
 _QUEUES = (
-    "number of queue pairs, isolation state and major version of the migration driver have to be equal, which sysfs does"
+    "number of queue pairs, isolation state and major version of the migration driver must be equal, which sysfs does"
     " not show (Linux, drivers/vfio/pci/hisilicon/hisi_acc_vfio_pci.c)"
 )
 _MIGRATABLE = (
-    "both functions have to be made migratable before they are bound to the driver, which sysfs does not show:"
+    "both functions must be made migratable before they are bound to the driver, which sysfs does not show:"
     " see 'devlink port show' (Linux, Documentation/networking/devlink/devlink-port.rst)"
 )
 _FIRMWARE = (
-    "the firmware and the board (PSID) have to be equal, which an RDMA device of the physical function shows, or devlink:"
+    "the firmware and the board (PSID) must be equal, which an RDMA device of the physical function shows, or devlink:"
     " compare 'devlink dev info' (Linux, Documentation/networking/devlink/mlx5.rst)"
 )
 _FOUR_AT_A_TIME = (
-    "at most 4 virtual functions of one physical function migrate at a time, and VF_MIGRATION_MODE has to be enabled in the"
+    "at most 4 virtual functions of one physical function migrate at a time, and VF_MIGRATION_MODE must be enabled in the"
     " firmware (NVIDIA, DOCA SDK, SR-IOV Live Migration)"
 )
 _CCW_UNMIGRATABLE = "no device of vfio-ccw migrates with QEMU today (QEMU, hw/vfio/ccw.c)"
 _AP_UNMIGRATABLE = (
-    "no device of vfio-ap migrates with QEMU today (QEMU, hw/vfio/ap.c); the master keys of both cards have to be equal,"
+    "no device of vfio-ap migrates with QEMU today (QEMU, hw/vfio/ap.c); the master keys of both cards must be equal,"
     " which sysfs does not show (Linux, Documentation/arch/s390/vfio-ap.rst)"
 )
 _RATE_LIMITS = (
@@ -615,19 +615,21 @@ _RATE_LIMITS = (
     " drivers/crypto/intel/qat/qat_common/adf_gen4_vf_mig.c)"
 )
 _SERVICES = (
-    "the services of both physical functions have to be equal, which sysfs shows in qat/cfg_services (Linux,"
+    "the services of both physical functions must be equal, which sysfs shows in qat/cfg_services (Linux,"
     " Documentation/ABI/testing/sysfs-driver-qat)"
 )
-_REVISION = "the PCI revisions have to be equal (Linux, drivers/gpu/drm/xe/xe_sriov_packet.c, 'revid mismatch')"
+_REVISION = "the PCI revisions must be equal (Linux, drivers/gpu/drm/xe/xe_sriov_packet.c, 'revid mismatch')"
 _VIDEO_MEMORY = (
     "the target needs as much video memory as the source has, which sysfs shows from Linux 7.0 on (Linux,"
     " Documentation/ABI/testing/sysfs-driver-intel-xe-sriov)"
 )
-_SAME_DISK = "the device behind the subchannel, as a disk, has to be the same (Linux, drivers/s390/cio/css.c)"
+_SAME_DISK = (
+    "the device behind the subchannel, as a disk, must be the same (Linux, drivers/s390/cio/css.c)"
+)
 _CHANNELS = "subchannels and channel paths of different types do not mix (Linux, Documentation/ABI/testing/sysfs-bus-css)"
-_AP_MATRIX = "adapters, domains and control domains have to be equal (Linux, Documentation/arch/s390/vfio-ap.rst)"
-_AP_DRIVER = "the target's driver has to migrate, too (features; Linux, patches 'vfio-ap: live guest migration', version 4)"
-_AP_CARD = "the target's cards have to do what the source's do (Linux, patches 'vfio-ap: live guest migration', version 4)"
+_AP_MATRIX = "adapters, domains and control domains must be equal (Linux, Documentation/arch/s390/vfio-ap.rst)"
+_AP_DRIVER = "the target's driver must support migration, too (features; Linux, patches 'vfio-ap: live guest migration', version 4)"
+_AP_CARD = "the target's cards must support what the source's cards support (Linux, patches 'vfio-ap: live guest migration', version 4)"
 _AP_UNFIT = (
     "the target's host needs the guest's adapters, and none of them bound to a secure guest (Linux, patches 'vfio-ap:"
     " live guest migration', version 4)"

@@ -62,7 +62,7 @@ def why_invalid(settings: t.Mapping[str, t.Any]) -> str | None:
         return None
     name, expected = fault
     if expected is None:
-        return f"{shown(str(name))} is no network setting"
+        return f"{shown(str(name))} is not a network setting"
     return f"{name} is {shown(str(settings[name]))}; expected {expected}"
 
 

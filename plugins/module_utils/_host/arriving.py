@@ -75,7 +75,7 @@ def _arriving(place: str, entry: t.Any) -> Arriving:
 def _texts(place: str, entry: t.Any, names: t.Iterable[str]) -> dict[str, t.Any]:
     """Return the texts of these names in a mapping, ``None`` for one that is not there; raise ``LibvirtError``."""
     if not isinstance(entry, t.Mapping):
-        raise LibvirtError(f"{place} is no mapping")
+        raise LibvirtError(f"{place} is not a mapping")
     return {name: _text(f"{place}.{name}", entry.get(name)) for name in names}
 
 

@@ -159,12 +159,12 @@ def decode_port(answer: Attributes) -> Port:
     migratable = None
     if capabilities is not None:
         if len(capabilities) != _BITFIELD.size:
-            raise broken_answer(f"{len(capabilities)} bytes are no capabilities")
+            raise broken_answer(f"{len(capabilities)} bytes are not capabilities")
         on, known = _BITFIELD.unpack(capabilities)
         migratable = bool(on & _MIGRATABLE) if known & _MIGRATABLE else None
     index = number(answer[_PORT_INDEX])
     if index > _MAX_INDEX:
-        raise broken_answer(f"{index} is no number of a port")
+        raise broken_answer(f"{index} is not the number of a port")
     return Port(text(answer[_DEV_NAME]), index, migratable)
 
 

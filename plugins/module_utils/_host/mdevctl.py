@@ -81,13 +81,13 @@ class Mdevctl:
 
 def _list(value: t.Any, what: str) -> list[t.Any]:
     if not isinstance(value, list):
-        raise MdevctlError(f"mdevctl gave malformed definitions: {what} is no list")
+        raise MdevctlError(f"mdevctl gave malformed definitions: {what} is not a list")
     return value
 
 
 def _object(value: t.Any, what: str) -> dict[str, t.Any]:
     if not isinstance(value, dict):
-        raise MdevctlError(f"mdevctl gave malformed definitions: {what} is no object")
+        raise MdevctlError(f"mdevctl gave malformed definitions: {what} is not an object")
     return value
 
 
@@ -96,12 +96,14 @@ def _checked(value: t.Any, uuid: str) -> dict[str, t.Any]:
     content = _object(value, f"the definition of {uuid}")
     for name in ("mdev_type", "start"):
         if not isinstance(content.get(name), (str, type(None))):
-            raise MdevctlError(f"mdevctl gave malformed definitions: {name} of {uuid} is no text")
+            raise MdevctlError(
+                f"mdevctl gave malformed definitions: {name} of {uuid} is not a text"
+            )
     for each in _list(content.get("attrs") or [], f"attrs of {uuid}"):
         for name, text in _object(each, f"an attribute of {uuid}").items():
             if not isinstance(text, str):
                 raise MdevctlError(
-                    f"mdevctl gave malformed definitions: {name} of {uuid} is no text"
+                    f"mdevctl gave malformed definitions: {name} of {uuid} is not a text"
                 )
     return content
 

@@ -145,7 +145,7 @@ class Family(_Connection):
             answer = _only(self._call(_CONTROLLER, _CONTROLLER, 0, header, asked))
             self._id = number(answer[_FAMILY_ID])
             if not _MIN_FAMILY <= self._id <= 0xFFFF:
-                raise broken_answer(f"{self._id} is no number of a family")
+                raise broken_answer(f"{self._id} is not the number of a family")
         except BaseException:
             self._socket.close()
             raise
@@ -208,7 +208,7 @@ def _raise_error(body: bytes) -> None:
 def number(value: bytes) -> int:
     """Return the unsigned integer in an attribute, of whatever size."""
     if len(value) not in _SIZES:
-        raise broken_answer(f"{len(value)} bytes are no number")
+        raise broken_answer(f"{len(value)} bytes are not a number")
     return int.from_bytes(value, sys.byteorder)
 
 

@@ -312,7 +312,7 @@ def _handle(answer: Attributes) -> str:
 def _component(name: str) -> str:
     """Return a name that the kernel tells, which is that of a directory of sysfs."""
     if name in ("", ".", "..") or "/" in name or len(name) > _MAX_NAME or not name.isprintable():
-        raise broken_answer(f"{shown(name[:_MAX_NAME])} is no name")
+        raise broken_answer(f"{shown(name[:_MAX_NAME])} is not a name")
     return name
 
 
@@ -325,5 +325,5 @@ def _mac(answer: Attributes) -> str | None:
         return None
     address = answer[_DEV_NET_CFG_MACADDR]
     if len(address) != _MAC_SIZE:
-        raise broken_answer(f"{len(address)} bytes are no MAC address")
+        raise broken_answer(f"{len(address)} bytes are not a MAC address")
     return ":".join(f"{byte:02x}" for byte in address)

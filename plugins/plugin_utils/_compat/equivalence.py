@@ -38,7 +38,7 @@ class Classes:
     def warnings(self, source: str, target: str) -> list[str]:
         """Return what a verdict on the classes with these names leaves open about their devices."""
         names = sorted(self.without[source] | self.without[target])
-        return [f"nobody compares {name}: devices of one class differ in it" for name in names]
+        return [f"{name} is not compared: devices of one class differ in it" for name in names]
 
 
 def classify(descriptors: t.Collection[Descriptor]) -> Classes:

@@ -293,7 +293,7 @@ def _differences(
     """Yield a warning for each ``uncompared`` attribute in which two compatible devices differ, and for a PCI id of its own."""
     for name in sorted(uncompared):
         if one.get(name) != other.get(name):
-            yield f"nobody compares {name}: it is {_both(one, other, name)}"
+            yield f"{name} is not compared: it is {_both(one, other, name)}"
     if one["type"] == other["type"] and one.get("pci_id") != other.get("pci_id"):
         yield f"the type is the same, but the PCI id is {_both(one, other, 'pci_id')}"
 

@@ -101,7 +101,7 @@ class Naming:
         for host, node in found.items():
             if not NAME.match(node):
                 raise FleetError(
-                    f"{host!r} is no name of a node of {self.executor}; say with 'nodes' what it calls that host"
+                    f"{host!r} is not the name of a node of {self.executor}; say with 'nodes' what it calls that host"
                 )
             same = [other for other in found if found[other] == node]
             if len(same) > 1:
@@ -244,7 +244,7 @@ def _why_not_one(id_: str, devices: t.Sequence[Placement], naming: Naming) -> st
         )
     for device in (each[end] for each in devices for end in ("source", "target")):
         if not _IDS[device["kind"]].match(device["id"]):
-            return f"{device['id']!r} on {device['host']} is no id of kind {device['kind']}"
+            return f"{device['id']!r} on {device['host']} is not an id of kind {device['kind']}"
     return ""
 
 

@@ -229,7 +229,7 @@ def _unwritten(placement: Placement) -> list[str]:
     return [
         (
             f"{label(placement['target'])}: Nova writes no attributes, and the plan has {', '.join(lost)};"
-            " make the device before, with the playbook prepare: Nova takes an mdev that is there and nobody's"
+            " make the device before, with the playbook prepare: Nova uses an existing, free mdev"
         )
     ]
 

@@ -100,7 +100,7 @@ def _why_not(guest: MovingGuest) -> str | None:
         )
     for node in (guest.source_node, guest.target_node):
         if not _NODE.match(node):
-            return f"{what}: {node} is no name of a node of Proxmox VE; say with 'nodes' what it calls that host"
+            return f"{what}: {node} is not the name of a node of Proxmox VE; say with 'nodes' what it calls that host"
     if len(guest.devices) > _MOST_DEVICES:
         return (
             f"{what}: it has {len(guest.devices)} devices, and Proxmox VE gives it {_MOST_DEVICES}"

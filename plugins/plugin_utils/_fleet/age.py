@@ -50,7 +50,7 @@ class AgeLimit:
         age = self.now - gathered
         if age < -MAX_SKEW:
             return (
-                f"the facts are of a time {in_words(-age)} from now, so their age is not known;"
+                f"the facts are dated {in_words(-age)} in the future, so their age is unknown;"
                 " set the host's clock and gather again"
             )
         if age > limit:

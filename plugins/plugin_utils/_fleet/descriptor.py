@@ -88,14 +88,14 @@ def read_configuration(data: object) -> dict[str, str]:
         return {}
     if not isinstance(data, t.Mapping) or len(data) > MAX_NAMES:
         raise DescriptorError(
-            f"'configuration' is no mapping of at most {MAX_NAMES} names to texts"
+            f"'configuration' is not a mapping of at most {MAX_NAMES} names to texts"
         )
     found = {}
     for key, value in data.items():
         name, text = plain_text(key), plain_text(value)
         if name is None or text is None or not _CONFIGURED.match(name):
             raise DescriptorError(
-                "'configuration' has what is no name of lower-case letters, digits and dots"
+                "'configuration' has a key that is not a name of lower-case letters, digits and dots"
             )
         check_value(name, text)
         found[name] = text
@@ -125,11 +125,11 @@ def read_set(attributes: object, where: str) -> dict[str, str]:
     for key, value in attributes.items():
         name = _scalar(key)
         if name is None:
-            raise DescriptorError(f"the name of an attribute in '{where}' is no text")
+            raise DescriptorError(f"the name of an attribute in '{where}' is not a text")
         text = "" if value is None else _scalar(value)
         if text is None:
             raise DescriptorError(
-                f"the value of {shown(name)} is no text but {type(value).__name__}",
+                f"the value of {shown(name)} is not a text but {type(value).__name__}",
                 None,
             )
         pairs.append((name, text))

@@ -35,7 +35,7 @@ def read_answer(result: t.Any) -> Answer:
     A host makes it. Where it is no result of a command, that is an answer, too: one that the command did not run.
     """
     if not isinstance(result, t.Mapping) or not _is_of_a_command(result):
-        return Answer(message="the host answered what is no result of a command")
+        return Answer(message="the host answered what is not the result of a command")
     return Answer(
         rc=result.get("rc"),
         stdout=result.get("stdout") or "",

@@ -206,7 +206,7 @@ def check_migration(case: Case) -> Checks:
         *_disks_not_known(case, chosen),
         *_jobs_not_known(case, chosen),
         *(
-            f"{host} is no target: it does not answer, or is no host of the play"
+            f"{host} is not a target: it does not answer, or is not a host of the play"
             for host in case.targets or ()
             if host not in case.hosts
         ),
@@ -384,9 +384,9 @@ def _why_no_target(
         named = listed(names)
         why = f"{each.lacks}, and {named} {each.needs}; {each.remedy}"
         yield (
-            f"{host} is no target: it {why}"
+            f"{host} is not a target: it {why}"
             if for_all
-            else f"{host} is no target for {named}: it {why}"
+            else f"{host} is not a target for {named}: it {why}"
         )
 
 
@@ -469,7 +469,7 @@ _OBSTACLES = {
     "network_device": "libvirt chooses a function of its network {name} for it on each host, whichever a plan has; assign it one with"
     " <interface type='hostdev'>, and restart it",
     "transient_disk": "libvirt does not migrate a guest with a transient disk, which {name} is; detach that",
-    "job": "libvirt does not migrate a guest while it is at work on it, and it is: {name}; wait until that has ended (virsh domjobinfo)",
+    "job": "libvirt does not migrate a guest during another job, and runs the job {name} for it; wait until that has ended (virsh domjobinfo)",
     "block_job": "libvirt does not migrate a guest while its disk {name} is copied or committed; wait, or abort that (virsh blockjob)",
 }
 
@@ -489,7 +489,7 @@ def _disks(case: Case, guest: Guest, info: GuestInfo) -> t.Iterator[str]:
     copying = case.copying
     if alone := copying.alone(info["disks"]):
         remedy = copying.remedy(info["disks"])
-        copy = f", or let migrate_libvirt_options have {remedy}" if remedy else ""
+        copy = f", or add {remedy} to migrate_libvirt_options" if remedy else ""
         yield (
             f"only {guest['host']} has its disk {_shown_disks(alone)}; put that on storage which the hosts share{copy}"
         )
@@ -514,7 +514,7 @@ def _certificates(case: Case, guest: Guest, info: GuestInfo) -> t.Iterator[str]:
     missing = case.encryption.requires(case.hosts[host], CLIENT)
     if missing is not None:
         yield (
-            f"it is to be sent encrypted, and {host} has no {missing}; put them there, or let migrate_libvirt_tls be {AUTO}"
+            f"it is to be sent encrypted, and {host} has no {missing}; put them there, or set migrate_libvirt_tls={AUTO}"
         )
 
 
@@ -523,8 +523,8 @@ def _several_connections(case: Case, guest: Guest, info: GuestInfo) -> t.Iterato
     missing = case.multifd.requires(case.hosts[host])
     if missing is not None:
         yield (
-            f"it is to be sent over several connections, and {host} has no {missing}; update that, or let"
-            f" migrate_libvirt_multifd be {AUTO}"
+            f"it is to be sent over several connections, and {host} has no {missing}; update that, or set"
+            f" migrate_libvirt_multifd={AUTO}"
         )
 
 
@@ -541,7 +541,7 @@ def _definitions(case: Case, guest: Guest, info: GuestInfo) -> t.Iterator[str]:
     definitions = DomainDefinitions(found["active"], found["persistent"])
     why = why_not_retargeted(definitions, (guest["vm"], guest["uuid"]), host, held)
     if why is not None:
-        yield f"its domain cannot be moved as it is: {why}; see to that in what runs and in what it starts from (virsh edit)"
+        yield f"its domain cannot be moved as it is: {why}; fix it in the running and in the stored definition (virsh edit)"
 
 
 _RULES: tuple[t.Callable[[Case, Guest, GuestInfo], t.Iterator[str]], ...] = (
@@ -566,9 +566,9 @@ def _hosts_left_out(
     kinds = {kind for guest in guests if not guest["reason"] for kind in guest["kinds"]}
     for host, libvirt in hosts.items():
         for kind, sentences in shortcomings(host, libvirt).items():
-            part = "no part" if kind == ALL_KINDS else f"no part in migrations of {kind} devices"
+            of_which = "" if kind == ALL_KINDS else f" from migrations of {kind} devices"
             for sentence in sentences if kind in kinds | {ALL_KINDS} else ():
-                yield f"{host} takes {part}: {sentence}"
+                yield f"{host} is excluded{of_which}: {sentence}"
 
 
 def _not_known(
@@ -641,7 +641,7 @@ def _guests_left_alone(
                 continue
             if named := [f"{each['kind']} {each['id']}" for each in assigned_to(running)]:
                 yield (
-                    f"{name} on {host} has {listed(named)} by its domain, no process of this name holds that, and it was left alone; see to that, and"
+                    f"{name} on {host} has {listed(named)} by its domain, no process of this name holds that, and it was left alone; resolve that, and"
                     " run this again"
                 )
             else:

@@ -86,7 +86,7 @@ def read_domain(xml: t.Any, vdpa_nodes: t.Collection[str] = ()) -> Domain:
     try:
         text = str.__str__(xml).encode()
     except UnicodeEncodeError as error:
-        raise FleetError(f"the domain's XML is no text that UTF-8 can hold: {error}") from error
+        raise FleetError(f"the domain's XML is not a text that UTF-8 can hold: {error}") from error
     if len(text) > MAX_BYTES:
         raise FleetError(f"the domain's XML has {len(text)} bytes; expected {MAX_BYTES} at most")
     return _Reader(vdpa_nodes).read(text)
@@ -203,7 +203,9 @@ class _Reader:
         read = _mdev_id if kind == "mdev" else _pci_id
         found = read(attributes)
         if found is None:
-            raise FleetError(f"line {line}: {shown(str(attributes))} is no address of {kind} kind")
+            raise FleetError(
+                f"line {line}: {shown(str(attributes))} is not an address of {kind} kind"
+            )
         self._assigned.append(Assigned(kind, found, self._parser.CurrentByteIndex))
 
     def _end(self, tag: str) -> None:

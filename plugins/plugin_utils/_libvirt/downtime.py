@@ -51,7 +51,7 @@ def downtime_notes(
         if with_state:
             named = listed([f"{vm} ({mib} MiB of frame buffer)" for vm, mib in with_state])
             yield (
-                f"it is not known whether the state of their devices can be sent in the {longest} ms that they may stand still: {named};"
+                f"it is unknown whether the state of their devices can be sent within the downtime of {longest} ms: {named};"
                 " state what the network carries with migrate_libvirt_bandwidth"
             )
         return
@@ -59,7 +59,7 @@ def downtime_notes(
         milliseconds = -(-mib * 1000 // bandwidth)
         if milliseconds > longest:
             yield (
-                f"{vm} may stand still for {milliseconds} ms, and is allowed {longest}: its devices have {mib} MiB of"
+                f"{vm} may need a downtime of {milliseconds} ms, and is allowed {longest}: its devices have {mib} MiB of"
                 f" frame buffer, of {bandwidth} MiB a second; where its driver sends little of that before, the migration"
                 f" does not end unless migrate_libvirt_downtime_max is {milliseconds} or more"
             )

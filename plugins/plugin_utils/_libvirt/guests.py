@@ -192,7 +192,7 @@ def find_guests(
                 )
     for host in drain or ():
         if host not in hosts:
-            reason = f"{host} does not answer, or is no host of the play"
+            reason = f"{host} does not answer, or is not a host of the play"
             found.append(_stand_in(printable(f"every guest of {host}"), host, reason))
     return found
 
@@ -263,12 +263,12 @@ def _without_device(fleet: Fleet, host: str, name: str, libvirt: LibvirtHost) ->
         reason = f"it is unknown whether it has a VFIO device: {why_unknown(fleet, host)}"
     elif unknown:
         reason = (
-            f"it is unknown whether it has {listed(unknown)}, as nobody knows who holds that; gather as root,"
+            f"it is unknown whether it has {listed(unknown)}, as its holder is unknown; gather as root,"
             " with become"
         )
     elif assigned:
         named = listed([f"{each['kind']} {each['id']}" for each in assigned])
-        reason = f"its domain has {named}, which no process of this name holds; see to that first"
+        reason = f"its domain has {named}, which no process of this name holds; resolve that first"
     else:
         reason = _unread(host, name, libvirt)
     return _found(name, host, running, reason)
@@ -284,7 +284,7 @@ def _unread(host: str, name: str, libvirt: LibvirtHost) -> str | None:
     running, problems = libvirt.running.get(name), libvirt.problems.get(name)
     if running is None or running.info is not None or not problems:
         return None
-    return f"libvirt on {host} runs it, and does not say more of it: {'; '.join(problems)}; see to that there, and run this again"
+    return f"libvirt on {host} runs it, and does not say more of it: {'; '.join(problems)}; fix that there, and run this again"
 
 
 def _which(guest: Guest) -> str:

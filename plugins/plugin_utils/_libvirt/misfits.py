@@ -96,7 +96,7 @@ def _name(arrival: Arrival) -> t.Iterator[Misfit]:
         yield Misfit(
             "runs a half of it already",
             "is not there as a whole",
-            "wait until its migration has ended, or see to what is left of it there",
+            "wait until its migration has ended, or remove what is left of it there",
         )
     elif there is not None and there != uuid:
         how = "running" if running is not None else "defined"
@@ -218,7 +218,7 @@ def _tls(arrival: Arrival) -> t.Iterator[Misfit]:
         yield Misfit(
             f"has no {arrival.certificates}",
             "is to be sent encrypted",
-            "put them there, or let migrate_libvirt_tls be auto",
+            "put them there, or set migrate_libvirt_tls=auto",
         )
 
 
@@ -227,7 +227,7 @@ def _multifd(arrival: Arrival) -> t.Iterator[Misfit]:
         yield Misfit(
             f"has no {arrival.multifd}",
             "is to be sent over several connections",
-            "update that, or let migrate_libvirt_multifd be auto",
+            "update that, or set migrate_libvirt_multifd=auto",
         )
 
 

@@ -216,7 +216,7 @@ def _not_moved(
 def half_on(target: str, source: str, name: str) -> Sentence:
     """Return what to do with the half of a guest that ``target`` has, and its ``source`` nothing; ``name`` is its UUID, or what it is called."""
     return (
-        f"{source} does not run it any more, and on {target} it is paused and not known to be whole; if virsh domstate --reason {name} there"
+        f"{source} does not run it any more, and on {target} it is paused and not known to be complete; if virsh domstate --reason {name} there"
         f" goes on to say migration or starting up, remove that half with virsh destroy {name}, start the guest on {source}, and run this again"
     )
 
@@ -301,10 +301,10 @@ _STANDS = {
     (
         False,
         False,
-    ): "these guests have not moved, for the reasons shown before: {names}; mend that and run this again for them",
+    ): "these guests have not moved, for the reasons shown before: {names}; fix that and run this again for them",
     (True, False): (
-        "these guests may be on their way, as nobody has seen the end: {names}; what was made for them stays until it is known;"
-        " when they have arrived, or are back (virsh domjobinfo), run this again"
+        "the outcome of the migration of these guests is unknown: {names}; their target devices stay until it is known;"
+        " when the guests have arrived, or are back (virsh domjobinfo), run this again"
     ),
     (
         False,

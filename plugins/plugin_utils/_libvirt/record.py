@@ -46,10 +46,10 @@ FORMAT = 1
 MOVED, STAYED, NOT_TRIED = "moved", "stayed", "not_tried"
 BEGUN, INTERRUPTED = "begun", "interrupted"
 _MOST_ERRORS = 100
-_ON_ITS_WAY = (
-    "the run was broken off while it was on its way: libvirt goes on, and nobody has seen the end"
+_ON_ITS_WAY = "the run ended during the migration: libvirt continues it, and its outcome is unknown"
+_UNWATCHED = (
+    "it arrived before this run, while no run watched: when, how, and with what downtime is unknown"
 )
-_UNWATCHED = "it had come there before this run, when nobody was watching: when, how, and for how long it stood still is not known"
 
 
 class RequestBack(t.TypedDict):
@@ -249,7 +249,7 @@ def read_records(given: t.Any) -> tuple[list[MigrationRecord], list[str]]:
             try:
                 given += [parsed(line)] if line.strip() else []
             except ValueError:
-                lost.append(f"line {number} of the record is left out, as it is no JSON")
+                lost.append(f"line {number} of the record is left out, as it is not JSON")
     if not isinstance(given, list):
         raise FleetError("the record is none; expected its lines, or what set_stats has handed on")
     for each in given:

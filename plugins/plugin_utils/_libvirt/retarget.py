@@ -138,7 +138,9 @@ class _Moves:
                 f"{what} is to become {kind} {target}: libvirt migrates a guest only to a device of the same kind"
             )
         if not is_id(kind, target):
-            raise FleetError(f"the plan's target for {what}, {target!r}, is no id of kind {kind}")
+            raise FleetError(
+                f"the plan's target for {what}, {target!r}, is not an id of kind {kind}"
+            )
         return placement
 
     def _why_none(self, device: str) -> str:

@@ -298,7 +298,7 @@ def _sentence(problem: Problem, devices: t.Sequence[contract.AddedDevices], smal
             words.append(f"{' and '.join(map(_added, added))} {where}")
         else:
             words += [f"{_added(each)} {where}" for each in added]
-    end = "; fewer would not do" if smallest else ""
+    end = "; fewer are not enough" if smallest else ""
     return f"all have a place with {listed(words)}{end}"
 
 

@@ -392,13 +392,13 @@ class Admission:
             or (self.kept_sources and device.key in self.kept_sources)
             or (self._of_others and device.key in self._of_others)
         ):
-            return Refusal("moves_itself", "it is to be moved itself")
+            return Refusal("moves_itself", "it moves, too")
         why = obstacle(device)
         if why is not None and (device.choices is None or device.descriptor is None):
             return Refusal(obstacle_code(device), why)
         avoided = self._conditions.why_avoided(device.host, device.parent)
         if avoided is not None:
-            return Refusal("avoided", f"it is to be avoided: {avoided}", avoided)
+            return Refusal("avoided", f"it is excluded: {avoided}", avoided)
         return None if moves_later else refusal_in_use(device)
 
 

@@ -164,7 +164,7 @@ def _unknown_sources(perhaps_free: t.Mapping[int, Device]) -> t.Iterator[str]:
     names = [f"{each.id} on {each.host}" for each in perhaps_free.values()]
     if names:
         yield (
-            f"it is unknown whether a process holds {_first(names)}: what nobody holds would stay there; {AS_ROOT}"
+            f"it is unknown whether a process holds {_first(names)}: devices that are not in use would stay there; {AS_ROOT}"
         )
 
 
@@ -206,7 +206,7 @@ def _unknown_holders(problem: Problem, sources: t.Sequence[Device]) -> t.Iterato
             if fits[key] and (obstacle(device) is None or device.choices is not None):
                 found.append(f"{device.id} on {name}")
     if found:
-        yield f"it is not known whether a process holds {_first(found)}, which would do"
+        yield f"of compatible devices, it is unknown whether a process holds {_first(found)}"
 
 
 def _doubts(problem: Problem, sources: t.Sequence[Device]) -> t.Iterator[str]:
@@ -230,7 +230,7 @@ def _doubts(problem: Problem, sources: t.Sequence[Device]) -> t.Iterator[str]:
                 break
     for differing, names in found.items():
         yield (
-            f"that {_first([*dict.fromkeys(names)])} would refuse a device which differs in {differing} is assumed, as nothing documents it"
+            f"it is assumed that {_first([*dict.fromkeys(names)])} would refuse a device that differs in {differing}: nothing documents it"
         )
 
 

@@ -78,7 +78,7 @@ def superfluous(
     ]
     sentences = [
         _sentence(each, target_goes=each in prepared, source_goes=each in vacated)
-        + ("; its guest may be on its way" if guest_of(each) in at_work else "")
+        + ("; its guest may be migrating" if guest_of(each) in at_work else "")
         for each in states
     ]
     return Superfluous(

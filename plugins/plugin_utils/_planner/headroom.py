@@ -115,7 +115,7 @@ def _not_known(fleet: Fleet, subject: Subject) -> contract.HeadroomCause | None:
     host = next((each for each in subject.hosts if each not in fleet.hosts), None)
     if host is None:
         return None
-    sentence = f"whether it can be emptied is not known: {host}: {why_unknown(fleet, host)}"
+    sentence = f"it is unknown whether it can be drained: {host}: {why_unknown(fleet, host)}"
     cause = bare_cause("unproven", sentence)
     cause["subjects"] = [{"name": subject.name, "failure_domain": subject.is_domain, "guests": []}]
     return cause
@@ -163,10 +163,12 @@ def _sentences(
         total = sum(t.cast("dict[str, int]", of_kind).values())
         if total:
             what = counted(total, "failure domain" if is_domain else "host")
-            unproven = (
-                f"; of {of_kind['unproven']:,} it is not proven" if of_kind["unproven"] else ""
+            open_ones = of_kind["unproven"]
+            are = "is" if open_ones == 1 else "are"
+            unproven = f"; {open_ones:,} {are} unproven" if open_ones else ""
+            sentences.append(
+                f"{of_kind['emptied']:,} of {what} can be drained or can fail{unproven}"
             )
-            sentences.append(f"{of_kind['emptied']:,} of {what} can be emptied or fail{unproven}")
     if unknown:
         sentences.append(f"there are no usable facts of {listed(unknown)}")
     for cause in causes[:_SHOWN]:

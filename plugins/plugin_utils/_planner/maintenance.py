@@ -140,12 +140,12 @@ def maintenance_plan(
     """
     for name in asked.hosts:
         if name not in fleet.hosts:
-            raise FleetError(f"cannot empty {name}: {why_unknown(fleet, name)}")
+            raise FleetError(f"cannot drain {name}: {why_unknown(fleet, name)}")
     if not asked.at_once:
-        raise FleetError("at_once is 0; expected 1 or more hosts to be emptied at a time")
+        raise FleetError("at_once is 0; expected 1 or more hosts to be drained at a time")
     repeated = [name for name, count in Counter(asked.hosts).items() if count > 1]
     if repeated:
-        raise FleetError(f"hosts to be emptied are listed twice: {listed(sorted(repeated))}")
+        raise FleetError(f"hosts to be drained are listed twice: {listed(sorted(repeated))}")
     plan = _planned(fleet, asked, conditions, progress)
     facts = {name: each.facts for name, each in fleet.hosts.items()}
     broken = maintenance_objections(plan, facts, asked.hosts, conditions)
@@ -197,7 +197,7 @@ def _begun_anew(
         if tuple(soonest) in tried:
             break
         tried.add(tuple(soonest))
-        progress(f"{listed(blocked['hosts'])} cannot be emptied; it is tried first")
+        progress(f"{listed(blocked['hosts'])} cannot be drained; it is tried first")
         attempt = begin(soonest)
     return attempt if attempt["blocked"] is None or attempt["blocked"]["proven"] else plan
 
@@ -554,16 +554,16 @@ class _Planning:
         if self._asked.keep_order:
             return "the order was given"
         if any(name in self._soonest for name in found.batch):
-            return "its guests had no place once others were emptied before it"
+            return "its guests had no place once others were drained before it"
         if not guests:
             return "no guest holds a device there"
         if self._effort.used_up:
-            return "its guests have places on hosts that are not emptied after it"
-        return "of the hosts whose guests have places on hosts that are not emptied after it, it has the fewest guests"
+            return "its guests have places on hosts that are not drained after it"
+        return "of the hosts whose guests have places on hosts that are not drained after it, it has the fewest guests"
 
     def _why_again(self, again: int) -> str:
         moves = "moves" if again == 1 else "move"
-        left = f"{again:,} of its guests {moves} again, as hosts that are not emptied after it have no place for them"
+        left = f"{again:,} of its guests {moves} again, as hosts that are not drained after it have no place for them"
         if self._asked.keep_order:
             return f"the order was given; {left}"
         return f"{left}; no other host was found of which fewer would"
@@ -578,7 +578,7 @@ class _Planning:
         if of_proof or any(each["returned"] for each in self._steps):
             found.append(
                 "hosts that have come back are taken to be as their present facts say, with the devices that they have now:"
-                " gather facts and plan the rest anew before each step"
+                " gather facts and plan the rest again before each step"
             )
         if any(each["again"] for each in self._steps):
             found.append(
@@ -701,13 +701,13 @@ def _blocking(host: str, plan: PlanBody, proven: bool) -> str:
     left = len({(each["source"]["host"], each["source"]["id"]) for each in plan["unplaced"]})
     devices = f"{counted(left, 'device')} of its guests"
     if not left:
-        return f"{host} cannot be emptied: with what the steps before leave, no batch was found that has places for its guests"
-    end = "that there is none in another order is not proven"
+        return f"{host} cannot be drained: with what the steps before leave, no batch was found that has places for its guests"
+    end = "but whether another order has places is unproven"
     if proven:
         least = plan["bound"]["unplaced"] if plan["bound"] else left
         of_fewer = f" of {counted(least, 'device')}" if least < left else ""
-        end = f"and that is proven{of_fewer}, whatever is emptied before"
-    return f"{host} cannot be emptied: {devices} {'has' if left == 1 else 'have'} no place elsewhere, {end}"
+        end = f"and that is proven{of_fewer}, whatever is drained before"
+    return f"{host} cannot be drained: {devices} {'has' if left == 1 else 'have'} no place elsewhere, {end}"
 
 
 def _sentences(plan: MaintenancePlan) -> list[str]:
@@ -720,7 +720,7 @@ def _sentences(plan: MaintenancePlan) -> list[str]:
     if blocked is not None:
         found.append(blocked["sentence"])
     elif plan["status"] == "optimal":
-        found[0] += "; fewer are not possible"
+        found[0] += "; this is the minimum"
     found += [
         f"step {number}: {listed(each['hosts'])}: {counted(each['moves'], 'move')}; {each['why']}"
         for number, each in enumerate(plan["steps"], 1)

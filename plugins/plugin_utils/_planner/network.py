@@ -73,10 +73,8 @@ def takes_address(target: Device) -> bool:
 _UNKNOWN_SOURCE = (
     "the network settings of the source, so the target keeps its own: compare them by hand"
 )
-_HELD = "somebody holds the target, so no network settings are given to it"
-_NOT_SHOWN = (
-    "the target's host does not show these network settings of it, so nobody gives them to it"
-)
+_HELD = "the target is in use, so its network settings are not set"
+_NOT_SHOWN = "the target's host does not show these network settings of it, so they are not set"
 
 _ORDER = [*UNSET]
 

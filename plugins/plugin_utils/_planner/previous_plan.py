@@ -544,7 +544,7 @@ def _reading() -> t.Iterator[None]:
         raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise FleetError(
-            f"'earlier' is no plan of vfio.migration.migration_plan: {error!r} is wrong in it"
+            f"'earlier' is not a plan of vfio.migration.migration_plan: {error!r} is wrong in it"
         ) from error
 
 

@@ -98,7 +98,9 @@ def out_of_date(plan: Plan, fleet: Fleet, changed: t.Sequence[str], conditions: 
     """
     _check_each_once(plan)
     holders = {each.key: each.in_use.name for each in fleet.devices() if each.in_use}
-    reason = f"the facts of {', '.join(changed)} have changed; plan anew to see why it has no place"
+    reason = (
+        f"the facts of {', '.join(changed)} have changed; plan again to see why it has no place"
+    )
     placements: list[Placement] = [
         {
             "vm": holders.get(_key(each)),

@@ -64,9 +64,9 @@ def summarize(plan: Plan, left_out: t.Mapping[str, str]) -> Summary:
                 "hosts are lost",
             ),
             *first_of(
-                [f"{host} takes no part: {error}" for host, error in left_out.items()],
-                "host takes no part",
-                "hosts take no part",
+                [f"{host} is excluded: {error}" for host, error in left_out.items()],
+                "host is excluded",
+                "hosts are excluded",
             ),
             *first_of(
                 [
@@ -79,12 +79,12 @@ def summarize(plan: Plan, left_out: t.Mapping[str, str]) -> Summary:
             ),
             *first_of(
                 [
-                    f"{each['vm'] or each['source']['id']} on {each['source']['host']} was planned anew:"
+                    f"{each['vm'] or each['source']['id']} on {each['source']['host']} was planned again:"
                     f" {each['reason']}"
                     for each in plan["changes"]
                 ],
-                "guest was planned anew",
-                "guests were planned anew",
+                "guest was planned again",
+                "guests were planned again",
             ),
             *_once(
                 first_of([_stays(each) for each in unplaced], "device stays", "devices stay"),
@@ -140,7 +140,7 @@ def _move(placement: Placement, in_waves: bool) -> str:
 
 def _obstacles(plan: Plan) -> str:
     lines = [f"Not everything can move; the plan is {plan['status']}."]
-    lines += [f"It is not proven that it cannot: {each}." for each in plan.get("assumptions", ())]
+    lines += [f"It is unproven that it cannot: {each}." for each in plan.get("assumptions", ())]
     unplaced = plan["unplaced"]
     told: set[tuple[str, ...]] = set()
     shown = 0

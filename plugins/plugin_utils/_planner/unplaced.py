@@ -172,7 +172,7 @@ def _cycle_reasons(
                 round_about[1 : more + 1] = [f"{more:,} others, of which each"]
             order = " waits for ".join(round_about)
             words = (
-                f"places are to be had in a circle only: {order}; one more free place that one of them may take would"
+                f"the guests wait for each other's places in a circle: {order}; one more free place that one of them may take would"
                 " open it"
             )
             reasons[number].append(Reason("circle", words).on(None))
@@ -683,7 +683,9 @@ class Reasons:
     def _why_no_option(self, host: Host, source: Device) -> list[Reason]:
         busy = [
             Reason(
-                why.code, f"{device.id} on {host.name} would do, but {why.words}", detail=why.detail
+                why.code,
+                f"{device.id} on {host.name} is compatible, but {why.words}",
+                detail=why.detail,
             )
             for device in host.devices
             if self._fits(source, device)
@@ -698,7 +700,7 @@ class Reasons:
             if self._fits(source, device) and self._admission.unavailable(device) is not None
         ]
         avoided = [
-            Reason("avoided", f"{parent.id} on {host.name} is to be avoided: {given}", detail=given)
+            Reason("avoided", f"{parent.id} on {host.name} is excluded: {given}", detail=given)
             for parent in host.parents
             if (given := self._conditions.why_avoided(host.name, parent.id)) is not None
             for mdev_type in parent.types

@@ -312,7 +312,7 @@ def _uncompared(
     learnt = learnt_names({**other, **own}) if derived else frozenset()
     for name in (own.keys() | other.keys()) - named - learnt - {"software_version", "pci_id"}:
         if own.get(name) != other.get(name):
-            yield f"nobody compares {name}: it is {_both(own, other, name)}"
+            yield f"{name} is not compared: it is {_both(own, other, name)}"
     shown, shown_there = shown_attributes(own), shown_attributes(other)
     asked = asked_of_target(own) if derived else set()
     for name in asked - shown_there.keys():

@@ -142,7 +142,7 @@ def _shortages_are_true(case: Case, plan: Entry) -> Objections:
         if each["need"] != len(short) or not placed <= each["reachable"] < len(short):
             yield Objection(
                 WHOLE_PLAN,
-                f"of {len(short)} devices {placed} are placed, which is no such shortage",
+                f"of {len(short)} devices {placed} are placed, which is not such a shortage",
             )
 
 
@@ -165,7 +165,7 @@ def a_shortage_counts_every_place(case: Case) -> Objections:
         names = {host: _names_on(case.facts.get(host)) for host in {host for host, _id in places}}
         for host, device_id in places:
             if host not in receiving or device_id not in names[host]:
-                yield Objection(WHOLE_PLAN, f"{device_id} on {host} is no place for anything")
+                yield Objection(WHOLE_PLAN, f"{device_id} on {host} is not a place for anything")
         if case.is_of_the_occasion:
             yield from _places_not_counted(case, each, places.keys(), receiving & case.facts.keys())
 

@@ -264,7 +264,7 @@ def settings_left(move: Move) -> t.Iterator[str]:
         if name not in given and value not in (0, "auto", "802.1Q", NO_MAC)
     ]
     if left and there["in_use"] is not None:
-        yield "somebody holds the target, so no network settings are given to it"
+        yield "the target is in use, so its network settings are not set"
     elif left:
         yield "the target's host does not show these network settings of it"
 

@@ -43,7 +43,7 @@ def maintenance_objections(
     ]
     order = [host for step in plan["steps"] for host in step["hosts"]]
     found += [
-        f"{host} is emptied {count} times" for host, count in Counter(order).items() if count > 1
+        f"{host} is drained {count} times" for host, count in Counter(order).items() if count > 1
     ]
     if plan["order"] != order:
         found.append("the order is another than that of the steps")
@@ -60,11 +60,11 @@ def maintenance_objections(
 def _of_the_whole(plan: Entry, emptied: set[str], hosts: set[str], guests: int) -> t.Iterator[str]:
     """Yield what the plan says of all steps together that is not so: what is emptied, and that nothing less would do."""
     blocked, bound, moves = plan["blocked"], plan["bound"], plan["moves"]
-    yield from (f"{host} is emptied, and was not asked for" for host in sorted(emptied - hosts))
+    yield from (f"{host} is drained, and was not asked for" for host in sorted(emptied - hosts))
     if plan["guests"] != guests:
-        yield f"the guests are {plan['guests']}, and the hosts to be emptied have {guests}"
+        yield f"the guests are {plan['guests']}, and the hosts to be drained have {guests}"
     if blocked is None:
-        yield from (f"{host} is not emptied" for host in sorted(hosts - emptied))
+        yield from (f"{host} is not drained" for host in sorted(hosts - emptied))
         # Each guest moves once at the least.
         if bound is None or not guests <= bound <= moves:
             yield f"{bound} moves at the least are fewer than the {guests} guests, or more than the {moves} moves"
@@ -72,12 +72,12 @@ def _of_the_whole(plan: Entry, emptied: set[str], hosts: set[str], guests: int) 
         status = "optimal" if best else "feasible"
     else:
         yield from (
-            f"{host} cannot be emptied, and is emptied or was not asked for"
+            f"{host} cannot be drained, and is drained or was not asked for"
             for host in blocked["hosts"]
             if host in emptied or host not in hosts
         )
         if bound is not None:
-            yield f"{bound} moves at the least are claimed where not all hosts are emptied"
+            yield f"{bound} moves at the least are claimed where not all hosts are drained"
         status = "infeasible" if blocked["proven"] else "unproven"
     if plan["status"] != status:
         yield f"the status is {plan['status']}, and the steps are {status}"
@@ -138,7 +138,7 @@ class _Replay:
                 yield f"{name_of(key)} moves, or is a target, {count} times"
         for key, each in zip(targets, step["placements"], strict=True):
             if key in self._origins or key[0] in batch:
-                yield f"{name_of(key)} is no target: it is held, or its host is emptied"
+                yield f"{name_of(key)} is not a target: it is held, or its host is drained"
             if (key in self._there) == each["target"]["create"]:
                 yield f"{name_of(key)} is there already, or is not"
         yield from self._counts(step, sources)

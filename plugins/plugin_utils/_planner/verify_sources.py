@@ -65,7 +65,7 @@ def what_stays_has_nothing_to_move(case: Case) -> Objections:
         wanted = "none" if case.asked.drain is None else case.asked.free_devices
         emptied = case.asked.drain is None or key[0] in case.drained
         if device is None or not emptied or case.is_planned(key):
-            yield Objection(frozenset([key]), f"{name_of(key)} is no device that could stay")
+            yield Objection(frozenset([key]), f"{name_of(key)} is not a device that could stay")
         elif device["in_use"] is not None or wanted == "all":
             yield Objection(frozenset([key]), f"{name_of(key)} stays and is to be moved")
         elif wanted == "movable" and not has_nothing_to_move(case, key, device):
@@ -142,7 +142,7 @@ def placements_say_of_sources_what_the_facts_say(case: Case) -> Objections:
     """Require that a placement has its source's kind, and the name of a guest whose process holds the source."""
     for move in case.moves:
         if move.stated["kind"] != move.source["kind"]:
-            yield move.objection(f"{name_of(move.key)} is no {move.stated['kind']} device")
+            yield move.objection(f"{name_of(move.key)} is not of kind {move.stated['kind']}")
         holder = move.source["in_use"]
         own = holder.get("name") if holder else None
         if move.vm != own and not (holder and move.vm in _names_of(case, move.key[0], holder)):

@@ -145,7 +145,7 @@ def new_devices_can_be_created(case: Case) -> Objections:
         name = _NAMES.get(target["kind"])
         if name is None or not name.fullmatch(target["id"]):
             yield move.objection(
-                f"{name_of(move.target_key)} is no name of a new {target['kind']} device"
+                f"{name_of(move.target_key)} is not the name of a new {target['kind']} device"
             )
         parent = move.parent
         if parent is None or move.offered is None or parent["kind"] != target["kind"]:
@@ -169,7 +169,7 @@ def new_devices_will_match(case: Case) -> Objections:
         yield from _matrix_is_assigned(move, move.descriptor, move.parent or {})
         given = expected.given
         if not POSITIVE.fullmatch(given.get("aggregator") or "1"):
-            yield f"an aggregator of {given['aggregator']} is no number"
+            yield f"an aggregator of {given['aggregator']} is not a number"
         fixed = NOT_GIVEN | expected.certain.keys()
         for each in readable_attributes(move):
             if each["name"] not in expected.names or last_part(each["name"]) in fixed:

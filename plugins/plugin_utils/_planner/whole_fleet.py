@@ -320,7 +320,7 @@ class WholeFleet:
         many = _have_no_place(len(left), len(guests))
         sentences = {
             "infeasible": f"{many}, and that is proven",
-            "unproven": f"{many}; that there is none is not proven",
+            "unproven": f"{many} (unproven)",
         }
         at_least = proof.bound.unplaced if proof.bound else None
         if at_least and at_least < solution.cost.unplaced:

@@ -125,7 +125,7 @@ class HostAction(ActionBase):
             return dict(run(*arguments, **options))
         # Where a host answers null for a mapping, say; no ansible-core takes that into account.
         except (AttributeError, KeyError, TypeError, RecursionError) as error:
-            return {"failed": True, "msg": f"its answer is no module's: {error}"}
+            return {"failed": True, "msg": f"its answer is not a module's: {error}"}
 
     def remove_temporary(self) -> None:
         """Remove what modules have left in the host's temporary directory; a host that is gone keeps it, and costs no result."""

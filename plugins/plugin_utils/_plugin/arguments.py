@@ -199,11 +199,11 @@ def check_moved(prefix: str, options: t.Mapping[str, t.Any], required: bool) -> 
     named = any(options.get(name) is not None for name in ("sources", "guests", "devices"))
     if drained and named:
         raise FleetError(
-            f"give either {prefix}drain, the hosts to drain, or {prefix}lost, those that are lost, or {prefix}guests and {prefix}devices, not both"
+            f"set hosts with {prefix}drain and {prefix}lost, or guests with {prefix}guests and {prefix}devices, not both"
         )
     if required and not drained and not named:
         raise FleetError(
-            f"nothing is named to move: give {prefix}drain, the hosts to drain, or {prefix}guests and {prefix}devices,"
+            f"nothing is named to move: set {prefix}drain, the hosts to drain, or {prefix}guests and {prefix}devices,"
             f" or {prefix}from, a plan"
         )
 
@@ -220,7 +220,7 @@ def descriptor_argument(name: str, value: t.Any) -> Descriptor | DescriptorError
     """
     if not isinstance(value, t.Mapping) or "self" not in value:
         raise FleetError(
-            f"{name} is no descriptor; expected a mapping with 'self' and 'compatible'"
+            f"{name} is not a descriptor; expected a mapping with 'self' and 'compatible'"
         )
     try:
         return read_descriptor(value)

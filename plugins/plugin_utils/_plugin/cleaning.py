@@ -125,7 +125,7 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
     check_schema(source, plan)
     written = _claimed(progress, source, check_mode) if progress else None
     began = written or []
-    check_placements(plan, f"{source} is no plan; expected what migration_plan returns")
+    check_placements(plan, f"{source} is not a plan; expected what migration_plan returns")
     placements = merged(plan["placements"], began)
     inventory = names("hosts", options.get("hosts")) or []
     there = {each[end]["host"] for each in placements for end in ("source", "target")}

@@ -117,7 +117,7 @@ def without_halves(
         on_both = all(_is_on(libvirt, each[end], each) for end in ("source", "target"))
         if on_both and here is not None:
             here["reason"] = (
-                f"it is on its way to {each['target']} since the run of {each['run']}; wait until that has ended, and run this again"
+                f"its migration to {each['target']} is running since the run of {each['run']}; wait until it has ended, and run this again"
             )
             if there is not None:
                 found.remove(there)
@@ -134,13 +134,13 @@ def _why_not_whole(libvirt: t.Mapping[str, LibvirtHost], sent: MigrationRecord) 
     source, target = sent["source"], sent["target"]
     if not _knows(libvirt, sent):
         return (
-            f"it is unknown whether it has left {source} whole, from where the run of {sent['run']} began to send it:"
-            f" libvirt there does not answer; see to {source}, and run this again"
+            f"it is unknown whether it has completely left {source}, from where the run of {sent['run']} began to send it:"
+            f" libvirt there does not answer; fix that on {source}, and run this again"
         )
     if whereabouts(libvirt, sent) is Whereabouts.HALF:
         return half_on(target, source, sent["vm_uuid"] or sent["vm"])
     if _is_on(libvirt, target, sent) and _on_target(libvirt, sent) is Whereabouts.UNKNOWN:
-        return f"it is unknown whether it is whole on {target}: libvirt there does not say who is paused; see to {target}, and run this again"
+        return f"it is unknown whether it is complete on {target}: libvirt there does not say who is paused; fix that on {target}, and run this again"
     return None
 
 

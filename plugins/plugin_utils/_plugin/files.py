@@ -55,7 +55,7 @@ def _read(path: str, most: int) -> bytes:
 
 def _check_regular(handle: int) -> None:
     if not stat.S_ISREG(os.fstat(handle).st_mode):
-        raise OSError("it is no regular file")
+        raise OSError("it is not a regular file")
 
 
 def read_json(path: str) -> t.Any:
@@ -160,7 +160,7 @@ def check_appending(path: str) -> str:
         place = os.path.dirname(place)
     wanted = os.W_OK if place == path else os.W_OK | os.X_OK
     if place != path and not os.path.isdir(place):
-        raise AnsibleActionFail(f"cannot write {path}: {place} is no directory")
+        raise AnsibleActionFail(f"cannot write {path}: {place} is not a directory")
     if not os.access(place, wanted):
         raise AnsibleActionFail(f"cannot write {path}: there is no permission to write to {place}")
     return content

@@ -124,13 +124,13 @@ _WRONG = "the plan is none; expected what migration_plan returns"
 def check_plan(name: str, value: t.Any) -> None:
     """Raise ``FleetError`` where the argument ``name`` is no plan: with the place in it, and what would be right."""
     check_schema(f"'{name}'", value)
-    _check(value, contract.Plan, f"'{name}' is no plan of vfio.migration.migration_plan")
+    _check(value, contract.Plan, f"'{name}' is not a plan of vfio.migration.migration_plan")
 
 
 def check_headroom(name: str, value: t.Any) -> None:
     """Raise ``FleetError`` where the argument ``name`` is no headroom: with the place in it, and what would be right."""
     _check(
-        value, contract.Headroom, f"'{name}' is no headroom of vfio.migration.migration_headroom"
+        value, contract.Headroom, f"'{name}' is not a headroom of vfio.migration.migration_headroom"
     )
 
 
@@ -146,7 +146,7 @@ def check_schema(shown: str, value: t.Any) -> None:
         made_by = plain_text(value.get("collection"))
         raise FleetError(
             f"{shown} is a plan of schema {quoted(schema)}, and this version of vfio.migration reads schema {SCHEMA}:"
-            f" use the version that made it{f', {made_by},' if made_by else ''} or plan anew"
+            f" use the version that made it{f', {made_by},' if made_by else ''} or plan again"
         )
 
 

@@ -94,7 +94,7 @@ class Screen:
 def still_moving(label: str, host: str, clean_up: str) -> str:
     """Return what an operator must know of a guest of ``host`` that is on its way when the run ends."""
     return (
-        f"{label}: the run has ended while it is on its way from {host}, and libvirt goes on. When it has arrived, or is back"
+        f"{label}: the run has ended during its migration from {host}, and libvirt continues it. When it has arrived, or is back"
         " (virsh domjobinfo), run the same command again, which moves the others and takes the rest up, or clean up with"
         f" {clean_up}"
     )

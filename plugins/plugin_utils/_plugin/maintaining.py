@@ -80,9 +80,9 @@ _NOTHING: _Run = {
     "capacity": {},
     "dest": "",
 }
-_NO_HOST = "maintain_drain has no host: nothing is emptied"
-_AGAIN = "that host is still to be emptied, so it would move again"
-_TAKE_UP = "Run the same again to take it up"
+_NO_HOST = "maintain_drain has no host: nothing is drained"
+_AGAIN = "that host is still to be drained, so it would move again"
+_TAKE_UP = "Run the same command again to resume"
 
 
 def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> _Run:
@@ -93,9 +93,7 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
         )
     role, tasks = options.get("role"), options.get("tasks")
     if not role and not tasks:
-        raise FleetError(
-            "give maintain_role or maintain_tasks: what is to be done on each host once it is empty"
-        )
+        raise FleetError("give maintain_role or maintain_tasks: the work for each drained host")
     if tasks and not os.path.isfile(absolute(tasks)):
         raise FleetError(f"maintain_tasks: there is no file {absolute(tasks)}")
     hosts = chosen_hosts(options, "maintain_hosts", ("drain", "targets"))
@@ -106,8 +104,8 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
     before = read_maintenance(path)
     if before is not None and before["emptied"] != emptied:
         raise FleetError(
-            f"{path} is of maintenance that is not done, of {listed(before['emptied'])}:"
-            " go on with the same hosts, or remove the file to begin anew"
+            f"{path} records unfinished maintenance of {listed(before['emptied'])}:"
+            " run again with the same hosts, or remove the file to start over"
         )
     conditions = {name: options[name] for name in CONDITIONS if options.get(name) is not None}
     if "targets" in conditions:
@@ -155,7 +153,7 @@ def plan_next(run: _Run, hostvars: t.Any) -> _Run:
     if run["working"]:
         # Their guests have gone: whether it is still so is looked at.
         hosts = sorted(run["working"])
-        again = f"{listed(hosts)}: emptied in an earlier run; its tasks are run again"
+        again = f"{listed(hosts)}: drained in an earlier run; its tasks are run again"
         return run | {"now": _NOTHING | {"hosts": hosts}, "sentences": [again]}
     answered, silent = _answers(run, rest, hostvars)
     run |= _followed(run, hostvars, answered)
@@ -182,7 +180,7 @@ def _answers(run: _Run, rest: t.Sequence[str], hostvars: t.Any) -> tuple[list[st
     for host in rest:
         if host not in answered:
             why = silent.get(host, "it did not answer in this run")
-            raise FleetError(f"cannot empty {host}: {why}")
+            raise FleetError(f"cannot drain {host}: {why}")
     return answered, silent
 
 
@@ -310,7 +308,7 @@ def back(run: _Run, hostvars: t.Any) -> _Run:
         raise FleetError(f"{'; '.join(faults)}. {_TAKE_UP}")
     run |= {"done": [*run["done"], *hosts], "working": {}, "now": _NOTHING}
     _write(run, {})
-    return run | {"sentences": [f"{listed(hosts)}: emptied, and back"]}
+    return run | {"sentences": [f"{listed(hosts)}: drained, and back"]}
 
 
 def _fault(run: _Run, hostvars: t.Any, name: str) -> str | None:

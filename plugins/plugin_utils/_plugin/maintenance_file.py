@@ -40,7 +40,7 @@ FORMAT = 1
 
 def read_maintenance(path: str) -> MaintenanceProgress | None:
     """Return how far maintenance has come, ``None`` where none has begun; raise ``FleetError``, also where another run goes on."""
-    wrong = f"{path} is no progress of vfio.migration.maintain"
+    wrong = f"{path} is not a progress file of vfio.migration.maintain"
     data = read_format(path, FORMAT, wrong)
     if data is None:
         return None

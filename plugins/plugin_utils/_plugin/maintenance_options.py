@@ -56,7 +56,7 @@ def maintenance_for(
     """
     listed = names("emptied", emptied)
     if listed is None:
-        raise FleetError("emptied is not given; expected the hosts that are to be emptied")
+        raise FleetError("emptied is not given; expected the hosts to drain")
     read, given = search_for(fleet, CONDITIONS, options, hosts, max_age, left_out)
     asked = Maintenance(
         listed,

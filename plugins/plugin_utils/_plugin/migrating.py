@@ -240,7 +240,7 @@ def _other_guests(run: _Run, fleet: Fleet, libvirt: t.Mapping[str, LibvirtHost])
         named = [f"{each['vm']} on {each['host']}" for each in others]
         raise FleetError(
             f"guests without VFIO devices are on hosts that are to be drained: {', '.join(first_of(named, 'guest'))}; move"
-            f" them before, or let migrate_libvirt_other_guests be {MOVE}"
+            f" them before, or set migrate_libvirt_other_guests={MOVE}"
         )
     return others
 
@@ -349,7 +349,7 @@ def check(run: _Run, hostvars: t.Any) -> _Run:
     case = _case(run, hostvars)
     checks = check_migration(case)
     going = {guest["host"] for guest in checks["chosen"]}
-    silent = [f"{host} takes no part: {why}" for host, why in run["silent"].items()]
+    silent = [f"{host} is excluded: {why}" for host, why in run["silent"].items()]
     bandwidth = bandwidth_of(run["bandwidth"], run["options"])
     long = downtime_notes(case.fleet, checks["chosen"], bandwidth, run["downtime_max"])
     checks["notes"] = [*silent, *checks["notes"], *long, *(_not_tried(run) if going else ())]

@@ -226,7 +226,7 @@ def _downtimes(options: t.Mapping[str, t.Any]) -> _Run:
     most = first if longest is None else _downtime("downtime_max", longest)
     if most < first:
         raise FleetError(
-            f"migrate_libvirt_downtime_max is {most}, and a guest may stand still for {first} at first: let migrate_libvirt_downtime be no more"
+            f"migrate_libvirt_downtime_max is {most}, and a guest may stand still for {first} at first: set migrate_libvirt_downtime to no more"
         )
     return {"downtime": first, "downtime_max": most}
 

@@ -21,6 +21,7 @@ import typing as t
 from collections import Counter
 from dataclasses import dataclass
 
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import counted
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import passed
 
 _LOCK = "lock"
@@ -119,8 +120,8 @@ class Turns:
         for taken, most, name in places:
             if taken >= most:
                 return (
-                    f"it was not begun: {most} may migrate at a time by migrate_libvirt_{name}, and of {taken} before it nobody knows whether"
-                    " they still do"
+                    f"it was not begun: {most} may migrate at a time by migrate_libvirt_{name}, and the outcome of"
+                    f" {counted(taken, 'earlier migration')} is unknown"
                 )
         return None
 

@@ -125,7 +125,7 @@ _NOTHING_YET: _Run = {
     "confirming": False,
 }
 _NOTHING_TO_MAKE: _Run = {"devices": [], "pci_devices": [], "vdpa_devices": []}
-_LOST = {"unreachable": True, "msg": "it takes no part in the run any more"}
+_LOST = {"unreachable": True, "msg": "it is excluded from the rest of the run"}
 
 
 def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> _Run:

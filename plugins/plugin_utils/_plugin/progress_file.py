@@ -69,7 +69,7 @@ def written_progress(path: str) -> list[Placement] | None:
 
 def _read(path: str) -> t.Any:
     """Return what is in a progress file, ``None`` where there is no file; raise ``FleetError``."""
-    wrong = f"{path} is no progress of vfio.migration.prepare"
+    wrong = f"{path} is not a progress file of vfio.migration.prepare"
     data = read_format(path, FORMAT, wrong)
     if data is not None:
         check_placements(data, wrong)

@@ -47,9 +47,9 @@ class _Summary(t.NamedTuple):
     remedy: str | None
 
 
-_NEAREST = "no device on a target host is compatible; what comes nearest differs in {attribute}"
+_NEAREST = "no device on a target host is compatible; the closest device differs in {attribute}"
 _NEAREST_VERSION = (
-    "no device on a target host is compatible; what comes nearest differs in software_version"
+    "no device on a target host is compatible; the closest device differs in software_version"
 )
 _WAIT = "other guests of this plan take what there is for {what}"
 _ONE_MORE = "one more place for {what}, on one more target host or by freeing one"
@@ -65,7 +65,7 @@ _OWN: dict[contract.ReasonCode, _Summary] = {
     "cannot_migrate": _Summary(
         None, "a driver that can migrate it; else shut the guest down, and start it on another host"
     ),
-    "no_descriptor": _Summary(None, "mend what the problems of its host name"),
+    "no_descriptor": _Summary(None, "fix the problems listed for its host"),
     "guest_stays": _Summary(
         "another device of its guest stays: {detail}",
         "move the guest without that device, or shut it down and start it on another host",
@@ -75,15 +75,15 @@ _OWN: dict[contract.ReasonCode, _Summary] = {
         "more places for {what}, {detail} at least: on one more target host, or by freeing devices or parents",
     ),
     "circle": _Summary(
-        "places are to be had in a circle only, each guest waiting for another",
+        "the guests wait for each other's places in a circle",
         "one more free place for {what}",
     ),
     "verifier": _Summary(None, "report it: the planner and the verifier disagree"),
     "lower_priority": _Summary(None, _ONE_MORE),
     "no_target_host": _Summary(None, "name further hosts that may receive"),
-    "left_out": _Summary(None, "plan anew"),
-    "facts_changed": _Summary(None, "plan anew"),
-    "failed": _Summary(None, "mend what has failed there, or free another place for {what}"),
+    "left_out": _Summary(None, "plan again"),
+    "facts_changed": _Summary(None, "plan again"),
+    "failed": _Summary(None, "fix what failed there, or free another place for {what}"),
 }
 # What is in the way on a host: what is nearest to being out of the way first.
 _ON_HOST: dict[contract.ReasonCode, _Summary] = {
@@ -98,12 +98,12 @@ _ON_HOST: dict[contract.ReasonCode, _Summary] = {
         "a card with capacity for {what}, or remove what takes it up",
     ),
     "holder_unknown": _Summary(
-        "it is not known whether what would do is free", "gather the facts as root"
+        "it is unknown whether a compatible device is free", "gather the facts as root"
     ),
-    "in_use": _Summary("what would do is in use", "free one of what would do"),
+    "in_use": _Summary("compatible devices are in use", "free a compatible device"),
     "moves_itself": _Summary(
-        "what would do is to be moved itself",
-        "plan with reuse, so that a place that is left is taken in a later wave",
+        "compatible devices move, too",
+        "plan with reuse, to use vacated places in a later wave",
     ),
     "mac_address": _Summary(
         "on the cards with a place another guest has its MAC address",
@@ -114,12 +114,12 @@ _ON_HOST: dict[contract.ReasonCode, _Summary] = {
         "a host on which its AP queues are assigned to nothing, or remove the device there that has them",
     ),
     "other_uuid": _Summary(
-        "on the target hosts nothing that would do has its UUID, or can get it",
+        "no compatible device on a target host has, or can get, its UUID",
         "a free device with its UUID to which nothing is assigned, or remove the one that has the UUID",
     ),
     "limit": _Summary(
         "the hosts with a place receive as many devices as the limit allows",
-        "a greater limit, or further target hosts",
+        "raise the limit, or name further target hosts",
     ),
     "capacity": _Summary(
         "the hosts with a place have too little left of what the guest takes, or it is not stated",
@@ -140,7 +140,7 @@ _ON_HOST: dict[contract.ReasonCode, _Summary] = {
     "avoided": _Summary(None, "take that off the places to avoid"),
     "condition": _Summary("nothing is compatible {detail}", "plan without that condition"),
     "target_no_p2p": _Summary(
-        "what would do does not support P2P, which a guest with several VFIO devices needs",
+        "compatible devices do not support P2P, which a guest with several VFIO devices needs",
         "a target whose driver supports P2P, or one VFIO device for the guest",
     ),
     "driver_version": _Summary(
@@ -156,7 +156,7 @@ _ON_HOST: dict[contract.ReasonCode, _Summary] = {
     "attribute": _Summary(_NEAREST, "a device with {attribute} {detail}"),
     "no_list": _Summary(None, _LIST),
     "void_set": _Summary(None, _LIST),
-    "unknown_device": _Summary(None, "create the device, gather the facts again, and plan anew"),
+    "unknown_device": _Summary(None, "create the device, gather the facts again, and plan again"),
     "no_hardware": _Summary(_NO_HARDWARE, "a target host with {what}"),
     "nothing_usable": _Summary(_NO_HARDWARE, "a target host with {what}"),
     "no_facts": _Summary(None, "gather the facts of the hosts that may receive"),

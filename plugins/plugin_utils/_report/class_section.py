@@ -124,7 +124,7 @@ class ClassSection:
             differ = ", ".join(sorted(attributes - {""}))
             known = "known to be " if misses[0]["certainty"] == "assumed" else ""
             return code_of(reasons[0]), f"no device on another host is {known}compatible" + (
-                f"; what comes nearest differs in {differ}" if differ else ""
+                f"; the closest device differs in {differ}" if differ else ""
             )
         if self._reachability.pairs["misses"].get(name):
             return "no_hardware", "no other host has hardware of its kind, or capacity for it"

@@ -75,7 +75,7 @@ def _and_free(movers: t.Sequence[contract.GuestMove], all_guests: bool) -> str:
     count, placed = len(movers), sum(each["to"] is not None for each in movers)
     if not movers:
         return ""
-    free = f"{counted(count, 'device')} that nobody holds"
+    free = f"{counted(count, 'device')} not in use"
     if placed == count:
         return f", and so can {free}" if all_guests else f"; {free} can"
     return f"; of {free}, {placed or 'none'} can"
@@ -114,19 +114,19 @@ def advice(totals: contract.Totals) -> list[str]:
         return []
     if not totals["hosts"] and not totals["unknown"]:
         return [
-            "name hosts of the inventory that match: 'report_hosts' of the playbook 'report', or 'hosts' of the module"
+            "Name hosts of the inventory that match: 'report_hosts' of the playbook 'report', or 'hosts' of the module"
         ]
     steps = []
     if totals["unknown"]:
         steps.append(
-            "gather the facts as root: run the playbook 'vfio.migration.report' with '--become' and without 'report_gather=false', or"
+            "Gather the facts as root: run the playbook 'vfio.migration.report' with '--become' and without 'report_gather=false', or"
             " 'ansible HOSTS --become -m vfio.migration.vfio_migration_facts' with a fact cache"
         )
     if totals["hosts"]:
         steps += [
-            "enable what makes devices: a driver with mediated devices, virtual functions ('sriov_numvfs'), or a management device of vDPA",
-            "bind the functions to the VFIO driver of their vendor; only those bound to a VFIO driver are listed",
-            "gather again, and look at the problems that hosts report",
+            "Load a driver that creates mediated devices, create virtual functions ('sriov_numvfs'), or load a management device of vDPA",
+            "Bind the functions to the VFIO driver of their vendor; only those bound to a VFIO driver are listed",
+            "Gather again, and look at the problems that hosts report",
         ]
     return steps
 

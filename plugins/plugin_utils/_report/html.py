@@ -152,5 +152,5 @@ def _headings(report: contract.Report) -> list[tuple[str, str]]:
     if report["hosts"]:
         parts = [("matrix", "What can go where"), ("hosts", "Hosts"), *parts]
     if "headroom" in report:
-        parts = [("headroom", "What can be emptied or fail"), *parts]
+        parts = [("headroom", "Headroom: hosts that can be drained or can fail"), *parts]
     return [("plan", "The plan"), *parts] if report["plan"] else parts

@@ -98,7 +98,7 @@ def _verdict(report: contract.Report) -> list[str]:
     because = [
         f"- {concerned(each)}: {plain(each['reason'])}"
         + (f" (for example: {plain(each['example'])})" if each["example"] else "")
-        + (f". What would make it possible: {plain(each['remedy'])}." if each["remedy"] else "")
+        + (f". Remedy: {plain(each['remedy'])}." if each["remedy"] else "")
         for each in verdict["because"]
     ]
     lines += ["", *because] if because else []
@@ -147,9 +147,9 @@ def _assumed(plan: contract.PlanSection) -> list[str]:
     ]
     if not lines:
         return []
-    text = "Check first, as nothing on the hosts shows it:"
+    text = "The plan does not check these conditions:"
     more = _rest(len(plan["warnings"]) - MAX_ENTRIES)
-    return ["## What the plan takes for granted", "", text, "", *lines, *more]
+    return ["## Check by hand", "", text, "", *lines, *more]
 
 
 def _writes(plan: contract.PlanSection) -> list[str]:
@@ -182,7 +182,7 @@ def _write(write: contract.Write) -> str:
 def _left_behind(plan: contract.PlanSection) -> list[str]:
     if not plan["left_behind"]:
         return []
-    lines = ["## What is left behind", ""]
+    lines = ["## Blocked devices", ""]
     for each in plan["left_behind"][:MAX_ENTRIES]:
         first = each["devices"][0]
         who = f"{code(first['vm'] or first['id'])} on {code(first['host'])}"
@@ -201,7 +201,7 @@ def _staying(plan: contract.PlanSection) -> list[str]:
     ]
     if not lines:
         return []
-    text = "Nobody holds these, so they stay as they are:"
+    text = "These devices are not in use and stay unchanged:"
     return ["## What stays", "", text, "", *lines, *_rest(len(groups) - MAX_ENTRIES)]
 
 
@@ -212,7 +212,11 @@ def _headroom(report: contract.Report) -> list[str]:
     headroom = report.get("headroom")
     if headroom is None:
         return []
-    return ["## What can be emptied or fail", "", *(f"- {plain(s)}" for s in headroom["sentences"])]
+    return [
+        "## Headroom: hosts that can be drained or can fail",
+        "",
+        *(f"- {plain(s)}" for s in headroom["sentences"]),
+    ]
 
 
 def _matrix(report: contract.Report) -> list[str]:

@@ -66,12 +66,12 @@ def _metrics(report: contract.Report) -> t.Iterator[tuple[str, str, _Samples]]:
             counts = headroom["hosts"] if what == "hosts" else headroom["failure_domains"]
             yield (
                 f"headroom_{what}",
-                f"{what.replace('_', ' ').capitalize()} by whether they can be emptied or fail, each by itself.",
+                f"{what.replace('_', ' ').capitalize()} by whether they can be drained or can fail, each by itself.",
                 [({"status": status}, count) for status, count in _statuses(counts)],
             )
         yield (
             "headroom_blocked_guests",
-            "Guests and single devices that have no place elsewhere when their host is emptied, by the code of the reason.",
+            "Guests and single devices that have no place elsewhere when their host is drained, by the code of the reason.",
             [({"cause": code}, count) for code, count in sorted(_blocked(headroom).items())],
         )
     last_run = report.get("last_run")

@@ -108,8 +108,8 @@ class PageParts:
             Column("To"),
             *([Column("Wave", number=True)] if waves else []),
             Column("Devices", wide=True),
-            Column("Becomes, or why it stays", wide=True),
-            Column("What would make it possible, or is to know", wide=True),
+            Column("Target or reason", wide=True),
+            Column("Remedy or note", wide=True),
         ]
         moves = {(each["host"], each["id"]): each for each in plan["moves"]}
         rows = [
@@ -127,9 +127,9 @@ class PageParts:
         waves: bool,
     ) -> Row:
         stays = guest["to"] is None
-        nobody = "nobody holds it" if not guest["in_use"] else "unnamed guest"
+        unnamed = "not in use" if not guest["in_use"] else "unnamed guest"
         cells: list[Content] = [
-            tagged("strong", guest["vm"]) if guest["vm"] else quiet(nobody),
+            tagged("strong", guest["vm"]) if guest["vm"] else quiet(unnamed),
             self._host(guest["host"]),
             tag("none", "stays") if guest["to"] is None else self._host(guest["to"]),
             *([guest["wave"] or ""] if waves else []),

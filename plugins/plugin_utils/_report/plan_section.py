@@ -42,10 +42,10 @@ _MEANINGS = {
     "optimal": "Everything has a place, and it is proven that no plan is better.",
     "feasible": "Everything has a place. There may be a better plan.",
     "infeasible": "Not everything can have a place, and that is proven.",
-    "unproven": "Not everything has a place. It is not proven that there is none.",
+    "unproven": "Some devices are blocked. Whether another plan could place them all is unproven.",
 }
 _PROOFS = {
-    "no_place": "some have none though nobody else moves",
+    "no_place": "some have no place even if no other guest moves",
     "shortage": "there are fewer places than devices that need them",
     "search": "all other plans were looked at",
 }
@@ -63,7 +63,7 @@ def plan_section(
         return _section(plan, changed, fleet, names)
     except (LookupError, TypeError, AttributeError) as error:
         raise FleetError(
-            f"'plan' is no plan of vfio.migration.migration_plan: {error!r} is wrong in it"
+            f"'plan' is not a plan of vfio.migration.migration_plan: {error!r} is wrong in it"
         ) from error
 
 

@@ -49,7 +49,7 @@ def asked(plan: contract.PlanSection | None) -> str:
         what += f"; {host} is lost, and known as of {time_of(time) if time else 'an unknown time'}"
     conditions: t.Any = plan["conditions"]
     kept = [f"{name} {_value(value)}".rstrip() for name, value in conditions.items() if value]
-    by = f"; asked for by {plan['requested_by']}" if "requested_by" in plan else ""
+    by = f"; requested by {plan['requested_by']}" if "requested_by" in plan else ""
     when = f"; planned {time_of(plan['time'])}" if "time" in plan else ""
     version = f" with vfio.migration {plan['collection']}" if "collection" in plan else ""
     within = (

@@ -113,7 +113,7 @@ def test_a_descriptor_that_breaks_a_rule_is_a_verdict_and_no_error():
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: compatibility([], gvt()), "the source is no descriptor"),
+        (lambda: compatibility([], gvt()), "the source is not a descriptor"),
         (lambda: compatibility(gvt(), gvt(), "upwards"), "direction is 'upwards'; expected one of"),
         (lambda: compatible_pairs([]), "a fleet is hostvars"),
         (lambda: compatible_pairs(FLEET, hosts={}), "hosts is {}; expected a list"),

@@ -68,8 +68,8 @@ def test_a_parent_as_facts_have_it_is_taken(run_module, kernel):
     ("device", "reason"),
     [
         ({"id": FIRST, "parent": "0000:99:00.0"}, f"it is a virtual function of {CARD}"),
-        ({"id": CARD, "parent": CARD}, "it is no virtual function and has no parent"),
-        ({"id": FIRST, "parent": "card"}, "is no PCI address"),
+        ({"id": CARD, "parent": CARD}, "it is not a virtual function and has no parent"),
+        ({"id": FIRST, "parent": "card"}, "is not a PCI address"),
     ],
 )
 @pytest.mark.parametrize("state", ["present", "absent"])

@@ -78,7 +78,7 @@ def test_what_it_waits_for_is_limited(work, tmp_path):
 
 def test_nobody_begins_it_twice_nor_takes_its_file_away(work, tmp_path, place):
     work.begin(held(tmp_path))
-    with pytest.raises(AtWork, match="it goes on already"):
+    with pytest.raises(AtWork, match="another run is already migrating it"):
         work.begin(held(tmp_path))
     assert not work.forget(seconds=0)
     assert [each.name for each in place.iterdir()] == ["one.json"]

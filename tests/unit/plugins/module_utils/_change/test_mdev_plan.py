@@ -74,8 +74,8 @@ def refusal(tree: Tree, *devices, **others) -> tuple[str, str]:
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
-        (device("882cc4da"), "'882cc4da' is no UUID; expected 8, 4, 4, 4 and 12 hex digits"),
-        (device(UUIDS[0] + "\n"), "is no UUID"),
+        (device("882cc4da"), "'882cc4da' is not a UUID; expected 8, 4, 4, 4 and 12 hex digits"),
+        (device(UUIDS[0] + "\n"), "is not a UUID"),
         (device(parent=None), "'parent' is missing"),
         (device(type=None), "'type' is missing"),
         (device(parent="../0000:00:02.0"), "is not the name of a parent"),
@@ -90,7 +90,7 @@ def refusal(tree: Tree, *devices, **others) -> tuple[str, str]:
         (device(attributes=[("aggregator", "\u00e4")]), "is not one line of printable ASCII"),
         (device(attributes=[("aggregator", "9" * 1025)]), "has 1025 characters"),
         (device(accept=[]), "leave it out for no check"),
-        (device(accept=[{"a b": "1"}]), "'a b' is no attribute name"),
+        (device(accept=[{"a b": "1"}]), "'a b' is not an attribute name"),
         (device(accept=[{"type": "a", "mdev_type": "b"}]), "'type' is stated twice"),
     ],
 )
@@ -162,7 +162,7 @@ def test_a_link_or_a_device_in_the_devices_directory_is_no_attribute(tree, name)
     tree.write(f"{mdev}/child/uevent", "")
     tree.write(f"{mdev}/child/enable", "0\n")
     refused, step = refusal(tree, device(attributes=[(name, "1")]))
-    assert f"{name}: no such attribute; there is intel_vgpu/aggregator" in refused
+    assert f"{name}: no such attribute; existing: intel_vgpu/aggregator" in refused
     assert step == "inspect"
 
 
@@ -256,12 +256,12 @@ def test_an_unknown_parent_is_told_with_those_there_are(tree):
     tree.add_gpu("0000:00:03.0")
     refused, _step = refusal(tree, device(parent="0000:00:09.0"))
     assert f"there is no parent 0000:00:09.0 in {tree.root}/class/mdev_bus" in refused
-    assert refused.endswith("there is 0000:00:02.0, 0000:00:03.0")
+    assert refused.endswith("; existing: 0000:00:02.0, 0000:00:03.0")
 
 
 def test_an_unknown_type_is_told_with_those_there_are(tree):
     refused, _step = refusal(tree, device(type="nvidia-11"))
-    assert f"the parent {GPU} has no type nvidia-11; there is i915-GVTg_V5_1, " in refused
+    assert f"the parent {GPU} has no type nvidia-11; existing: i915-GVTg_V5_1, " in refused
 
 
 def test_more_than_there_are_instances_is_refused(tree):
@@ -276,7 +276,7 @@ def test_more_than_there_are_instances_is_refused(tree):
 def test_an_attribute_that_an_existing_device_does_not_have(tree):
     tree.add_mdev()
     refused, step = refusal(tree, device(attributes=[("colour", "red")]))
-    assert "colour: no such attribute; there is intel_vgpu/aggregator, intel_vgpu/vgpu" in refused
+    assert "colour: no such attribute; existing: intel_vgpu/aggregator, intel_vgpu/vgpu" in refused
     assert step == "inspect"
 
 
@@ -360,7 +360,7 @@ def test_sets_of_numbers_become_what_the_list_would_make(tree, current, attribut
 def test_what_is_no_number_is_not_compared_with_numbers(tree):
     add_crypto_mdev(tree, "matrix")
     refused, step = refusal(tree, device(attributes=[("assign_adapter", "five")]))
-    assert "assign_adapter: 'five' is no number, as 5, 0x5 or octal 05" in refused
+    assert "assign_adapter: 'five' is not a number such as 5, 0x5 or octal 05" in refused
     assert step == "inspect"
 
 

@@ -219,7 +219,7 @@ def test_a_new_virtual_function_is_not_taken_for_one_that_had_its_address(kernel
     [
         (device("0000:02:00.0"), "there is no such device"),
         (device(FIRST, "uio_pci_generic"), "the host has no driver uio_pci_generic"),
-        (device(FIRST, None), "bound to igbvf, which is no VFIO driver"),
+        (device(FIRST, None), "bound to igbvf, which is not a VFIO driver"),
         (device(CARD), "it has 2 virtual functions, which would go with its driver"),
     ],
 )
@@ -235,7 +235,7 @@ def test_a_driver_that_is_not_for_vfio_is_no_use(kernel):
     before = state(kernel)
     kernel.default = None
     failed = failure(kernel, [device(FIRST, "igbvf")])
-    assert "it is bound to igbvf, but that is no VFIO driver" in str(failed)
+    assert "it is bound to igbvf, but that is not a VFIO driver" in str(failed)
     assert state(kernel) == before
 
 
@@ -572,7 +572,7 @@ def test_a_function_that_has_its_driver_is_bound_anew(card):
 
 def test_a_function_that_keeps_a_driver_of_the_hosts_is_refused(card):
     failed = failure(card, [device(FIRST, None, migratable=True)])
-    assert "it is bound to igbvf, which is no VFIO driver" in str(failed)
+    assert "it is bound to igbvf, which is not a VFIO driver" in str(failed)
     assert card.writes == []
 
 
@@ -876,8 +876,8 @@ def test_a_type_that_was_reset_is_back_with_its_parameters(gpu, number):
     ["", "..", "0000:01:10.0/..", "../0000:01:10.0", "01:10.0", "0000:01:10.0\n", "0000:01:10.8"],
 )
 def test_addresses_lead_nowhere_else(kernel, address):
-    assert "is no PCI address" in str(failure(kernel, [device(address)]))
-    assert "is no PCI address" in str(
+    assert "is not a PCI address" in str(failure(kernel, [device(address)]))
+    assert "is not a PCI address" in str(
         failure(kernel, functions=[{**function(1), "address": address}])
     )
 

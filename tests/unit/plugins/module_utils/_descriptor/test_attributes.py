@@ -89,8 +89,8 @@ def test_values_have_one_spelling(name, value, normal):
         ("\n".join(f"a{n}=1" for n in range(65)), "more than 64 attributes"),
         ("\n\n".join(["a=1"] * 65), "65 sets; at most 64"),
         ("a=\x1b[31m", "'a' is not one line of printable ASCII"),
-        ("=1", "is no attribute name"),
-        ("../remove=1", "is no attribute name"),
+        ("=1", "is not an attribute name"),
+        ("../remove=1", "is not an attribute name"),
     ],
 )
 def test_what_breaks_the_form_is_refused_with_what_would_be_right(text, words):

@@ -443,7 +443,7 @@ def test_names_that_cannot_be_shown_are_escaped(tree):
     json.dumps(facts, ensure_ascii=False).encode()
     assert [each["id"] for each in facts["devices"]] == [*UUIDS[:2], "\\udcff"]
     assert [each["problem"] for each in facts["problems"]] == [
-        "'\\udcff\\x1b' is no attribute name; expected at most 255 letters, digits, '_', '.' and '-'",
+        "'\\udcff\\x1b' is not an attribute name; expected at most 255 letters, digits, '_', '.' and '-'",
         "a symbolic link; expected a file",
     ]
     assert facts["problems"][1]["path"].endswith(f"{UUIDS[1]}/migration/self/\\udcff\\x1b")

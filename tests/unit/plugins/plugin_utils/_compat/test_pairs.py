@@ -227,7 +227,7 @@ def test_what_only_names_a_device_makes_no_class_of_it():
     assert entry["hosts"] == {"a": 1, "b": 1, "c": 1}
     (pair,) = result["pairs"]
     assert (pair["source"], pair["pairs"]) == (name, 6)
-    assert pair["warnings"] == ["nobody compares remote_url: devices of one class differ in it"]
+    assert pair["warnings"] == ["remote_url is not compared: devices of one class differ in it"]
 
 
 def test_what_a_pattern_names_keeps_classes_apart():

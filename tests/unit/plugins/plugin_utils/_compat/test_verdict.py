@@ -106,7 +106,7 @@ def test_what_differs_uncompared_is_warned_about():
     assert result["compatible"]
     assert result["warnings"] == [
         "the pattern states no pci_id: any is accepted",
-        "nobody compares remote_url: it is x on the source and y on the target",
+        "remote_url is not compared: it is x on the source and y on the target",
         "the type is the same, but the PCI id is 80865963 on the source and 8086591d on the target",
     ]
 

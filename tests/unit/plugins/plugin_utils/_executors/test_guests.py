@@ -141,7 +141,9 @@ def test_a_guest_with_an_id_that_is_none_of_its_kind_stays(odd, end):
     first[end]["id"] = odd
     guests, warnings = moving_guests(plan, naming())
     assert [each.devices for each in guests] == [(each,) for each in rest]
-    assert [each for each in warnings if f"{odd!r} on " in each and "no id of kind mdev" in each]
+    assert [
+        each for each in warnings if f"{odd!r} on " in each and "not an id of kind mdev" in each
+    ]
 
 
 def test_a_guest_does_not_move_with_some_of_its_devices():

@@ -109,7 +109,7 @@ def test_a_guest_that_qemu_would_not_migrate_stays_with_its_word_and_what_to_do(
         ("hostdev", "scsi", "a <hostdev> of type scsi; detach that"),
         ("shmem", "my", "its <shmem> my"),
         ("transient_disk", "vdb", "a transient disk, which vdb is"),
-        ("job", "migration out", "and it is: migration out; wait"),
+        ("job", "migration out", "and runs the job migration out for it; wait"),
         ("block_job", "vda", "while its disk vda is copied"),
     ],
 )
@@ -229,7 +229,7 @@ def test_a_guest_with_a_disk_that_only_its_host_has_stays_unless_it_is_copied(
 def test_what_would_copy_a_disk_that_only_its_host_has_is_told(disks, options, remedy):
     disks = [disk(**each) for each in disks]
     found = reason_of({"disks": disks}, options=options)
-    assert (found or "").endswith(f"share, or let migrate_libvirt_options have {remedy}")
+    assert (found or "").endswith(f"share, or add {remedy} to migrate_libvirt_options")
     # With that, it is told no more.
     given = [each for each in options if each != "vdb" and not each.startswith("--migrate-disks")]
     assert reason_of({"disks": disks}, options=[*given, *remedy.split()]) is None
@@ -530,15 +530,15 @@ def test_a_host_that_lacks_something_for_the_guest_is_no_target(info, lacking, w
     checks = checked([guest_info(**info)], b=lacking, c=right)
     assert [each["vm"] for each in checks["chosen"]] == ["vm-17"]
     assert checks["targets"] == ["c"]
-    assert checks["notes"] == [f"b is no target: {words}"]
+    assert checks["notes"] == [f"b is not a target: {words}"]
 
 
 def test_all_that_a_host_lacks_is_told_once_for_all_guests_it_is_for():
     guests = [guest_info(f"vm-{n}", UUIDS[n], networks=["x"], pools=["y"]) for n in range(2)]
     right = {"host": host_info(networks=["x"], pools=["y"])}
     assert checked(guests, c=right)["notes"] == [
-        "b is no target: it has no active network x, and vm-0, vm-1 is connected to it; start it there (virsh net-start)",
-        "b is no target: it has no active storage pool y, and vm-0, vm-1 has a disk in it; start it there (virsh pool-start)",
+        "b is not a target: it has no active network x, and vm-0, vm-1 is connected to it; start it there (virsh net-start)",
+        "b is not a target: it has no active storage pool y, and vm-0, vm-1 has a disk in it; start it there (virsh pool-start)",
     ]
 
 
@@ -556,7 +556,7 @@ def test_a_guest_that_does_not_fit_one_of_the_targets_goes_to_another_one():
         }
     ]
     assert checks["notes"] == [
-        "b is no target for vm-2: it has no active network x, and vm-2 is connected to it; start it there (virsh net-start)"
+        "b is not a target for vm-2: it has no active network x, and vm-2 is connected to it; start it there (virsh net-start)"
     ]
 
 
@@ -640,14 +640,14 @@ def test_whom_a_check_leaves_out_is_noted():
     assert [each["vm"] for each in checks["left"]] == ["every guest of z"]
     assert checks["targets"] == ["b"]
     assert checks["notes"] == [
-        "c takes no part: libvirt on c does not answer: no libvirt",
-        "y is no target: it does not answer, or is no host of the play",
+        "c is excluded: libvirt on c does not answer: no libvirt",
+        "y is not a target: it does not answer, or is not a host of the play",
         "vm-1 on a has no VFIO device and was left alone",
         "guests are sent over one connection from or to b, where no QEMU 10.0.0 or newer is known; see migrate_libvirt_multifd",
     ]
     # What b lacks for PCI devices matters to who has one.
     assert check(["pci"])["notes"][0].startswith(
-        "b takes no part in migrations of pci devices: b has libvirt 9.5.0"
+        "b is excluded from migrations of pci devices: b has libvirt 9.5.0"
     )
 
 

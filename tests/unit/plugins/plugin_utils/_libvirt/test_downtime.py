@@ -59,7 +59,9 @@ def test_a_guest_is_named_whose_frame_buffers_take_longer_than_it_may_stand_stil
     found = notes(bandwidth, longest, count=count)
     assert len(found) == (needed is not None)
     for each in found:
-        assert re.match(rf"vm-1 may stand still for {needed} ms, and is allowed {longest}: ", each)
+        assert re.match(
+            rf"vm-1 may need a downtime of {needed} ms, and is allowed {longest}: ", each
+        )
         assert f"migrate_libvirt_downtime_max is {needed} or more" in each
         assert f"{4096 * count} MiB of frame buffer" in each
 
@@ -73,7 +75,7 @@ def test_where_the_frame_buffer_is_not_known_nothing_is_said():
 def test_where_the_network_is_not_known_it_is_said_for_whom_nothing_can_be():
     (note,) = notes(None, 2000, count=2)
     assert note.startswith(
-        "it is not known whether the state of their devices can be sent in the 2000 ms"
+        "it is unknown whether the state of their devices can be sent within the downtime of 2000 ms"
     )
     assert "vm-1 (8192 MiB of frame buffer); state what the network carries" in note
     assert "migrate_libvirt_bandwidth" in note

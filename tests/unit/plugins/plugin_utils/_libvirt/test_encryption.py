@@ -75,7 +75,7 @@ def test_a_target_without_certificates_is_none_where_all_is_to_be_encrypted():
     (left,) = checked(Encryption(ALWAYS), target=False)["left"]
     assert left["reason"] == (
         "no host can take it: b has no ca-cert.pem, server-cert.pem and server-key.pem in /etc/pki/qemu, and it is to be sent"
-        " encrypted; put them there, or let migrate_libvirt_tls be auto"
+        " encrypted; put them there, or set migrate_libvirt_tls=auto"
     )
 
 
@@ -83,7 +83,7 @@ def test_a_guest_stays_on_a_host_without_certificates_where_all_is_to_be_encrypt
     (left,) = checked(Encryption(ALWAYS), source=False)["left"]
     assert left["reason"] == (
         "it is to be sent encrypted, and a has no ca-cert.pem, client-cert.pem and client-key.pem in /etc/pki/qemu; put them"
-        " there, or let migrate_libvirt_tls be auto"
+        " there, or set migrate_libvirt_tls=auto"
     )
 
 

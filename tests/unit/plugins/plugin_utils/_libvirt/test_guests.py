@@ -217,7 +217,7 @@ def test_a_drained_host_that_does_not_answer_or_has_no_facts_is_told():
     guests = find_guests(read_fleet({"a": {"schema": 99}}), {"a": libvirt()}, drain=["a", "z"])
     assert [guest["vm"] for guest in guests] == ["every guest of a", "every guest of z"]
     assert "vfio_migration.schema" in guests[0]["reason"]
-    assert guests[1]["reason"] == "z does not answer, or is no host of the play"
+    assert guests[1]["reason"] == "z does not answer, or is not a host of the play"
 
 
 def test_a_guest_that_is_named_need_not_have_a_device():
@@ -250,7 +250,7 @@ def test_a_guest_that_cannot_be_read_is_named_with_the_reason_and_stays(uuid):
     guest = found(devices, there, asked={"vm-1": None})["vm-1"]
     assert (guest["host"], guest["uuid"]) == ("a", UUID)
     assert guest["reason"] == (
-        "libvirt on a runs it, and does not say more of it: its state cannot be read: denied; see to that there, and run this again"
+        "libvirt on a runs it, and does not say more of it: its state cannot be read: denied; fix that there, and run this again"
     )
 
 

@@ -77,13 +77,13 @@ def test_nothing_goes_to_or_from_an_older_one_where_all_are_to_have_several():
     assert checked(Multifd(ALWAYS))["left"] == []
     (left,) = checked(Multifd(ALWAYS), target=OLD)["left"]
     assert left["reason"] == (
-        "no host can take it: b has no QEMU 10.0.0 or newer, and it is to be sent over several connections; update that, or let"
-        " migrate_libvirt_multifd be auto"
+        "no host can take it: b has no QEMU 10.0.0 or newer, and it is to be sent over several connections; update that, or set"
+        " migrate_libvirt_multifd=auto"
     )
     (left,) = checked(Multifd(ALWAYS), source=OLD)["left"]
     assert left["reason"] == (
-        "it is to be sent over several connections, and a has no QEMU 10.0.0 or newer; update that, or let"
-        " migrate_libvirt_multifd be auto"
+        "it is to be sent over several connections, and a has no QEMU 10.0.0 or newer; update that, or set"
+        " migrate_libvirt_multifd=auto"
     )
 
 

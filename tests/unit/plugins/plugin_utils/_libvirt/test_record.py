@@ -227,7 +227,7 @@ def test_a_line_that_is_damaged_costs_itself_alone(damage):
     first, second = as_lines(records).splitlines()
     read, lost = read_records("\n".join([first, damage, second]))
     assert read == records
-    assert lost == ["line 2 of the record is left out, as it is no JSON"]
+    assert lost == ["line 2 of the record is left out, as it is not JSON"]
 
 
 @pytest.mark.parametrize("name", ["run", "vm", "source", "target", "outcome", "vm_uuid"])
@@ -325,7 +325,7 @@ def test_a_run_that_takes_one_up_can_be_reversed_as_a_whole():
     assert back["migrate_libvirt_guests"] == ["vm-1", "vm-3", "vm-7"]
     watched, unseen = lines[2:]
     assert (watched["begin"], watched["errors"]) == (first["begin"], [])
-    assert "when nobody was watching" in unseen["errors"][0]
+    assert "while no run watched" in unseen["errors"][0]
 
 
 def test_a_drain_of_several_runs_is_reversed_as_a_whole_and_no_earlier_one_of_the_host():

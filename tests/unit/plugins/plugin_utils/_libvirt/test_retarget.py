@@ -257,7 +257,7 @@ def changed(key: str, value: str):
             "pci",
             "is to become pci .*: libvirt migrates a guest only to a device of the same",
         ),
-        ("id", "x'/><evil a='", "is no id of kind mdev"),
+        ("id", "x'/><evil a='", "is not an id of kind mdev"),
         ("host", "c", "on several hosts: b, c"),
     ],
 )

@@ -123,9 +123,9 @@ def test_every_requirement_is_a_condition_and_what_a_placement_tells_is_a_requir
 def test_a_device_is_to_be_had_unless_something_holds_it_or_it_moves_itself():
     assert admission().unavailable(EQUAL) is None
     assert "resident" in said(admission().unavailable(HELD))
-    assert said(admission().unavailable(SOURCE)) == "it is to be moved itself"
+    assert said(admission().unavailable(SOURCE)) == "it moves, too"
     assert admission(reuse=True).unavailable(SOURCE) is None
     excluded = Exclusions(devices=frozenset([SOURCE.key]))
-    assert said(admission(excluded, reuse=True).unavailable(SOURCE)) == "it is to be moved itself"
+    assert said(admission(excluded, reuse=True).unavailable(SOURCE)) == "it moves, too"
     avoided = admission(avoid={Avoided("b"): "it failed"})
-    assert said(avoided.unavailable(EQUAL)) == "it is to be avoided: it failed"
+    assert said(avoided.unavailable(EQUAL)) == "it is excluded: it failed"

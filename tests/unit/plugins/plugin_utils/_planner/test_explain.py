@@ -49,7 +49,7 @@ def test_a_host_that_can_make_the_device_says_how():
         ),
         (
             host([device(UUIDS[1], vm="vm-9", pid=7)]),
-            f"{UUIDS[1]} on b would do, but vm-9 (pid 7) holds it",
+            f"{UUIDS[1]} on b is compatible, but vm-9 (pid 7) holds it",
         ),
         (
             host(

@@ -350,7 +350,7 @@ def test_nothing_is_to_be_added_on_a_host_that_is_emptied(searches):
         for name in names:
             assert drained(after, [name], NOTHING)["unplaced"] == []
     assert told == dict.fromkeys("abd", "infeasible")
-    assert found["sentences"][0] == "1 of 4 hosts can be emptied or fail"
+    assert found["sentences"][0] == "1 of 4 hosts can be drained or can fail"
 
 
 def test_where_no_more_is_looked_at_a_host_that_an_addition_is_on_has_none(monkeypatch):
@@ -416,7 +416,7 @@ def test_hosts_with_equal_guests_and_places_are_told_together_each_with_its_own_
     assert len(told["a"]) == len(told["b"]) == 1
     assert told["a"][0] in ("vm-1", "vm-2")
     assert told["b"][0] in ("vm-3", "vm-4")
-    assert found["sentences"][0] == "1 of 3 hosts can be emptied or fail"
+    assert found["sentences"][0] == "1 of 3 hosts can be drained or can fail"
     assert found["sentences"][1].startswith("a, b: 1 of 2 guests has no place elsewhere, and that")
 
 
@@ -466,7 +466,7 @@ def test_what_is_said_to_be_proven_is_no_more_than_is():
     )
     steps = maintenance_plan(facts, ["a"], limit=0)
     assert steps["blocked"]["sentence"].endswith(
-        "2 devices of its guests have no place elsewhere, and that is proven of 1 device, whatever is emptied before"
+        "2 devices of its guests have no place elsewhere, and that is proven of 1 device, whatever is drained before"
     )
 
 
@@ -500,7 +500,7 @@ def test_an_addition_says_what_belongs_on_one_host_and_what_does_not():
     ):
         (cause,) = asked(facts, conditions)["causes"]
         assert [each["together"] for each in cause["addition"]["devices"]] == [None]
-        assert f"on a) {end}; fewer would not do" in cause["addition"]["sentence"]
+        assert f"on a) {end}; fewer are not enough" in cause["addition"]["sentence"]
 
 
 def test_nothing_is_added_for_a_device_that_cannot_migrate():
@@ -578,7 +578,7 @@ def test_of_a_failure_domain_with_a_host_of_which_nothing_is_known_nothing_is_to
     assert found["hosts"] == known["hosts"]
     cause = found["causes"][-1]
     assert (cause["status"], [each["name"] for each in cause["subjects"]]) == ("unproven", ["rack"])
-    assert cause["sentence"].startswith("whether it can be emptied is not known: d: ")
+    assert cause["sentence"].startswith("it is unknown whether it can be drained: d: ")
     exempt = [*facts]
     assert not asked(facts, exempt=exempt, domains={"rack": ["a", "d"]})["holds"]
     assert asked(facts, exempt=[*exempt, "rack"], domains={"rack": ["a", "d"]})["holds"]

@@ -463,7 +463,7 @@ def test_a_host_whose_guests_have_no_place_is_told_last_with_the_reason():
     assert [each["vm"] for each in plan["blocked"]["unplaced"]] == ["vm-1"]
     assert plan["blocked"]["unplaced"][0]["reasons"]
     assert plan["sentences"][1].startswith(
-        "a cannot be emptied: 1 device of its guests has no place"
+        "a cannot be drained: 1 device of its guests has no place"
     )
     given_order = planned(facts, "ab", keep_order=True)
     assert (given_order["order"], given_order["status"]) == ([], "infeasible")
@@ -677,8 +677,8 @@ def test_guests_that_were_made_devices_on_the_way_move_on_with_these():
 @pytest.mark.parametrize(
     ("hosts", "at_once", "message"),
     [
-        (["x"], 1, "cannot empty x: no facts are known"),
-        (["a", "a"], 1, "hosts to be emptied are listed twice: a"),
+        (["x"], 1, "cannot drain x: no facts are known"),
+        (["a", "a"], 1, "hosts to be drained are listed twice: a"),
         (["a"], 0, "at_once is 0; expected 1 or more"),
     ],
 )

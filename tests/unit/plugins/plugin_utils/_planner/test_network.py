@@ -136,7 +136,7 @@ def test_nothing_is_set_of_a_target_that_is_held_until_then():
     placed = {each["vm"]: each for each in plan["placements"]}
     if placed["vm-0"]["target"]["host"] == "b":
         assert "network" not in placed["vm-0"]["target"]
-        assert "somebody holds the target" in placed["vm-0"]["warnings"][0]
+        assert "the target is in use" in placed["vm-0"]["warnings"][0]
     assert placed["vm-8"]["target"] == {**placed["vm-8"]["target"], "host": "c", "network": UNSET}
 
 

@@ -285,7 +285,7 @@ def test_avoided_places_are_left_out():
         {
             "host": "c",
             "code": "avoided",
-            "reason": "0000:00:02.0 on c is to be avoided: it is down",
+            "reason": "0000:00:02.0 on c is excluded: it is down",
             "detail": "it is down",
         }
     ]

@@ -220,7 +220,7 @@ def test_what_may_not_receive_any_more_is_left(fleet):
 @pytest.mark.parametrize("damage", [{}, {"placements": 3}, {"relied_on": {}}])
 def test_what_is_no_plan_is_refused(fleet, damage):
     earlier = plan_for(fleet, ["a"]) | damage if damage else {}
-    with pytest.raises(FleetError, match="is no plan of"):
+    with pytest.raises(FleetError, match="is not a plan of"):
         plan_for(fleet, ["a"], earlier=earlier)
 
 
@@ -286,7 +286,7 @@ def test_what_is_wrong_in_a_plan_is_named_with_its_place(fleet, damage, place):
         ("earlier", lambda: plan_for(fleet, ["a"], earlier=plan)),
         ("plan", lambda: report_for(fleet, plan=plan)),
     ):
-        words = f"'{name}' is no plan of vfio.migration.migration_plan:{place}"
+        words = f"'{name}' is not a plan of vfio.migration.migration_plan:{place}"
         with pytest.raises(FleetError, match=re.escape(words)):
             call()
 

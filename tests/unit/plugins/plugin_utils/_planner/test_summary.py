@@ -54,16 +54,16 @@ def test_what_is_left_out_or_planned_anew_is_told():
     changes = [{"vm": vm, "source": SOURCE, "reason": "b has changed"} for vm in ("vm-17", None)]
     said = summary(placements=[placement()], changes=changes, left_out={"c": "no route"})
     assert said["sentences"][1:] == [
-        "c takes no part: no route",
-        "vm-17 on a was planned anew: b has changed",
-        "old on a was planned anew: b has changed",
+        "c is excluded: no route",
+        "vm-17 on a was planned again: b has changed",
+        "old on a was planned again: b has changed",
     ]
 
 
 def test_hosts_without_usable_facts_are_named_unless_the_reason_is_known():
     said = summary(placements=[placement()], unknown=["c", "d"], left_out={"c": "no route"})
     assert said["sentences"][1:] == [
-        "c takes no part: no route",
+        "c is excluded: no route",
         "d was not examined: it has no usable facts",
     ]
 
@@ -150,7 +150,7 @@ def test_what_is_told_of_a_big_plan_has_a_size(alike):
     )
     assert len(said["sentences"]) <= 4 * (MAX_SENTENCES + 1)
     told = "\n".join(said["sentences"])
-    for words in ("2,960 more: moves", "460 more: hosts take no part", "1,960 more: devices stay"):
+    for words in ("2,960 more: moves", "460 more: hosts are excluded", "1,960 more: devices stay"):
         assert words in told
     assert max(map(len, said["sentences"])) <= MAX_LINE
     assert len(said["obstacles"]) < 30_000

@@ -72,13 +72,13 @@ def test_a_device_that_the_plan_itself_has_taken_is_named():
 def test_who_holds_what_would_do_is_told_before_what_else_is_wrong():
     held = device(UUIDS[1], in_use={"pid": 7, "name": "vm-9"})
     fleet = {"a": host([device(UUIDS[0])]), "b": host([held], [parent(pci_id=OTHER)])}
-    assert told(fleet) == [("b", f"{UUIDS[1]} on b would do, but vm-9 (pid 7) holds it")]
+    assert told(fleet) == [("b", f"{UUIDS[1]} on b is compatible, but vm-9 (pid 7) holds it")]
 
 
 def test_a_free_device_that_is_to_be_avoided_is_told_with_the_reason_given():
     fleet = {"a": host([device(UUIDS[0])]), "b": host([device(UUIDS[1])])}
     avoid = {Avoided("b"): "it is down"}
-    expected = f"{UUIDS[1]} on b would do, but it is to be avoided: it is down"
+    expected = f"{UUIDS[1]} on b is compatible, but it is excluded: it is down"
     assert told(fleet, avoid=avoid) == [("b", expected)]
 
 

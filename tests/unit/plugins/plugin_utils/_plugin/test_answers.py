@@ -121,4 +121,4 @@ def test_an_answer_that_ansible_cannot_read_is_a_failure_of_its_host(monkeypatch
     monkeypatch.setattr(ActionBase, "_execute_module", execute)
     action = object.__new__(vfio_migration_facts.ActionModule)
     answer = action._execute_module(module_name="vfio.migration.vfio_migration_facts")
-    assert answer == {"failed": True, "msg": f"its answer is no module's: {error}"}
+    assert answer == {"failed": True, "msg": f"its answer is not a module's: {error}"}

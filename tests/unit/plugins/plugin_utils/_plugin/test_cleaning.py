@@ -410,12 +410,12 @@ def test_hosts_that_a_plan_names_are_asked_only_if_the_inventory_has_them(clean)
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
-        ("plan.json", "[]", "is no plan"),
+        ("plan.json", "[]", "is not a plan"),
         ("plan.json", "{", "no JSON in"),
         (
             "plan.json",
             "{}",
-            "is no plan; expected what migration_plan returns: the key 'placements' is",
+            "is not a plan; expected what migration_plan returns: the key 'placements' is",
         ),
         ("plan.json", json.dumps({"placements": [7]}), r"at placements\[0\] a mapping is expected"),
         (
@@ -423,12 +423,12 @@ def test_hosts_that_a_plan_names_are_asked_only_if_the_inventory_has_them(clean)
             json.dumps({"placements": [placement(kind="foo")]}),
             r"at placements\[0\]\.target\.kind one of mdev, pci, vdpa is expected",
         ),
-        ("plan.progress.json", "{", "is no progress of vfio.migration.prepare"),
+        ("plan.progress.json", "{", "is not a progress file of vfio.migration.prepare"),
         ("plan.progress.json", json.dumps({"format": FORMAT + 1}), "expected 1; use the version"),
         (
             "plan.progress.json",
             json.dumps({"format": FORMAT, "placements": [{"vm": None, "source": {}}]}),
-            "is no progress",
+            "is not a progress file",
         ),
         (None, "", "there is neither a plan"),
     ],
@@ -445,7 +445,7 @@ def test_progress_that_is_empty_does_not_say_that_nothing_was_made(clean, tmp_pa
     # As a host that lost its power may leave it. By the plan alone there would be something to remove.
     progress = tmp_path / "plan.progress.json"
     progress.write_text("")
-    with pytest.raises(FleetError, match=f"^{progress} is no progress .*: it is empty$"):
+    with pytest.raises(FleetError, match=f"^{progress} is not a progress file .*: it is empty$"):
         clean(Hosts(a={OLD: "vm-1"}, b={NEW: None}), [placement()], check_mode=check_mode)
     assert progress.read_text() == ""
 
@@ -555,7 +555,7 @@ def test_nothing_goes_that_is_for_a_guest_which_a_process_is_about_to_send(clean
     hosts = at_work(Hosts(a={OLD: "vm-1"}, b=there), f"at_work {UUIDS[5]}\n")
     run = clean(hosts, made, made)
     assert run["tasks"] == {}
-    assert run["sentences"][0].endswith("; its guest may be on its way")
+    assert run["sentences"][0].endswith("; its guest may be migrating")
     assert read_progress(str(tmp_path / "plan.progress.json")) == made
     for printed in ("", *(f"{word}{UUIDS[5]}" for word in ("ended ", "", "at_work x"))):
         assert removed(clean(at_work(hosts, printed), made, made)) == {"b": [NEW]}
@@ -587,5 +587,5 @@ def test_where_a_host_does_not_say_who_is_being_sent_nothing_goes_that_is_for_it
     hosts["a"]["cleanup_at_work"] = answer
     run = clean(hosts, made, made)
     assert run["tasks"] == {}
-    assert run["sentences"][0].endswith("; its guest may be on its way")
+    assert run["sentences"][0].endswith("; its guest may be migrating")
     assert f"it does not say whether they are on their way: {why}" in run["sentences"][1]

@@ -78,7 +78,7 @@ def test_a_guest_that_is_still_on_its_way_is_not_sent_again(tmp_path, asked, her
     assert run["arrived"] == []
     (found,) = run["found"]
     assert found["host"] == "a"
-    assert "it is on its way to b since the run of 2026" in found["reason"]
+    assert "its migration to b is running since the run of 2026" in found["reason"]
 
 
 def test_a_guest_that_has_arrived_counts_as_done_and_one_of_which_that_is_not_known_stays(tmp_path):
@@ -89,7 +89,7 @@ def test_a_guest_that_has_arrived_counts_as_done_and_one_of_which_that_is_not_kn
     run = again(tmp_path, "begun", None, True, **asked)
     (found,) = run["found"]
     assert (found["host"], run["arrived"]) == ("b", [])
-    assert "it is unknown whether it has left a whole" in found["reason"]
+    assert "it is unknown whether it has completely left a" in found["reason"]
 
 
 HALF = {"paused": [{"name": "vm-17", "uuid": UUIDS[5], "reason": "migration"}]}
@@ -122,7 +122,7 @@ def test_a_half_that_may_be_one_has_not_arrived_either(tmp_path):
     run = again(tmp_path, "begun", False, True, there_is={"paused": None}, guests="vm-17")
     assert run["arrived"] == []
     (found,) = run["found"]
-    assert "libvirt there does not say who is paused; see to b" in found["reason"]
+    assert "libvirt there does not say who is paused; fix that on b" in found["reason"]
     # Whom its host has seen arrive may be paused since.
     run = again(tmp_path, "moved", False, True, there_is=HALF, guests="vm-17")
     assert [each["vm"] for each in run["arrived"]] == ["vm-17"]

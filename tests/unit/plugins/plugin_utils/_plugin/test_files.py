@@ -123,11 +123,11 @@ def test_what_is_no_file_keeps_nobody_waiting(tmp_path, monkeypatch, kind):
 @pytest.mark.parametrize("text", ["", "\n"])
 def test_an_empty_file_is_none_that_is_not_there(tmp_path, text):
     place = tmp_path / "plan.json"
-    assert read_format(str(place), 1, "it is no plan") is None
+    assert read_format(str(place), 1, "it is not a plan") is None
     place.write_text(text)
     assert content_of(str(place)) == text
-    with pytest.raises(FleetError, match=r"^it is no plan: it is empty$"):
-        read_format(str(place), 1, "it is no plan")
+    with pytest.raises(FleetError, match=r"^it is not a plan: it is empty$"):
+        read_format(str(place), 1, "it is not a plan")
     with pytest.raises(FleetError, match=f"there is no JSON in {place}"):
         read_json(str(place))
 
@@ -137,9 +137,9 @@ def test_a_format_is_a_number_alone(tmp_path, found):
     place = tmp_path / "plan.json"
     place.write_text(f'{{"format": {found}}}')
     with pytest.raises(FleetError, match=f"{place} has format .*; expected 1; use the version"):
-        read_format(str(place), 1, "it is no plan")
+        read_format(str(place), 1, "it is not a plan")
     place.write_text('{"format": 1}')
-    assert read_format(str(place), 1, "it is no plan") == {"format": 1}
+    assert read_format(str(place), 1, "it is not a plan") == {"format": 1}
 
 
 def test_what_is_nested_too_deeply_is_no_json(tmp_path):

@@ -156,9 +156,11 @@ UNCLEAR = [
 
 
 def test_what_its_host_refuses_to_begin_was_not_begun():
-    host = Host(READ, {"failed": True, "begun": False, "msg": "it goes on already"})
+    host = Host(
+        READ, {"failed": True, "begun": False, "msg": "another run is already migrating it"}
+    )
     report = host.move()
-    assert (report.outcome, report.errors) == ("refused", ["it goes on already"])
+    assert (report.outcome, report.errors) == ("refused", ["another run is already migrating it"])
     assert len(host.asked) == 2
 
 

@@ -135,7 +135,7 @@ def onto_what(run: t.Any, facts: Facts, **options: t.Any) -> dict[str, tuple[str
 
 
 def crowded(chance: random.Random) -> Facts:
-    """Return hosts of which not all guests of the first one have places on the last one, the only one that is not emptied."""
+    """Return hosts of which not all guests of the first one have places on the last one, the only one that is not drained."""
     guests = chance.randint(2, 4)
     lasting = chance.randint(1, guests - 1)
     return {
@@ -234,7 +234,7 @@ def test_a_host_is_not_back_before_all_that_it_needs_is(options, facts):
     with pytest.raises(FleetError, match=r"a has come back without 0000:81:00.0"):
         back(run, answers(facts, BACK))
     with pytest.raises(
-        FleetError, match=r"gathered: it is down\. Run the same again to take it up$"
+        FleetError, match=r"gathered: it is down\. Run the same command again to resume$"
     ):
         back(run, answers(facts, BACK, a="it is down"))
     with pytest.raises(FleetError, match="the tasks on a have failed"):
@@ -286,7 +286,7 @@ def test_a_run_that_takes_up_another_one_goes_on_from_its_numbers(options, facts
 def test_nothing_begins_where_a_guest_takes_more_than_any_host_has_free(options, facts):
     options |= {"capacity": {**CAPACITY, "hosts": {}}}
     with pytest.raises(
-        FleetError, match="a cannot be emptied: 1 device of its guests has no place"
+        FleetError, match="a cannot be drained: 1 device of its guests has no place"
     ):
         first_step(options, facts)
     with pytest.raises(FleetError, match="capacity has the key"):
@@ -302,7 +302,7 @@ def test_what_was_broken_off_is_taken_up(options, facts):
     assert (again["now"]["hosts"], again["now"]["drain"]) == (["a"], [])
     again = back(look(again, answers(facts, LOOKED)), answers(facts, BACK))
     assert again["done"] == ["a"]
-    with pytest.raises(FleetError, match="is of maintenance that is not done, of a, b"):
+    with pytest.raises(FleetError, match="records unfinished maintenance of a, b"):
         begin({**options, "drain": ["c"]}, {}, False)
 
 
@@ -312,13 +312,13 @@ def test_an_upgrade_that_leaves_a_guest_without_a_place_stops_the_rest(options, 
     run = back(look(run, answers(facts, LOOKED)), answers(facts, BACK))
     newer = vf(0, kind="w")
     facts["a"] = host([newer], [parent()])
-    with pytest.raises(FleetError, match=r"b cannot be emptied: .*; done are a. Nothing was begun"):
+    with pytest.raises(FleetError, match=r"b cannot be drained: .*; done are a. Nothing was begun"):
         plan_next(run, answers(facts, GATHERED))
 
 
 def test_with_partial_those_hosts_are_emptied_that_can_be(options, facts):
     facts["b"] = host([vf(0, "vm-2", "w", pid=1)])
-    with pytest.raises(FleetError, match="b cannot be emptied"):
+    with pytest.raises(FleetError, match="b cannot be drained"):
         first_step(options, facts)
     run = first_step({**options, "partial": True}, facts)
     assert run["now"]["hosts"] == ["a"]
@@ -352,7 +352,7 @@ def test_what_is_left_after_the_last_step_of_a_run_is_told(options, facts):
 def test_where_the_hosts_to_be_emptied_are_none_nothing_is_emptied(options, facts, none):
     run = first_step({**options, "drain": none}, facts)
     assert (run["asked"], run["now"]["hosts"]) == ([], [])
-    assert run["sentences"] == ["maintain_drain has no host: nothing is emptied"]
+    assert run["sentences"] == ["maintain_drain has no host: nothing is drained"]
     assert "failure" not in end(run, {})
 
 
@@ -364,7 +364,7 @@ def test_maintenance_that_is_not_done_stays_so_where_the_hosts_to_be_emptied_are
     options, facts
 ):
     run = first_step(options, facts)
-    with pytest.raises(FleetError, match="is of maintenance that is not done, of a, b"):
+    with pytest.raises(FleetError, match="records unfinished maintenance of a, b"):
         begin({**options, "drain": ""}, {}, False)
     assert written(run)["emptied"] == ["a", "b"]
 
@@ -373,7 +373,7 @@ def test_maintenance_that_is_not_done_stays_so_where_the_hosts_to_be_emptied_are
 @pytest.mark.parametrize("none", ["", ",", []])
 def test_where_the_targets_are_none_nobody_may_receive(options, facts, none, use_returned):
     options |= {"targets": none, "use_returned": use_returned}
-    with pytest.raises(FleetError, match="a cannot be emptied"):
+    with pytest.raises(FleetError, match="a cannot be drained"):
         first_step(options, facts)
     # A host that has nobody is emptied, and nobody is let in meanwhile.
     facts["a"] = host([vf(0)], [parent()])
@@ -389,7 +389,7 @@ def test_targets_are_read_as_other_lists_are(options, facts):
 def test_hosts_that_do_not_answer_are_not_emptied(options, facts):
     run = begin(options, {}, False)
     with pytest.raises(
-        FleetError, match="cannot empty b: its facts could not be gathered: it is down"
+        FleetError, match="cannot drain b: its facts could not be gathered: it is down"
     ):
         plan_next(run, answers(facts, GATHERED, b="it is down"))
 
@@ -412,8 +412,8 @@ def test_what_cannot_be_asked_is_an_error(options, changed, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("no JSON", "is no progress of vfio.migration.maintain"),
-        ("", "is no progress of vfio.migration.maintain: it is empty"),
+        ("no JSON", "is not a progress file of vfio.migration.maintain"),
+        ("", "is not a progress file of vfio.migration.maintain: it is empty"),
         ('{"format": 2}', "has format 2; expected 1"),
         ('{"format": 1}', "the key 'process' is expected"),
         ("[]", "has format None"),

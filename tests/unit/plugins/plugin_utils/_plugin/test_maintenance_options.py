@@ -38,7 +38,7 @@ def test_hosts_that_have_come_back_receive_nothing_if_so_asked(fleet):
 def test_hosts_that_did_not_answer_are_left_out(fleet):
     plan = maintenance_for(fleet, ["a", "b"], left_out={"c": "it is down"})
     assert (plan["status"], plan["unknown"]) == ("unproven", ["c"])
-    with pytest.raises(FleetError, match="cannot empty c: it is down"):
+    with pytest.raises(FleetError, match="cannot drain c: it is down"):
         maintenance_for(fleet, ["c"], left_out={"c": "it is down"})
 
 

@@ -215,7 +215,7 @@ def test_an_answer_that_is_none_costs_its_host_alone(libvirt):
     hostvars["b"]["migrate_libvirt_asked"] = libvirt
     run, _hosts = ordered_for_checks(hostvars)
     assert run["checks"]["targets"] == ["a"]
-    assert any(note.startswith("b takes no part") for note in run["checks"]["notes"])
+    assert any(note.startswith("b is excluded") for note in run["checks"]["notes"])
 
 
 def ordered_for_checks(hostvars):
@@ -240,7 +240,7 @@ def test_a_host_that_does_not_answer_any_more_is_no_target():
     hostvars["b"]["migrate_libvirt_asked"] = {"unreachable": True, "msg": "no route"}
     run, _hosts = ordered_for_checks(hostvars)
     assert run["checks"]["targets"] == ["a"]
-    assert "b takes no part: libvirt on b does not answer: no route" in run["checks"]["notes"]
+    assert "b is excluded: libvirt on b does not answer: no route" in run["checks"]["notes"]
 
 
 def test_libvirt_is_asked_first_where_the_guests_are_and_then_everywhere_once():
@@ -316,14 +316,14 @@ def test_what_the_network_carries_is_compared_with_how_long_a_guest_may_stand_st
             each["framebuffer"] = 4096
     run = found_in(begun(guests="vm-17", bandwidth=1000, downtime_max=4000), hostvars)
     (note,) = migrating.check(run, hostvars)["checks"]["notes"]
-    assert note.startswith("vm-17 may stand still for 4096 ms, and is allowed 4000: ")
+    assert note.startswith("vm-17 may need a downtime of 4096 ms, and is allowed 4000: ")
     run = found_in(begun(guests="vm-17", options="--bandwidth=100", downtime_max=4000), hostvars)
     (note,) = migrating.check(run, hostvars)["checks"]["notes"]
-    assert note.startswith("vm-17 may stand still for 40960 ms, and is allowed 4000: ")
+    assert note.startswith("vm-17 may need a downtime of 40960 ms, and is allowed 4000: ")
     run = found_in(begun(guests="vm-17", downtime_max=4000), hostvars)
     (note,) = migrating.check(run, hostvars)["checks"]["notes"]
     assert note.startswith(
-        "it is not known whether the state of their devices can be sent in the 4000"
+        "it is unknown whether the state of their devices can be sent within the downtime of 4000"
     )
     for odd in (0, -1, "fast"):
         with pytest.raises(FleetError, match="bandwidth is "):

@@ -81,7 +81,7 @@ def test_who_came_to_its_targets_when_nobody_watched_is_written_down_later_and_c
     )
     assert [each["source"] for each in found["devices"]] == ["1", "2"]
     assert (found["outcome"], found["begin"], found["downtime_ms"]) == ("moved", None, None)
-    assert "is not known" in found["errors"][0]
+    assert "with what downtime is unknown" in found["errors"][0]
     assert requests_back([found]) == [
         {"migrate_libvirt_guests": ["u"], "migrate_libvirt_targets": ["a"]}
     ]

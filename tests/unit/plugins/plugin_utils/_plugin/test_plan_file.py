@@ -43,7 +43,7 @@ FLEET = {
     "c": host(parents=[parent()]),
 }
 LOCAL: dict[str, dict[str, t.Any]] = {"localhost": {}}
-WORDS = "a plan of schema 2, and this version of vfio.migration reads schema 1: use the version that made it, 9.0.0, or plan anew"
+WORDS = "a plan of schema 2, and this version of vfio.migration reads schema 1: use the version that made it, 9.0.0, or plan again"
 
 
 def plan(**options: t.Any) -> t.Any:
@@ -132,7 +132,7 @@ def test_a_plan_is_given_as_itself_or_by_its_file(tmp_path):
     with pytest.raises(FleetError, match="plan and plan_file are both given; expected one"):
         plan_or_file({"plan": made, "plan_file": str(path)}, "plan", "plan_file")
     path.write_text("[]", encoding="utf-8")
-    with pytest.raises(FleetError, match=r"plan\.json' is no plan .* a mapping is expected"):
+    with pytest.raises(FleetError, match=r"plan\.json' is not a plan .* a mapping is expected"):
         given_plan("plan", str(path))
 
 

@@ -165,9 +165,12 @@ def test_check_mode_writes_nothing(begin, tmp_path):
         ),
         ({"targets": "b,z"}, "targets has 'z'"),
         ({"hosts": []}, "no host of the inventory matches prepare_hosts"),
-        ({"drain": None}, "nothing is named to move: give prepare_drain"),
-        ({"guests": "vm-1"}, "give either prepare_drain, .* or prepare_guests .*, not both"),
-        ({"drain": None, "lost": "a", "sources": ["vm-1"]}, "give either prepare_drain"),
+        ({"drain": None}, "nothing is named to move: set prepare_drain"),
+        (
+            {"guests": "vm-1"},
+            "set hosts with prepare_drain .*, or guests with prepare_guests .*, not both",
+        ),
+        ({"drain": None, "lost": "a", "sources": ["vm-1"]}, "set hosts with prepare_drain"),
         ({"attempts": 0}, "attempts is 0; expected a number, 1 or more"),
         ({"attempts": 9}, "attempts is 9; expected 5 at most"),
         ({"earlier": "/nowhere/plan.json"}, "there is no file /nowhere/plan.json"),
@@ -197,7 +200,7 @@ def test_only_hosts_that_answered_in_this_run_count_and_others_are_named(begin):
     assert {where for where, _parent in places(run).values()} == {"c"}
     hosts.make(run)
     run = preparing.end(preparing.plan_next(run, hosts), hosts)
-    assert "b takes no part: it did not answer: no route" in run["sentences"]
+    assert "b is excluded: it did not answer: no route" in run["sentences"]
 
 
 @pytest.mark.parametrize("targets", [None, ["b", "c"], ["c"]])
@@ -241,7 +244,7 @@ def test_what_a_lost_host_had_is_made_elsewhere_by_its_last_facts(begin):
     run = preparing.end(preparing.plan_next(run, hosts), hosts)
     assert run["failure"] is None
     assert "a is lost: what it had is known as of 2026-11-26T17:20:00Z" in run["sentences"]
-    assert not any("takes no part" in each for each in run["sentences"])
+    assert not any("is excluded" in each for each in run["sentences"])
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,7 @@ def test_what_is_empty_is_no_file_that_is_not_there(path, tmp_path):
     assert written_progress(path) == []
     (tmp_path / "plan.progress.json").write_text("")
     for read in (written_progress, read_progress, check_free):
-        with pytest.raises(FleetError, match=f"^{path} is no progress .*: it is empty$"):
+        with pytest.raises(FleetError, match=f"^{path} is not a progress file .*: it is empty$"):
             read(path)
 
 

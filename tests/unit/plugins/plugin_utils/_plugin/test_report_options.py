@@ -335,5 +335,7 @@ def test_a_damaged_plan_is_refused_with_a_reason_or_shown(plan):
 
 @pytest.mark.parametrize("plan", [{}, {"placements": [{}], "unplaced": []}, ["a"], 7])
 def test_what_is_no_plan_is_refused(plan):
-    with pytest.raises(FleetError, match=r"'plan' is no plan of vfio\.migration\.migration_plan"):
+    with pytest.raises(
+        FleetError, match=r"'plan' is not a plan of vfio\.migration\.migration_plan"
+    ):
         report_for(two_of_three(), plan=plan)

@@ -154,7 +154,7 @@ def test_a_name_that_matches_nothing_stops_it():
 
 
 def test_two_ways_to_name_what_moves_stop_it_before_any_host_is_asked():
-    with pytest.raises(FleetError, match=r"give either report_drain, .* not both"):
+    with pytest.raises(FleetError, match=r"set hosts with report_drain .* not both"):
         asked({"gpu1": {}}, drain="gpu1", guests="vm-1")
 
 

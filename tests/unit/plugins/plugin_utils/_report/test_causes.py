@@ -64,12 +64,12 @@ def why(host: str | None, code: str, words: str = "whatever it says", **rest: t.
         ),
         (
             [why("b", "driver_version", attribute="software_version", detail="0.2")],
-            "no device on a target host is compatible; what comes nearest differs in software_version",
+            "no device on a target host is compatible; the closest device differs in software_version",
             "update the driver on b to 0.2 or newer",
         ),
         (
             [why("b", "attribute", attribute="aggregator", detail="2")],
-            "no device on a target host is compatible; what comes nearest differs in aggregator",
+            "no device on a target host is compatible; the closest device differs in aggregator",
             "a device with aggregator 2",
         ),
         (

@@ -101,7 +101,7 @@ def test_a_cause_is_what_stands_in_the_way_where_there_would_be_something():
     }
     plan = plan_for(facts, drain=["a"], avoid=[{"host": "c", "problem": "is being repaired"}])
     (cause,) = report_for(facts, plan=plan)["verdict"]["because"]
-    assert cause["reason"] == "0000:00:02.0 on c is to be avoided: is being repaired"
+    assert cause["reason"] == "0000:00:02.0 on c is excluded: is being repaired"
     assert cause["more"]
 
 
@@ -113,7 +113,7 @@ def test_a_device_that_nothing_anywhere_takes_has_what_comes_nearest():
     }
     (cause,) = report_for(facts, plan=plan_for(facts, drain=["a"]))["verdict"]["because"]
     assert cause["reason"] == (
-        "no device on a target host is compatible; what comes nearest differs in software_version"
+        "no device on a target host is compatible; the closest device differs in software_version"
     )
     assert cause["example"].startswith("update the driver on b to 0.2 or newer")
 
@@ -123,9 +123,9 @@ def test_a_device_that_nothing_anywhere_takes_has_what_comes_nearest():
     [
         (2, 0, 1, "1 of 2 guests can leave a; 1 cannot."),
         (3, 0, 0, "None of the 3 guests can leave a."),
-        (2, 1, 2, "All 2 guests can leave a; of 1 device that nobody holds, none can."),
-        (2, 2, 4, "All 2 guests can leave a, and so can 2 devices that nobody holds."),
-        (1, 2, 2, "The only guest can leave a; of 2 devices that nobody holds, 1 can."),
+        (2, 1, 2, "All 2 guests can leave a; of 1 device not in use, none can."),
+        (2, 2, 4, "All 2 guests can leave a, and so can 2 devices not in use."),
+        (1, 2, 2, "The only guest can leave a; of 2 devices not in use, 1 can."),
         (0, 2, 1, "1 of 2 devices can leave a; 1 cannot."),
     ],
 )
@@ -138,7 +138,7 @@ def test_a_plan_is_summed_up_by_guests(guests, free, movable, sentence):
 
 
 def test_guests_decide_and_not_what_nobody_holds():
-    """A device that nobody holds and that can go makes a host no emptier of guests."""
+    """A device not in use and that can go makes a host no emptier of guests."""
     facts = {
         "a": host([device(UUIDS[0], vm="vm-1", pid=1, migration=NEVER), device(UUIDS[1])]),
         "b": host(parents=[parent()]),
@@ -146,7 +146,7 @@ def test_guests_decide_and_not_what_nobody_holds():
     report = report_for(facts, plan=plan_for(facts, drain=["a"]))
     assert report["plan"]["placed"] == 1
     assert report["verdict"]["level"] == "none"
-    sentence = "The only guest cannot leave a; 1 device that nobody holds can."
+    sentence = "The only guest cannot leave a; 1 device not in use can."
     assert report["verdict"]["sentence"] == sentence
     figures = dict(re.findall(r"<div><dt>(.*?)</dt><dd>(.*?)</dd></div>", as_html(report)))
     assert {name: figures[name] for name in ("guest", "can move", "stays")} == {
@@ -178,7 +178,7 @@ def test_a_vgpu_is_compared_with_no_network_card():
     ("facts", "words"),
     [
         ({}, "report_hosts"),
-        ({"a": None}, "gather the facts as root"),
+        ({"a": None}, "Gather the facts as root"),
         ({"a": host()}, "sriov_numvfs"),
     ],
 )

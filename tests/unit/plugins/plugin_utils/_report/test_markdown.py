@@ -105,7 +105,7 @@ def test_a_ticket_has_the_verdict_the_moves_and_what_stays():
         "b": host(parents=[parent()]),
     }
     text = as_markdown(report_for(facts, plan=plan_for(facts, drain=["a"])))
-    assert "**◐ The only guest can leave a; of 1 device that nobody holds, none can.**" in text
+    assert "**◐ The only guest can leave a; of 1 device not in use, none can.**" in text
     assert f"| 1 | `vm-1` | `a` | `{UUIDS[0]}` | `b` | new `i915-GVTg_V5_4` |" in text
     assert f"- `{UUIDS[1]}` on `a`: " in text
     assert "| `a` | — | 1 of 2 |" in text
@@ -127,8 +127,8 @@ def test_a_ticket_has_who_asked_what_is_to_be_checked_and_every_write():
     section = report["plan"]
     assert "1 of 2 guests can leave a; 1 cannot." in text
     assert "- 1 guest, 1 device: " in text
-    assert f"What would make it possible: {plain(section['causes'][0]['remedy'])}." in text
-    assert "asked for by change 4711" in text
+    assert f"Remedy: {plain(section['causes'][0]['remedy'])}." in text
+    assert "requested by change 4711" in text
     assert section["warnings"]
     for each in section["warnings"]:
         assert f"- {plain(each['warning'])} (" in text
@@ -160,7 +160,9 @@ def test_a_ticket_takes_the_report_of_a_big_fleet():
 def test_what_can_be_emptied_has_a_section_where_it_was_asked_for():
     facts = {"a": host([device(UUIDS[1], vm="vm-1", pid=1)]), "b": host()}
     text = as_markdown(report_for(facts, headroom=headroom_for(facts)))
-    section = text.partition("## What can be emptied or fail\n\n")[2].splitlines()
-    assert section[0] == "- 1 of 2 hosts can be emptied or fail"
+    section = text.partition("## Headroom: hosts that can be drained or can fail\n\n")[
+        2
+    ].splitlines()
+    assert section[0] == "- 1 of 2 hosts can be drained or can fail"
     assert "1 of 1 guest has no place elsewhere, and that is proven" in section[1]
     assert "## What can be emptied" not in as_markdown(report_for(facts))
