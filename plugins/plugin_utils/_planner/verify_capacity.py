@@ -46,7 +46,7 @@ def no_parent_is_overcommitted(case: Case) -> Objections:
             types = made[move.place] = {}
         types[target["type"]] = types.get(target["type"], 0) + instances_taken(target)
     for place, types in made.items():
-        parent = case.parents.get(place, {"types": ()})
+        parent = case.parent(place) or {"types": ()}
         available = {each["id"]: each["available_instances"] for each in parent["types"]}
         short = [each for each, count in types.items() if count > available.get(each, 0)]
         for each in short:
@@ -123,12 +123,13 @@ def no_card_holds_more_than_it_can(case: Case) -> Objections:
         if card and any(stated_number("max_instance", each) for each in parent["types"]):
             new[move.target_key[0], card].append(move)
     on_cards: dict[Key, list[tuple[Entry, str]]] = defaultdict(list)
-    for (host, _id), device in case.devices.items() if new else ():
-        parent = case.parents.get((host, device["parent"]), {})
-        if device["kind"] == "mdev" and parent.get("physical_function"):
-            on_cards[host, parent["physical_function"]].append((parent, device["type"]))
+    for host in {host: None for host, _card in new}:
+        for device in case.devices[host].values():
+            parent = case.parents[host].get(device["parent"], {})
+            if device["kind"] == "mdev" and parent.get("physical_function"):
+                on_cards[host, parent["physical_function"]].append((parent, device["type"]))
     for card, moves in new.items():
-        made = [(case.parents[move.place], move.target["type"]) for move in moves]
+        made = [(move.parent or {}, move.target["type"]) for move in moves]
         types = [_type_of(*each) for each in made + on_cards[card]]
         most = [stated_number("max_instance", each) or 1 for each in types]
         if sum(Fraction(1, each) for each in most) > 1:
@@ -212,9 +213,10 @@ def given_types(case: Case) -> list[GivenTypes]:
         if move.target["attributes"] and move.there is not None:
             given[move.target["host"], move.target["parent"] or move.target["id"]].append(move)
     attributes: dict[Key, list[Entry]] = defaultdict(list)
-    for (host, _id), device in case.devices.items() if given else ():
-        if (host, device["parent"]) in given:
-            attributes[host, device["parent"]] += device["attributes"]
+    for host in {host: None for host, _card in given}:
+        for device in case.devices[host].values():
+            if (host, device["parent"]) in given:
+                attributes[host, device["parent"]] += device["attributes"]
     found = []
     for card, moves in given.items():
         named = moves[0].target["attributes"][0]["name"]

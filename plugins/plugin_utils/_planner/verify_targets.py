@@ -73,7 +73,7 @@ def existing_targets_are_free(case: Case) -> Objections:
         same_parent = target["parent"] == device["parent"]
         if target["kind"] != device["kind"] or target["type"] != device["type"] or not same_parent:
             yield move.objection(f"{name_of(key)} is another device than the plan says")
-        leaving = case.by_source.get(key)
+        leaving = case.move_of(key)
         vacated = leaving.wave if leaving is not None else None
         if device["in_use"] is not None and vacated is None:
             yield move.objection(f"{name_of(key)} is held by a process")
@@ -231,11 +231,14 @@ def an_ap_queue_has_one_device(case: Case) -> Objections:
         and (move.target["create"] or waits_for_its_matrix(case, move))
     ]
     hosts = {move.target["host"] for move, _queues in given}
-    taken: dict[str, list[tuple[str, _Queues]]] = {host: [] for host in hosts}
-    for (host, device_id), device in case.devices.items() if hosts else ():
-        there = _ap_queues(case.descriptor(host, device)) if host in hosts else None
-        if there is not None:
-            taken[host].append((device_id, there))
+    taken = {
+        host: [
+            (device_id, there)
+            for device_id, device in case.devices.get(host, {}).items()
+            if (there := _ap_queues(case.descriptor(host, device))) is not None
+        ]
+        for host in hosts
+    }
     for move, mine in given:
         others = taken[move.target["host"]]
         beside = [other for other, theirs in others if mine[0] & theirs[0] and mine[1] & theirs[1]]
@@ -334,7 +337,7 @@ def a_card_has_a_mac_address_once(case: Case) -> Objections:
             coming.setdefault((*move.place, mac), []).append(move)
     there = {
         (host, each["parent"], each["network"]["mac"]): device_id
-        for (host, device_id), each in (case.devices.items() if coming else ())
+        for (host, device_id), each in (case.every_device() if coming else ())
         if each["in_use"] is not None and "network" in each
     }
     for place, moves in coming.items():
