@@ -122,12 +122,7 @@ def no_card_holds_more_than_it_can(case: Case) -> Objections:
         card = parent.get("physical_function")
         if card and any(stated_number("max_instance", each) for each in parent["types"]):
             new[move.target_key[0], card].append(move)
-    on_cards: dict[Key, list[tuple[Entry, str]]] = defaultdict(list)
-    for host in {host: None for host, _card in new}:
-        for device in case.devices[host].values():
-            parent = case.parents[host].get(device["parent"], {})
-            if device["kind"] == "mdev" and parent.get("physical_function"):
-                on_cards[host, parent["physical_function"]].append((parent, device["type"]))
+    on_cards = _on_cards(case, {host for host, _card in new})
     for card, moves in new.items():
         made = [(move.parent or {}, move.target["type"]) for move in moves]
         types = [_type_of(*each) for each in made + on_cards[card]]
@@ -143,6 +138,17 @@ def no_card_holds_more_than_it_can(case: Case) -> Objections:
         for place, count in Counter(move.place for move in moves).items():
             if count > 1:
                 yield Objection(keys_of(moves), f"{count} devices are made under {name_of(place)}")
+
+
+def _on_cards(case: Case, hosts: t.Iterable[str]) -> dict[Key, list[tuple[Entry, str]]]:
+    """Return the parents and the types of the mdevs that each card of these hosts has."""
+    found: dict[Key, list[tuple[Entry, str]]] = defaultdict(list)
+    for host in hosts:
+        for device in case.devices[host].values():
+            parent = case.parents[host].get(device["parent"], {})
+            if device["kind"] == "mdev" and parent.get("physical_function"):
+                found[host, parent["physical_function"]].append((parent, device["type"]))
+    return found
 
 
 def shows_no_capacity(parent: Entry) -> bool:
@@ -209,8 +215,8 @@ class GivenTypes(t.NamedTuple):
 def given_types(case: Case) -> list[GivenTypes]:
     """Return what each card is given whose functions become targets by a type."""
     given: dict[Key, list[Move]] = defaultdict(list)
-    for move in case.existing:
-        if move.target["attributes"] and move.there is not None:
+    for move in case.made:
+        if not move.target["create"] and move.there is not None:
             given[move.target["host"], move.target["parent"] or move.target["id"]].append(move)
     attributes: dict[Key, list[Entry]] = defaultdict(list)
     for host in {host: None for host, _card in given}:

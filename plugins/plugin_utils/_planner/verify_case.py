@@ -128,6 +128,10 @@ class _Descriptors(dict[str, t.Any]):
         return found
 
 
+# What a parent offers by the name of a type, and the number of all types that have the same to compare.
+_Types = dict[t.Any, tuple[Entry | None, int]]
+
+
 class _Place(t.NamedTuple):
     """A parent that something is made under, ``None`` where the facts have none, and its ``types`` that were asked for.
 
@@ -139,7 +143,7 @@ class _Place(t.NamedTuple):
     parent: Entry | None
     number: int
     stated: tuple[tuple[str, ...], tuple[str, ...]]
-    types: dict[t.Any, tuple[Entry | None, int]]
+    types: _Types
 
 
 class Case:
@@ -191,35 +195,49 @@ class Case:
         self._kinds: dict[t.Any, int] = {}
         self._numbers: dict[str, int] = {}
         self._places: dict[tuple[str, t.Any], _Place] = {}
-        self.moves = [
-            self._move(key, source, each)
-            for key, each in zip(self.placed, plan["placements"], strict=True)
-            if (source := self.device(key)) is not None
-        ]
-        # By host and id of the source.
-        self.moving: dict[str, dict[str, Move]] = defaultdict(dict)
-        for move in self.moves:
-            host, device_id = move.key
-            self.moving[host][device_id] = move
+        self._alike: dict[bytes | str, tuple[int, _Types]] = {}
         self.left = frozenset(self.unplaced)
-        self.new = [move for move in self.moves if move.target["create"]]
-        self.existing = [move for move in self.moves if not move.target["create"]]
-        # What takes of a parent: new devices, and functions of a card that are given a type.
-        self.made = [m for m in self.moves if m.target["create"] or m.target["attributes"]]
-        self.new_vdpa = [move for move in self.new if move.target["kind"] == "vdpa"]
         # To receive nothing is a limit as well.
         self.is_limited = asked.limit is not None
+        self.moves: list[Move] = []
+        # By host and id of the source.
+        self.moving: dict[str, dict[str, Move]] = defaultdict(dict)
+        self.new: list[Move] = []
+        self.existing: list[Move] = []
+        # What takes of a parent: new devices, and functions of a card that are given a type.
+        self.made: list[Move] = []
+        # Those with network settings on either side.
+        self.networked: list[Move] = []
+        # Those of the sources.
+        self.descriptors: set[NaiveDescriptor | None] = set()
         # The moves of the devices that a process holds.
-        self.guests: dict[tuple[str, int], list[Move]] = {}
-        for move in self.moves:
-            holder = move.source["in_use"]
-            if holder and holder.get("pid") is not None:
-                process = (move.key[0], holder["pid"])
-                if process in self.guests:
-                    self.guests[process].append(move)
-                else:
-                    self.guests[process] = [move]
+        self.guests: dict[tuple[str, int], list[Move]] = defaultdict(list)
+        for key, each in zip(self.placed, plan["placements"], strict=True):
+            source = self.device(key)
+            if source is not None:
+                self._add(self._move(key, source, each))
+        self.new_vdpa = [move for move in self.new if move.target["kind"] == "vdpa"]
         self._tell_several()
+
+    def _add(self, move: Move) -> None:
+        """Add a move to those that each rule looks at: a pass over all takes long, as there are many and they are large."""
+        source, target = move.source, move.target
+        host, device_id = move.key
+        self.moves.append(move)
+        self.moving[host][device_id] = move
+        if target["create"]:
+            self.new.append(move)
+            self.made.append(move)
+        else:
+            self.existing.append(move)
+            if target["attributes"]:
+                self.made.append(move)
+        if "network" in target or "network" in source:
+            self.networked.append(move)
+        self.descriptors.add(move.descriptor)
+        holder = source["in_use"]
+        if holder and holder.get("pid") is not None:
+            self.guests[host, holder["pid"]].append(move)
 
     def _tell_several(self) -> None:
         """Tell the moves of each guest whether they are several."""
@@ -321,9 +339,18 @@ class Case:
         if at is None:
             parent = self.parent(place)
             stated = ((), ()) if parent is None else self._versions(place, parent)
-            known = as_known(({**(parent or {}), **_NOT_COMPARED}, stated, parent is None))
-            at = self._places[place] = _Place(place, parent, self._number(known), stated, {})
+            number, types = self._like(parent, stated)
+            at = self._places[place] = _Place(place, parent, number, stated, types)
         return at
+
+    def _like(self, parent: Entry | None, stated: t.Any) -> tuple[int, _Types]:
+        """Return the number of all parents that have the same to compare, and the types asked for so far of those with equal facts."""
+        content = _content((parent, stated))
+        found = self._alike.get(content)
+        if found is None:
+            known = as_known(({**(parent or {}), **_NOT_COMPARED}, stated, parent is None))
+            found = self._alike[content] = (self._number(known), {})
+        return found
 
     def _type_at(self, at: _Place, type_id: t.Any) -> tuple[Entry | None, int]:
         """Return what a parent offers by this name, with a number that such types share which have the same to compare."""

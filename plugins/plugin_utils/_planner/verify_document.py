@@ -231,11 +231,6 @@ def the_cost_is_counted(case: Case) -> Objections:
     receiving = _receiving_domains(case, arriving)
     there = _there_after(case, arriving.union(*receiving))
     preferred = {*case.asked.prefer}
-    opened = {move.place for move in case.new}
-    for host in {host for host, _parent in opened}:
-        for each in case.devices.get(host, {}).values():
-            if each["kind"] == "mdev":
-                opened.discard((host, each["parent"]))
     counted = {
         "unplaced": len(case.unplaced),
         "not_preferred": sum(move.target_key[0] not in preferred for move in case.moves)
@@ -243,7 +238,7 @@ def the_cost_is_counted(case: Case) -> Objections:
         else 0,
         "created": len(case.made),
         "load": max(map(there.__getitem__, arriving), default=0),
-        "opened": len(opened),
+        "opened": len(_opened(case)),
         "other_type": sum(1 for move in case.moves if move.target["type"] != move.source["type"]),
     }
     if case.is_of_the_occasion:
@@ -262,6 +257,16 @@ def the_cost_is_counted(case: Case) -> Objections:
         )
     if bound is not None and any(bound.get(name, 0) > number for name, number in cost.items()):
         yield Objection(WHOLE_PLAN, f"cost {cost} is below the bound {bound}")
+
+
+def _opened(case: Case) -> set[tuple[str, t.Any]]:
+    """Return the parents under which there is nothing before the plan makes something there."""
+    opened = {move.place for move in case.new}
+    for host in {host for host, _parent in opened}:
+        for each in case.devices.get(host, {}).values():
+            if each["kind"] == "mdev":
+                opened.discard((host, each["parent"]))
+    return opened
 
 
 def _receiving_domains(case: Case, arriving: set[str]) -> list[set[str]]:

@@ -213,9 +213,7 @@ def _matrix_is_assigned(move: Move, source: NaiveDescriptor, parent: Entry) -> t
 
 def a_target_has_the_uuid_that_its_source_needs(case: Case) -> Objections:
     """Require that what migrates only to a device of its own UUID goes to one."""
-    keeping = {
-        each for each in {move.descriptor for move in case.moves} if has_to_keep_its_uuid(each)
-    }
+    keeping = {each for each in case.descriptors if has_to_keep_its_uuid(each)}
     for move in case.moves if keeping else ():
         if move.descriptor in keeping and move.target["id"] != move.source["id"]:
             yield move.objection(f"{move}: the target has another UUID than the source")
@@ -223,7 +221,7 @@ def a_target_has_the_uuid_that_its_source_needs(case: Case) -> Objections:
 
 def an_ap_queue_has_one_device(case: Case) -> Objections:
     """Require that no device of vfio_ap is given a queue that another device on its host has, or is given by the plan."""
-    queues = {each: _ap_queues(each) for each in {move.descriptor for move in case.moves}}
+    queues = {each: _ap_queues(each) for each in case.descriptors}
     given = [
         (move, mine)
         for move in (case.moves if any(queues.values()) else ())
@@ -300,7 +298,7 @@ def targets_get_the_network_settings_of_their_sources(case: Case) -> Objections:
 
     Nothing is set of a target that is held, nor for a source that nobody holds.
     """
-    for move in case.moves:
+    for move in case.networked:
         given = move.target.get("network", {})
         if not given and "network" not in move.source:
             continue
@@ -331,7 +329,7 @@ def a_card_has_a_mac_address_once(case: Case) -> Objections:
     address, as for a bond.
     """
     coming: dict[tuple[str, t.Any, str], list[Move]] = {}
-    for move in case.moves:
+    for move in case.networked:
         mac = move.target.get("network", {}).get("mac", NO_MAC)
         if mac != NO_MAC:
             coming.setdefault((*move.place, mac), []).append(move)
@@ -359,8 +357,8 @@ def _guest_of(move: Move) -> tuple[str, t.Any]:
 RULES: tuple[Rule, ...] = (
     (attrgetter("existing"), existing_targets_are_free),
     (attrgetter("existing"), existing_targets_are_compatible),
-    (attrgetter("moves"), targets_get_the_network_settings_of_their_sources),
-    (attrgetter("moves"), a_card_has_a_mac_address_once),
+    (attrgetter("networked"), targets_get_the_network_settings_of_their_sources),
+    (attrgetter("networked"), a_card_has_a_mac_address_once),
     (attrgetter("new"), new_devices_can_be_created),
     (attrgetter("new"), new_devices_will_match),
     (attrgetter("moves"), an_ap_queue_has_one_device),
