@@ -319,13 +319,10 @@ def is_vgpu_of_nvidia(device: Device) -> bool:
 
 def has_several(device: Device, guest: t.Iterable[Device]) -> bool:
     """Return whether ``device`` and at least one other one of its ``guest`` are VFIO's: then each has to support P2P."""
-    if device.kind == VDPA:
-        return False
-    # A loop, as this is asked for each device of a fleet; those of one guest are on one host.
-    for each in guest:
-        if each is not device and each.kind != VDPA and each.id != device.id:
-            return True
-    return False
+    # Those of one guest are on one host.
+    return device.kind != VDPA and bool(
+        [each for each in guest if each.kind != VDPA and each.id != device.id]
+    )
 
 
 def obstacle(device: Device | DeviceClass) -> str | None:

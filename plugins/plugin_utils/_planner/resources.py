@@ -325,8 +325,9 @@ class Resources:
             admission.addresses.get(device.key) if admission.addresses else None,
             admission.uuid_of(device),
         )
-        number = self._number_in(self._demand_numbers, key)
-        if number == len(self.demands):
+        number = self._demand_numbers.get(key)
+        if number is None:
+            number = self._number_in(self._demand_numbers, key)
             self.demands.append(device)
         return number
 
