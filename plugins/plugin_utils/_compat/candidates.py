@@ -78,7 +78,9 @@ class Existing:
         verdict = self.judge()
         if self.waits:
             verdict = {**verdict, "warnings": [*verdict["warnings"], _WAITS]}
-        return verdict | ({"certainty": "provisional"} if self.attributes or self.waits else {})
+        if self.attributes or self.waits:
+            return {**verdict, "certainty": "provisional"}
+        return verdict
 
     @property
     def compatible(self) -> bool:

@@ -319,10 +319,9 @@ def is_vgpu_of_nvidia(device: Device) -> bool:
 
 def has_several(device: Device, guest: t.Iterable[Device]) -> bool:
     """Return whether ``device`` and at least one other one of its ``guest`` are VFIO's: then each has to support P2P."""
-    return device.kind != VDPA and any(
-        # Mostly one look at it tells whether it is the device itself.
-        each is not device and each.kind != VDPA and each.key != device.key
-        for each in guest
+    # Those of one guest are on one host.
+    return device.kind != VDPA and bool(
+        [each for each in guest if each.kind != VDPA and each.id != device.id]
     )
 
 

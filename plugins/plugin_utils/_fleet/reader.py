@@ -442,9 +442,17 @@ def _device(
             holder = holders[key] = Holder(*key)
     # By place, which takes half as long as by name: a fleet has many of these.
     return Device(
-        *(host, kind, device_id, parent, mdev_type, descriptors[name]),
+        host,
+        kind,
+        device_id,
+        parent,
+        mdev_type,
+        descriptors[name],
         tuple([(each["name"], each["value"]) for each in attributes]) if attributes else (),
-        *(numa_node, holder, migration["supported"], migration.get("evidence")),
+        numa_node,
+        holder,
+        migration["supported"],
+        migration.get("evidence"),
         _choices(attributes) if attributes else None,
         _p2p(migration.get("features")),
         tuple(entry[NETWORK].items()) if NETWORK in entry else None,
@@ -477,7 +485,7 @@ class _Reader:
     """Reads the facts of hosts into a fleet; what one host has of another's descriptors and parents is shared with it.
 
     What is shared is found by its whole content, never by the name that a host gives it. ``_mended`` are the facts, by
-    host, of which something is not made use of.
+    host, of which something is not made use of, and ``_descriptors_of`` the descriptors of each host by name.
     """
 
     _data: t.Any
@@ -495,6 +503,7 @@ class _Reader:
     # By the identity of the parents, each of which is there once.
     _equipment: dict[tuple[int, ...], tuple[ParentFacts, ...]] = field(default_factory=dict)
     _mended: dict[str, _Entry] = field(default_factory=dict)
+    _descriptors_of: dict[str, _Descriptors] = field(default_factory=dict)
 
     def read(self, name: str) -> None:
         """Add the host to the fleet, as unknown where it has no facts; raise ``FactsError``."""
@@ -513,6 +522,7 @@ class _Reader:
             self.fleet.problems.append({"host": name, "path": GATHERED, "problem": refusal})
             return
         descriptors, problems = self._all_descriptors(top)
+        self._descriptors_of[name] = descriptors
         entries, found, stated = self._entries(name, top, descriptors, problems)
         equipment = self._all_parents(top)
         problems += check.plain_problems(top.get("problems"))
@@ -537,10 +547,10 @@ class _Reader:
         return found if found is not None else check.mapping(_found(self._data, name)[0], FACT)
 
     def _devices(self, name: str) -> list[Device]:
-        facts = self._facts(name)
-        descriptors, _problems = self._all_descriptors(facts)
-        holders: dict[t.Any, Holder] = {}
-        return [_device(name, entry, descriptors, holders) for entry in facts["devices"]]
+        descriptors, holders = self._descriptors_of[name], dict[t.Any, Holder]()
+        return [
+            _device(name, entry, descriptors, holders) for entry in self._facts(name)["devices"]
+        ]
 
     def _entries(
         self, host: str, facts: _Entry, descriptors: _Descriptors, problems: list[dict[str, t.Any]]

@@ -147,13 +147,13 @@ class Admission:
             each for name, each in REQUIREMENTS.items() if getattr(request.conditions, name)
         ]
         self.moving: dict[str, set[str]] = defaultdict(set)
-        # The devices of guests with several, each of which has to support P2P, and so have their targets.
-        self.several: set[tuple[str, str]] = set()
+        # By host, the devices of guests with several, each of which has to support P2P, and so have their targets.
+        self._several: dict[str, set[str]] = defaultdict(set)
         for guest in request.guests:
-            self.moving[guest.devices[0].host].update([device.id for device in guest.devices])
+            self.moving[guest.host].update([device.id for device in guest.devices])
             if len(guest.devices) > 1:
-                several = [each.key for each in guest.devices if has_several(each, guest.devices)]
-                self.several.update(several)
+                several = [each.id for each in guest.devices if has_several(each, guest.devices)]
+                self._several[guest.host].update(several)
         # The cards on which a guest has a MAC address, or is given it by what is kept: by host and card, which function has it.
         self._there: dict[tuple[str, str | None], dict[str, str]] = defaultdict(dict)
         # By source, and whether two guests that move have one of them.
@@ -277,6 +277,10 @@ class Admission:
                 return Refusal("queue_assigned", f"{whose} has its AP queue {queue}", queue)
         return None
 
+    def is_one_of_several(self, source: Device) -> bool:
+        """Return whether the guest of ``source``, which moves, has other devices with which that has to support P2P."""
+        return source.id in self._several.get(source.host, ())
+
     def uuid_of(self, device: Device) -> str | None:
         """Return the UUID of ``device`` where something that moves has the same and may go to no other, or is that device."""
         return device.id if device.id in self._uuids and device.kind == "mdev" else None
@@ -331,7 +335,7 @@ class Admission:
 
     def _unwanted(self, source: Device, target: Target) -> Refusal | None:
         """Return why ``source`` may not become ``target`` even if that is compatible; ``None`` where it may."""
-        if isinstance(target, Device) and target.p2p is False and source.key in self.several:
+        if isinstance(target, Device) and target.p2p is False and self.is_one_of_several(source):
             return NO_P2P
         if self.addresses and isinstance(target, Device) and takes_address(target):
             refusal = self.beside_address(source, target)

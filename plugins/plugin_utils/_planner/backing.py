@@ -45,15 +45,9 @@ class Placement(t.NamedTuple):
 Place = list[Device] | ParentFacts | CardSupply
 
 
-class Allocation(t.NamedTuple):
-    """What one device of a guest has: one of equal devices or functions, whichever of them, or a share of a parent."""
-
-    guest: int
-    source: Device
-    offer: Choice
-    place: Place
-
-
+# What one device of a guest has: one of equal devices or functions, whichever of them, or a share of a parent.
+# The guest and the id of the device come first, by which these are in order.
+Allocation = tuple[int, str, Device, Choice, Place]
 # What is behind the resources of a bin.
 Backing = dict[int, list[Place]]
 
@@ -84,13 +78,13 @@ def allocate(
         place = backing[resource].pop(0)
         if step.successor is not None:
             backing[step.successor].append(place)
-        yield Allocation(guest, source, step.offer, place)
+        yield guest, source.id, source, step.offer, place
 
 
 def placed_on(host: str, allocations: t.Iterable[Allocation]) -> t.Iterator[Placement]:
     """Yield the placements on one host: of equal devices the first one goes to the first guest, in whichever order."""
     taken: dict[int, int] = {}
-    for guest, source, offer, place in sorted(allocations, key=lambda each: (each[0], each[1].id)):
+    for guest, _id, source, offer, place in sorted(allocations):
         equal = place.functions[offer.group] if isinstance(place, CardSupply) else place
         found: Device | Parent | ParentFacts
         if isinstance(equal, list):

@@ -19,6 +19,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.drivers
     driver_profile,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import Descriptor
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Device, Host
 
 Moves = t.Sequence[tuple[contract.Placement, Device]]
@@ -37,24 +38,26 @@ def moves_of(placements: t.Sequence[contract.Placement], hosts: t.Mapping[str, H
 
 def with_crowds(moves: Moves) -> list[contract.Placement]:
     """Return the placements, those with a warning that are of a crowd; one from a plan for fewer guests is counted anew."""
-    most = [_most_at_once(source) for _placement, source in moves]
-    if not any(most):
+    alike = {(source.kind, source.descriptor) for _placement, source in moves}
+    most = {each: few for each in alike if (few := _most_at_once(*each))}
+    if not most:
         return [placement for placement, _source in moves]
+    few_of = [most.get((source.kind, source.descriptor)) for _placement, source in moves]
     sizes = Counter(
-        crowd for move, few in zip(moves, most, strict=True) if few for crowd in _crowds(*move)
+        crowd for move, few in zip(moves, few_of, strict=True) if few for crowd in _crowds(*move)
     )
     return [
         _with_warnings(*move, few, sizes) if few else move[0]
-        for move, few in zip(moves, most, strict=True)
+        for move, few in zip(moves, few_of, strict=True)
     ]
 
 
-def _most_at_once(source: Device) -> int | None:
-    """Return how many functions of one physical function the driver of ``source`` migrates at a time, where that is documented."""
-    if source.descriptor is None or not source.descriptor.derived:
+def _most_at_once(kind: str, descriptor: Descriptor | None) -> int | None:
+    """Return how many functions of one physical function the driver of a source migrates at a time, where that is documented."""
+    if descriptor is None or not descriptor.derived:
         # A descriptor of the driver's own says all that there is to say.
         return None
-    return driver_profile(source.kind, source.descriptor.self_attributes.get("driver")).at_once
+    return driver_profile(kind, descriptor.self_attributes.get("driver")).at_once
 
 
 def _crowds(placement: contract.Placement, source: Device) -> t.Iterator[_Crowd]:

@@ -48,13 +48,15 @@ def steady(
 
     Devices that are ``fixed``, by guest and id, stay where they are. All do where first fit finds no place for one.
     """
+    others = {each.guest for each in placed if not _is_there(each)}
     by_guest: dict[int, list[Placement]] = defaultdict(list)
     for each in placed:
-        by_guest[each.guest].append(each)
+        if each.guest not in others:
+            by_guest[each.guest].append(each)
     free = {
         guest
         for guest, of_guest in by_guest.items()
-        if all(_is_there(each) and (guest, each.source.id) not in fixed for each in of_guest)
+        if all((guest, each.source.id) not in fixed for each in of_guest)
         # First fit does not know who has which MAC address on a card.
         and not any(each.source.key in problem.admission.addresses for each in of_guest)
     }
@@ -70,8 +72,10 @@ def steady(
 
 def _is_there(placed: Placement) -> bool:
     """Return whether a target is there already, and needs nothing to be set."""
+    if placed.device is None:
+        return False
     offer = placed.offer.candidate
-    return placed.device is not None and isinstance(offer, Existing) and not offer.attributes
+    return isinstance(offer, Existing) and not offer.attributes
 
 
 class _FirstFit:

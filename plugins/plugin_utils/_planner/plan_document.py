@@ -79,15 +79,12 @@ def document(
     placements = [(each, _source_of(problem, each)) for each in request.kept]
     placements += [(maker.placement(each), each.source) for each in solution.placed]
     placements.sort(key=lambda each: (each[1].host, each[0]["vm"] or "", each[1].id))
-    hosts: dict[str, contract.HostTasks] = {}
-    mapping: dict[str, dict[str, str]] = {}
+    hosts: dict[str, contract.HostTasks] = defaultdict(_no_tasks)
+    mapping: dict[str, dict[str, str]] = defaultdict(dict)
     for placement, source in placements:
         target = placement["target"]
-        mapping.setdefault(source.host, {})[source.id] = target["id"]
-        tasks = hosts.get(target["host"])
-        if tasks is None:
-            tasks = hosts[target["host"]] = {"devices": [], "pci_devices": [], "vdpa_devices": []}
-        maker.add_task(tasks, source, target)
+        mapping[source.host][source.id] = target["id"]
+        maker.add_task(hosts[target["host"]], source, target)
     plan: contract.PlanBody = {
         "status": proof.status,
         "solver": solution.solver,
@@ -99,7 +96,7 @@ def document(
         "unplaced": [],
         "shortage": _shortage(problem, shortage) if shortage else None,
         "hosts": dict(sorted(hosts.items())),
-        "map": mapping,
+        "map": dict(mapping),
         "unknown": problem.fleet.unknown,
     }
     # What few plans need is imported for these: Ansible compiles it in each run.
@@ -126,6 +123,10 @@ def document(
     if request.staying:
         plan["staying"] = [*request.staying]
     return plan
+
+
+def _no_tasks() -> contract.HostTasks:
+    return {"devices": [], "pci_devices": [], "vdpa_devices": []}
 
 
 def combined(

@@ -316,17 +316,18 @@ class Resources:
 
     def demand_of(self, device: Device) -> int:
         """Return the number of what ``device`` needs."""
-        admission, identity = self._admission, device.key
+        admission = self._admission
         key = (
             device.descriptor,
             device.type,
             tuple([name for name, value in device.attributes]) if device.attributes else (),
-            identity in admission.several,
-            admission.addresses.get(identity) if admission.addresses else None,
+            admission.is_one_of_several(device),
+            admission.addresses.get(device.key) if admission.addresses else None,
             admission.uuid_of(device),
         )
-        number = self._number_in(self._demand_numbers, key)
-        if number == len(self.demands):
+        number = self._demand_numbers.get(key)
+        if number is None:
+            number = self._number_in(self._demand_numbers, key)
             self.demands.append(device)
         return number
 

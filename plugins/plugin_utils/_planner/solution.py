@@ -368,7 +368,10 @@ def _settled(attempt: _Attempt, found: SearchResult) -> Solution:
             allocations += allocate(backing, guest, sources, packing)
         placed += placed_on(problem.names[number], allocations)
         left[number] = backing
-    placed.sort(key=lambda each: (each.guest, each.source.id))
+    if pins:
+        # Else those of a guest are on one host, in this order.
+        placed.sort(key=lambda each: each.source.id)
+    placed.sort(key=operator.itemgetter(0))
     devices = sum([len(guest.devices) for guest in problem.request.guests])
     cost = cost_of(together, devices, attempt.packing.spread, problem.bins, problem.domain_loads)
     alone = _alone(attempt) if cost.unplaced else Alone()

@@ -280,7 +280,7 @@ class Reasons:
 
     def _key_on(self, host: Host, device: Device) -> tuple[t.Any, ...]:
         """Return all that decides what there is for a device on ``host``."""
-        return (host.name, device.key in self._admission.several, *self._needs(device))
+        return (host.name, self._admission.is_one_of_several(device), *self._needs(device))
 
     def _for_each_host(self, guest: Guest, device: Device) -> list[UnplacedReason]:
         names = [name for name in self._problem.names if name != device.host]

@@ -138,7 +138,8 @@ def placements_warn_of_what_they_assume(case: Case) -> Objections:
     known: dict[int, _Assumed | None] = {}
     judged: dict[t.Any, list[str]] = {}
     tried = _tried_at_once(case)
-    moving = Counter(end for move in case.moves if _limit(move) for end in _ends(move))
+    moves = case.moves if any(map(_most_of, case.descriptors)) else []
+    moving = Counter(end for move in moves if _limit(move) for end in _ends(move))
     for move in case.moves:
         if move.kind not in known:
             known[move.kind] = _assumed(case, move)
@@ -174,7 +175,7 @@ def _needed_of_itself(move: Move) -> tuple[str, ...]:
         needed = (*needed, _SEVERAL_VGPUS)
     if move.target["create"] and move.parent is not None and shows_no_capacity(move.parent):
         needed = (*needed, _ROOM_UNKNOWN)
-    if move.there is not None:
+    if move.there is not None and ("network" in move.source or "network" in move.there):
         needed = (*needed, *settings_left(move))
     return needed
 
@@ -218,9 +219,13 @@ def _support_unknown(case: Case, move: Move) -> t.Iterator[str]:
 
 def _limit(move: Move) -> int:
     """Return how many functions of one physical function the driver of a move migrates at a time, 0 for any number."""
-    if move.descriptor is None or not move.descriptor.derived or move.source["kind"] != "pci":
+    return _most_of(move.descriptor) if move.source["kind"] == "pci" else 0
+
+
+def _most_of(descriptor: NaiveDescriptor | None) -> int:
+    if descriptor is None or not descriptor.derived:
         return 0
-    return _AT_A_TIME.get(move.descriptor.own.get("driver", "").replace("-", "_"), 0)
+    return _AT_A_TIME.get(descriptor.own.get("driver", "").replace("-", "_"), 0)
 
 
 def _ends(move: Move) -> t.Iterator[str]:

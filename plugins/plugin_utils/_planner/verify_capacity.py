@@ -46,7 +46,7 @@ def no_parent_is_overcommitted(case: Case) -> Objections:
             types = made[move.place] = {}
         types[target["type"]] = types.get(target["type"], 0) + instances_taken(target)
     for place, types in made.items():
-        parent = case.parents.get(place, {"types": ()})
+        parent = case.parent(place) or {"types": ()}
         available = {each["id"]: each["available_instances"] for each in parent["types"]}
         short = [each for each, count in types.items() if count > available.get(each, 0)]
         for each in short:
@@ -122,13 +122,9 @@ def no_card_holds_more_than_it_can(case: Case) -> Objections:
         card = parent.get("physical_function")
         if card and any(stated_number("max_instance", each) for each in parent["types"]):
             new[move.target_key[0], card].append(move)
-    on_cards: dict[Key, list[tuple[Entry, str]]] = defaultdict(list)
-    for (host, _id), device in case.devices.items() if new else ():
-        parent = case.parents.get((host, device["parent"]), {})
-        if device["kind"] == "mdev" and parent.get("physical_function"):
-            on_cards[host, parent["physical_function"]].append((parent, device["type"]))
+    on_cards = _on_cards(case, {host for host, _card in new})
     for card, moves in new.items():
-        made = [(case.parents[move.place], move.target["type"]) for move in moves]
+        made = [(move.parent or {}, move.target["type"]) for move in moves]
         types = [_type_of(*each) for each in made + on_cards[card]]
         most = [stated_number("max_instance", each) or 1 for each in types]
         if sum(Fraction(1, each) for each in most) > 1:
@@ -142,6 +138,17 @@ def no_card_holds_more_than_it_can(case: Case) -> Objections:
         for place, count in Counter(move.place for move in moves).items():
             if count > 1:
                 yield Objection(keys_of(moves), f"{count} devices are made under {name_of(place)}")
+
+
+def _on_cards(case: Case, hosts: t.Iterable[str]) -> dict[Key, list[tuple[Entry, str]]]:
+    """Return the parents and the types of the mdevs that each card of these hosts has."""
+    found: dict[Key, list[tuple[Entry, str]]] = defaultdict(list)
+    for host in hosts:
+        for device in case.devices[host].values():
+            parent = case.parents[host].get(device["parent"], {})
+            if device["kind"] == "mdev" and parent.get("physical_function"):
+                found[host, parent["physical_function"]].append((parent, device["type"]))
+    return found
 
 
 def shows_no_capacity(parent: Entry) -> bool:
@@ -208,13 +215,14 @@ class GivenTypes(t.NamedTuple):
 def given_types(case: Case) -> list[GivenTypes]:
     """Return what each card is given whose functions become targets by a type."""
     given: dict[Key, list[Move]] = defaultdict(list)
-    for move in case.existing:
-        if move.target["attributes"] and move.there is not None:
+    for move in case.made:
+        if not move.target["create"] and move.there is not None:
             given[move.target["host"], move.target["parent"] or move.target["id"]].append(move)
     attributes: dict[Key, list[Entry]] = defaultdict(list)
-    for (host, _id), device in case.devices.items() if given else ():
-        if (host, device["parent"]) in given:
-            attributes[host, device["parent"]] += device["attributes"]
+    for host in {host: None for host, _card in given}:
+        for device in case.devices[host].values():
+            if (host, device["parent"]) in given:
+                attributes[host, device["parent"]] += device["attributes"]
     found = []
     for card, moves in given.items():
         named = moves[0].target["attributes"][0]["name"]

@@ -10,9 +10,10 @@
 from __future__ import annotations
 
 import itertools
+import marshal
 import re
 import typing as t
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Conditions
@@ -32,6 +33,7 @@ WHOLE_PLAN: frozenset[Key] = frozenset()
 # What moves of one kind need not have alike of their parents, and of the types that these offer.
 _NOT_COMPARED = dict.fromkeys(("id", "types", "numa_node", "physical_function"))
 _NOT_COUNTED = {"available_instances": None}
+_NOTHING: Entry = {}
 POSITIVE = re.compile("[1-9][0-9]{0,9}")
 
 
@@ -82,12 +84,52 @@ class Move:
         return f"{name_of(self.key)} to {name_of(self.target_key)}"
 
 
+_NO_MOVES: t.Mapping[str, Move] = {}
+
+
 class Readings:
     """What descriptors say, by their text, and which of them list what: as it depends on nothing else, several cases may share it."""
 
     def __init__(self) -> None:
         self.descriptors: dict[str, NaiveDescriptor | None] = {}
         self.answers: dict[tuple[t.Any, ...], bool] = {}
+        self._tables: dict[bytes | str, _Descriptors] = {}
+
+    def of_table(self, facts: Entry) -> _Descriptors:
+        """Return the descriptors of a host by name; hosts that have the same have them in common."""
+        raw = facts["descriptors"]
+        content = _content(raw)
+        found = self._tables.get(content)
+        if found is None:
+            found = self._tables[content] = _Descriptors(self, raw)
+        return found
+
+    def descriptor(self, raw: t.Any) -> NaiveDescriptor | None:
+        """Return what a descriptor says, ``None`` where it is not usable; equal ones are one object."""
+        try:
+            content = repr(raw)
+        except (RecursionError, ValueError):
+            # Nobody writes a descriptor that deep, or a number with that many digits.
+            return None
+        if content not in self.descriptors:
+            self.descriptors[content] = read_naive_descriptor(raw)
+        return self.descriptors[content]
+
+
+class _Descriptors(dict[str, t.Any]):
+    """The descriptors of a host by name, each read when it is first asked for."""
+
+    def __init__(self, readings: Readings, raw: t.Any) -> None:
+        super().__init__()
+        self._readings, self._raw = readings, raw
+
+    def __missing__(self, name: str) -> NaiveDescriptor | None:
+        found = self[name] = self._readings.descriptor(self._raw[name])
+        return found
+
+
+# What a parent offers by the name of a type, and the number of all types that have the same to compare.
+_Types = dict[t.Any, tuple[Entry | None, int]]
 
 
 class _Place(t.NamedTuple):
@@ -101,7 +143,7 @@ class _Place(t.NamedTuple):
     parent: Entry | None
     number: int
     stated: tuple[tuple[str, ...], tuple[str, ...]]
-    types: dict[t.Any, tuple[Entry | None, int]]
+    types: _Types
 
 
 class Case:
@@ -143,49 +185,64 @@ class Case:
         near = [{*domain} for domain in asked.failure_domains.values()] if by_domain else []
         hosts = hosts.union(*(domain for domain in near if not domain.isdisjoint(hosts)))
         there = sorted(hosts & facts.keys())
+        # By host and id.
         self.devices, self.parents = (
-            {(host, each["id"]): each for host in there for each in facts[host][part]}
+            {host: {each["id"]: each for each in facts[host][part]} for host in there}
             for part in ("devices", "parents")
         )
-        self._descriptors: dict[Key, NaiveDescriptor | None] = {}
-        readings = readings or Readings()
-        self._read, self._answers = readings.descriptors, readings.answers
+        self._descriptors: dict[str, _Descriptors] = {}
+        self._readings = readings or Readings()
         self._kinds: dict[t.Any, int] = {}
         self._numbers: dict[str, int] = {}
         self._places: dict[tuple[str, t.Any], _Place] = {}
-        self.moves = [
-            self._move(key, source, each)
-            for key, each in zip(self.placed, plan["placements"], strict=True)
-            if (source := self.devices.get(key)) is not None
-        ]
-        self.by_source = {move.key: move for move in self.moves}
+        self._alike: dict[bytes | str, tuple[int, _Types]] = {}
         self.left = frozenset(self.unplaced)
-        # What the plan does not move, though its host takes part.
-        self.unmoved = [
-            (key, device) for key, device in self.devices.items() if key not in self.by_source
-        ]
-        self.new = [move for move in self.moves if move.target["create"]]
-        self.existing = [move for move in self.moves if not move.target["create"]]
-        # What takes of a parent: new devices, and functions of a card that are given a type.
-        self.made = [m for m in self.moves if m.target["create"] or m.target["attributes"]]
-        self.new_vdpa = [move for move in self.new if move.target["kind"] == "vdpa"]
         # To receive nothing is a limit as well.
         self.is_limited = asked.limit is not None
+        self.moves: list[Move] = []
+        # By host and id of the source.
+        self.moving: dict[str, dict[str, Move]] = defaultdict(dict)
+        self.new: list[Move] = []
+        self.existing: list[Move] = []
+        # What takes of a parent: new devices, and functions of a card that are given a type.
+        self.made: list[Move] = []
+        # Those with network settings on either side.
+        self.networked: list[Move] = []
+        # Those of the sources.
+        self.descriptors: set[NaiveDescriptor | None] = set()
         # The moves of the devices that a process holds.
-        self.guests: dict[tuple[str, int], list[Move]] = {}
-        for move in self.moves:
-            holder = move.source["in_use"]
-            if holder and holder.get("pid") is not None:
-                process = (move.key[0], holder["pid"])
-                if process in self.guests:
-                    self.guests[process].append(move)
-                else:
-                    self.guests[process] = [move]
+        self.guests: dict[tuple[str, int], list[Move]] = defaultdict(list)
+        for key, each in zip(self.placed, plan["placements"], strict=True):
+            source = self.device(key)
+            if source is not None:
+                self._add(self._move(key, source, each))
+        self.new_vdpa = [move for move in self.new if move.target["kind"] == "vdpa"]
         self._tell_several()
+
+    def _add(self, move: Move) -> None:
+        """Add a move to those that each rule looks at: a pass over all takes long, as there are many and they are large."""
+        source, target = move.source, move.target
+        host, device_id = move.key
+        self.moves.append(move)
+        self.moving[host][device_id] = move
+        if target["create"]:
+            self.new.append(move)
+            self.made.append(move)
+        else:
+            self.existing.append(move)
+            if target["attributes"]:
+                self.made.append(move)
+        if "network" in target or "network" in source:
+            self.networked.append(move)
+        self.descriptors.add(move.descriptor)
+        holder = source["in_use"]
+        if holder and holder.get("pid") is not None:
+            self.guests[host, holder["pid"]].append(move)
 
     def _tell_several(self) -> None:
         """Tell the moves of each guest whether they are several."""
-        nvidia = {each for each in self._read.values() if each is not None and _is_of_nvidia(each)}
+        read = self._readings.descriptors
+        nvidia = {each for each in read.values() if each is not None and _is_of_nvidia(each)}
         for moves in self.guests.values():
             vfio = [move for move in moves if move.source["kind"] != "vdpa"]
             vgpus = [move for move in vfio if move.descriptor in nvidia] if nvidia else []
@@ -194,22 +251,49 @@ class Case:
             for move in vgpus if len(vgpus) > 1 else ():
                 move.several_vgpus = True
 
+    def device(self, key: Key) -> Entry | None:
+        """Return what the facts say of a device; ``None`` where they have none, or its host takes no part in the plan."""
+        return self.devices.get(key[0], _NOTHING).get(key[1])
+
+    def parent(self, place: tuple[str, t.Any]) -> Entry | None:
+        """Return what the facts say of a parent, as ``device`` does."""
+        return self.parents.get(place[0], _NOTHING).get(place[1])
+
+    def move_of(self, key: Key) -> Move | None:
+        """Return the placement of a device of the facts, ``None`` where the plan has none."""
+        return self.moving.get(key[0], _NO_MOVES).get(key[1])
+
     def is_planned(self, key: Key) -> bool:
         """Return whether the plan places a device of the facts, or leaves it behind."""
-        return key in self.by_source or key in self.left
+        return self.move_of(key) is not None or key in self.left
+
+    def unmoved(self, hosts: t.Container[str]) -> t.Iterator[tuple[Key, Entry]]:
+        """Yield the devices of those of these ``hosts`` that take part in the plan which it does not move."""
+        for host, devices in self.devices.items():
+            moving = self.moving.get(host, _NO_MOVES)
+            # As a rule a host that is emptied has no other devices.
+            if host in hosts and len(moving) < len(devices):
+                for device_id, device in devices.items():
+                    if device_id not in moving:
+                        yield (host, device_id), device
+
+    def every_device(self) -> t.Iterator[tuple[Key, Entry]]:
+        """Yield what the facts say of the devices of all hosts that take part in the plan."""
+        for host, devices in self.devices.items():
+            for device_id, device in devices.items():
+                yield (host, device_id), device
 
     def devices_of(self, host: str) -> t.Iterator[tuple[Key, Entry]]:
         """Yield what the facts say of the devices of a host that takes part in the plan."""
         for each in self.facts[host]["devices"]:
-            key = (host, each["id"])
-            yield key, self.devices[key]
+            yield (host, each["id"]), self.devices[host][each["id"]]
 
     def _move(self, key: Key, source: Entry, found: Entry) -> Move:
         """Return a placement with what the facts say of both ends, and with its kind."""
         target = found["target"]
         host, given = target["host"], target["attributes"]
         target_key, place = (host, target["id"]), (host, target["parent"])
-        there, parent = self.devices.get(target_key), None
+        there, parent = self.device(target_key), None
         descriptor = self.descriptor(key[0], source)
         offered, alike = None, tuple[t.Any, ...]()
         if target["create"]:
@@ -218,7 +302,7 @@ class Case:
             offered, of_type = self._type_at(at, target["type"])
             alike = (found["set"], descriptor, at.number, of_type)
         else:
-            parent = self.parents.get(place)
+            parent = self.parent(place)
             end = self.descriptor(host, there) if there else None
             alike = (found["set"], descriptor, end)
             if there and (given or (end is not None and "migratable" in end.own)):
@@ -253,11 +337,20 @@ class Case:
         """Return what there is of a parent that something is made under."""
         at = self._places.get(place)
         if at is None:
-            parent = self.parents.get(place)
+            parent = self.parent(place)
             stated = ((), ()) if parent is None else self._versions(place, parent)
-            known = as_known(({**(parent or {}), **_NOT_COMPARED}, stated, parent is None))
-            at = self._places[place] = _Place(place, parent, self._number(known), stated, {})
+            number, types = self._like(parent, stated)
+            at = self._places[place] = _Place(place, parent, number, stated, types)
         return at
+
+    def _like(self, parent: Entry | None, stated: t.Any) -> tuple[int, _Types]:
+        """Return the number of all parents that have the same to compare, and the types asked for so far of those with equal facts."""
+        content = _content((parent, stated))
+        found = self._alike.get(content)
+        if found is None:
+            known = as_known(({**(parent or {}), **_NOT_COMPARED}, stated, parent is None))
+            found = self._alike[content] = (self._number(known), {})
+        return found
 
     def _type_at(self, at: _Place, type_id: t.Any) -> tuple[Entry | None, int]:
         """Return what a parent offers by this name, with a number that such types share which have the same to compare."""
@@ -278,19 +371,10 @@ class Case:
         name = device["descriptor"]
         if name is None:
             return None
-        key = (host, name)
-        found = self._descriptors.get(key)
-        if found is None and key not in self._descriptors:
-            raw = self.facts[host]["descriptors"][name]
-            try:
-                content = repr(raw)
-            except (RecursionError, ValueError):
-                # Nobody writes a descriptor that deep, or a number with that many digits.
-                content = "null"
-            if content not in self._read:
-                self._read[content] = None if content == "null" else read_naive_descriptor(raw)
-            found = self._descriptors[key] = self._read[content]
-        return found
+        found = self._descriptors.get(host)
+        if found is None:
+            found = self._descriptors[host] = self._readings.of_table(self.facts[host])
+        return found[name]
 
     def lists(
         self,
@@ -307,14 +391,15 @@ class Case:
         says.
         """
         key = (owner, is_source, given, taken, *subject.items())
-        if key not in self._answers:
-            self._answers[key] = any(
+        answers = self._readings.answers
+        if key not in answers:
+            answers[key] = any(
                 each is not None
                 and each.names.issuperset(given or ())
                 and set_matches(each, subject, given is None, release(owner, taken), is_source)
                 for each in owner.sets
             )
-        return self._answers[key]
+        return answers[key]
 
     def decides(self, source: NaiveDescriptor, target: NaiveDescriptor) -> bool:
         """Return whether the lists that the plan's direction asks allow a move from ``source`` to ``target``."""
@@ -345,7 +430,7 @@ class Case:
         under: dict[bool, set[str]] = {False: set(), True: set()}
         beside: dict[bool, set[str]] = {False: set(), True: set()}
         for device in mdevs:
-            above = self.parents.get((host, device["parent"]), {})
+            above = self.parents[host].get(device["parent"], _NOTHING)
             descriptor = self.descriptor(host, device)
             if descriptor is not None and above.get("driver") == parent.get("driver"):
                 found = under if device["parent"] == parent_id else beside
@@ -376,6 +461,15 @@ def as_known(value: object) -> str:
         return repr(value)
     except (ValueError, RecursionError):
         return f"number {next(_UNWRITTEN)}"
+
+
+def _content(value: object) -> bytes | str:
+    """Return what values have in common only if they are equal, as ``as_known`` does, and for plain ones sooner."""
+    try:
+        # Later versions tell equal texts apart that are, or are not, one object.
+        return marshal.dumps(value, 2)
+    except ValueError:
+        return as_known(value)
 
 
 def place_like(device: Entry) -> str:

@@ -19,6 +19,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_case import (
     WHOLE_PLAN,
     Case,
+    Entry,
     Key,
     Move,
     Objection,
@@ -110,28 +111,29 @@ def guests_move_in_the_order_of_priority(case: Case) -> Objections:
     asked = case.asked
     if asked.apart or asked.capacity.get("guests") or any(each.guest for each in asked.avoid):
         return
-    together = Counter(_process(case, key) for key in case.devices)
+    together = Counter(_process(*each) for each in case.every_device())
     left: dict[tuple[str, str], int] = {}
     for key, each in zip(case.unplaced, case.plan["unplaced"], strict=True):
         codes = {reason.get("code") for reason in each.get("reasons", ())}
-        if key in case.devices and together[_process(case, key)] == 1 and codes.isdisjoint(_GONE):
-            like = _likeness(case, key)
-            left[like] = max(left.get(like, -1), _rank(case, key))
+        device = case.device(key)
+        if device is not None and together[_process(key, device)] == 1 and codes.isdisjoint(_GONE):
+            like = _likeness(key, device)
+            left[like] = max(left.get(like, -1), _rank(case, device))
     for move in case.moves if left else ():
-        if together[_process(case, move.key)] == 1:
-            most = left.get(_likeness(case, move.key), -1)
-            if most > _rank(case, move.key):
+        if together[_process(move.key, move.source)] == 1:
+            most = left.get(_likeness(move.key, move.source), -1)
+            if most > _rank(case, move.source):
                 yield move.objection(f"{move} has the place of a guest that comes before it")
 
 
-def _process(case: Case, key: Key) -> tuple[t.Any, ...]:
+def _process(key: Key, device: Entry) -> tuple[t.Any, ...]:
     """Return what the devices of one guest have in common, and no other has."""
-    holder = case.devices[key]["in_use"] or {}
+    holder = device["in_use"] or {}
     return (key[0], holder["pid"]) if holder.get("pid") is not None else key
 
 
-def _rank(case: Case, key: Key) -> int:
-    holder = case.devices[key]["in_use"]
+def _rank(case: Case, device: Entry) -> int:
+    holder = device["in_use"]
     if holder is None:
         return -1
     by_name = case.asked.priority
@@ -143,8 +145,8 @@ def _rank(case: Case, key: Key) -> int:
 _OF_NO_MATTER = dict.fromkeys(("id", "parent", "in_use", "iommu_group"))
 
 
-def _likeness(case: Case, key: Key) -> tuple[str, str]:
-    return key[0], as_known({**case.devices[key], **_OF_NO_MATTER})
+def _likeness(key: Key, device: Entry) -> tuple[str, str]:
+    return key[0], as_known({**device, **_OF_NO_MATTER})
 
 
 def guests_of_a_group_are_apart(case: Case) -> Objections:
@@ -156,7 +158,7 @@ def guests_of_a_group_are_apart(case: Case) -> Objections:
     plan's doing.
     """
     held: dict[str, list[Key]] = defaultdict(list)
-    for key, device in case.devices.items():
+    for key, device in case.every_device():
         holder = device["in_use"] or {}
         for each in {holder.get("name"), holder.get("uuid")} - {None, ""}:
             held[str(each)].append(key)
@@ -179,7 +181,7 @@ def _stays(
     """
     there: dict[str, set[_Stay]] = defaultdict(set)
     for key in keys:
-        holder, move = case.devices[key]["in_use"], case.by_source.get(key)
+        holder, move = case.devices[key[0]][key[1]]["in_use"], case.move_of(key)
         guest = (str(holder.get("name")), key[0], str(holder.get("pid") or key[1]))
         for place in places(key[0]):
             there[place].add(_Stay(0, move.wave if move else math.inf, guest))

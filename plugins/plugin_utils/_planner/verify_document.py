@@ -95,7 +95,7 @@ def status_and_shortage_are_true(case: Case) -> Objections:
 
 def _may_stay(case: Case, key: Key) -> bool:
     """Return whether it is unknown if somebody holds a device which else has nothing to move."""
-    device, free = case.devices.get(key), case.asked.free_devices
+    device, free = case.device(key), case.asked.free_devices
     if device is None or key[0] not in case.drained or free == "all":
         return False
     holder = device["in_use"]
@@ -107,11 +107,11 @@ def _all_left_may_migrate(case: Case) -> bool:
     """Return whether some host might help all devices that are left behind: none helps one that cannot migrate from where it is."""
     together = Counter(
         (host, device["in_use"]["pid"])
-        for (host, _id), device in case.devices.items()
+        for (host, _id), device in case.every_device()
         if device["kind"] != "vdpa" and device["in_use"]
     )
     for key in case.unplaced:
-        device = case.devices.get(key)
+        device = case.device(key)
         if device is None:
             continue
         pid = (device["in_use"] or {}).get("pid")
@@ -138,7 +138,7 @@ def _shortages_are_true(case: Case, plan: Entry) -> Objections:
         yield Objection(WHOLE_PLAN, "the shortages are not what the shortage is made of")
     for each in (shortage, *parts) if shortage is not None else ():
         short = {(label["host"], label["id"]) for label in each["devices"]}
-        placed = len(short & case.by_source.keys())
+        placed = sum(case.move_of(key) is not None for key in short)
         if each["need"] != len(short) or not placed <= each["reachable"] < len(short):
             yield Objection(
                 WHOLE_PLAN,
@@ -188,7 +188,7 @@ def _places_not_counted(
     brought: dict[t.Any, set[str]] = defaultdict(set)
     types: set[tuple[str, str | None]] = set()
     for label in shortage["devices"]:
-        device = case.devices.get((label["host"], label["id"]))
+        device = case.device((label["host"], label["id"]))
         descriptor = device and case.descriptor(label["host"], device)
         if device and descriptor is not None and case.decides(descriptor, descriptor):
             like = place_like(device)
@@ -231,11 +231,6 @@ def the_cost_is_counted(case: Case) -> Objections:
     receiving = _receiving_domains(case, arriving)
     there = _there_after(case, arriving.union(*receiving))
     preferred = {*case.asked.prefer}
-    opened = {move.place for move in case.new}
-    hosts = {host for host, _parent in opened}
-    for (host, _id), each in case.devices.items() if hosts else ():
-        if host in hosts and each["kind"] == "mdev":
-            opened.discard((host, each["parent"]))
     counted = {
         "unplaced": len(case.unplaced),
         "not_preferred": sum(move.target_key[0] not in preferred for move in case.moves)
@@ -243,7 +238,7 @@ def the_cost_is_counted(case: Case) -> Objections:
         else 0,
         "created": len(case.made),
         "load": max(map(there.__getitem__, arriving), default=0),
-        "opened": len(opened),
+        "opened": len(_opened(case)),
         "other_type": sum(1 for move in case.moves if move.target["type"] != move.source["type"]),
     }
     if case.is_of_the_occasion:
@@ -264,6 +259,16 @@ def the_cost_is_counted(case: Case) -> Objections:
         yield Objection(WHOLE_PLAN, f"cost {cost} is below the bound {bound}")
 
 
+def _opened(case: Case) -> set[tuple[str, t.Any]]:
+    """Return the parents under which there is nothing before the plan makes something there."""
+    opened = {move.place for move in case.new}
+    for host in {host for host, _parent in opened}:
+        for each in case.devices.get(host, {}).values():
+            if each["kind"] == "mdev":
+                opened.discard((host, each["parent"]))
+    return opened
+
+
 def _receiving_domains(case: Case, arriving: set[str]) -> list[set[str]]:
     """Return the failure domains of hosts that receive anything; a host that is in none is one by itself."""
     domains = [{*hosts} for hosts in case.asked.failure_domains.values()]
@@ -274,8 +279,8 @@ def _receiving_domains(case: Case, arriving: set[str]) -> list[set[str]]:
 def _there_after(case: Case, hosts: set[str]) -> Counter[str]:
     """Return how many devices there are on each of these hosts in the end: those that come, and those held that stay."""
     there = Counter([move.target_key[0] for move in case.moves])
-    for key, device in case.unmoved:
-        if key[0] in hosts and device["in_use"] is not None and key not in case.left:
+    for key, device in case.unmoved(hosts):
+        if device["in_use"] is not None and key not in case.left:
             there[key[0]] += 1
     return there
 

@@ -84,12 +84,12 @@ def a_proof_leaves_no_place_out(case: Case) -> Objections:
 def _left_behind(case: Case) -> list[_Guest]:
     together = Counter(
         (host, device["in_use"].get("pid"))
-        for (host, _id), device in case.devices.items()
+        for (host, _id), device in case.every_device()
         if device["kind"] != "vdpa" and device["in_use"]
     )
     of_guest: dict[t.Hashable, list[tuple[Key, Entry, Entry]]] = defaultdict(list)
     for key, stated in zip(case.unplaced, case.plan["unplaced"], strict=True):
-        device = case.devices.get(key)
+        device = case.device(key)
         if device is not None:
             pid = (device["in_use"] or {}).get("pid")
             of_guest[key[0], key[1] if pid is None else pid].append((key, device, stated))
@@ -145,7 +145,7 @@ class _Places:
         self._hosts: dict[str, dict[str, None]] = defaultdict(dict)
         self._like_of: dict[Key, str] = {}
         self._held: set[tuple[str, str]] = set()
-        kinds = {device["kind"] for key in case.unplaced if (device := case.devices.get(key))}
+        kinds = {device["kind"] for key in case.unplaced if (device := case.device(key))}
         for host in sorted((receiving & case.facts.keys()) - case.drained) if likes else ():
             free: Counter[str] = Counter()
             for device in case.facts[host]["devices"]:
@@ -160,8 +160,8 @@ class _Places:
                         self._like_of[key] = like
                         self._hosts[like][host] = None
             self._free[host] = free
-        moving = {*case.placed, *case.unplaced} & case.devices.keys()
-        sources = [case.devices[key] for key in moving]
+        moving = {*case.placed, *case.unplaced}
+        sources = [device for key in moving if (device := case.device(key)) is not None]
         self._owners = Counter(mac for each in sources if (mac := address_held(each)))
 
     def host_for(self, guest: _Guest) -> str | None:

@@ -41,14 +41,14 @@ def every_source_is_known_and_planned_once(case: Case) -> Objections:
     But for a function that nobody holds, and that was not set up or is as good as one elsewhere.
     """
     # Where each placement is of a source of its own in the facts, there is nothing to count.
-    if case.unplaced or len(case.by_source) < len(case.placed):
+    if case.unplaced or sum(map(len, case.moving.values())) < len(case.placed):
         for key, count in Counter(case.placed + case.unplaced).items():
             if count > 1:
                 yield Objection(frozenset([key]), f"{name_of(key)} is planned {count} times")
-            if key not in case.devices:
+            if case.device(key) is None:
                 yield Objection(frozenset([key]), f"{name_of(key)} is in no facts")
-    for key, device in case.unmoved:
-        if key[0] not in case.drained or key in case.left or key in case.staying:
+    for key, device in case.unmoved(case.drained):
+        if key in case.left or key in case.staying:
             continue
         if device["in_use"] is not None or not _is_only_room(case, key):
             yield Objection(frozenset([key]), f"{name_of(key)} is neither placed nor left behind")
@@ -61,7 +61,7 @@ def what_stays_has_nothing_to_move(case: Case) -> Objections:
     not known either what was asked of free devices.
     """
     for key in case.staying:
-        device = case.devices.get(key)
+        device = case.device(key)
         wanted = "none" if case.asked.drain is None else case.asked.free_devices
         emptied = case.asked.drain is None or key[0] in case.drained
         if device is None or not emptied or case.is_planned(key):
@@ -106,7 +106,7 @@ def has_nothing_to_move(case: Case, key: Key, device: Entry) -> bool:
 def _has_moved(case: Case, key: Key, device: Entry) -> bool:
     """Return whether a guest holds, or may hold, on another host what it is said to hold instead of an mdev, and of no other one as well."""
     target, vm = case.moved_to[key]
-    there = case.devices.get(target)
+    there = case.device(target)
     if there is None or there["in_use"] is None or {device["kind"], there["kind"]} != {"mdev"}:
         return False
     holder = there["in_use"]
@@ -119,7 +119,7 @@ def _is_only_room(case: Case, key: Key) -> bool:
 
     Nothing can be set up in it, or there is one of its type on a host that is not drained.
     """
-    device = case.devices[key]
+    device = case.devices[key[0]][key[1]]
     wanted = case.asked.free_devices == "movable" and device["kind"] == "pci"
     return wanted and (
         not device["attributes"]
@@ -165,7 +165,7 @@ def what_is_left_says_whose_it_is(case: Case) -> Objections:
     Of a plan that is checked later alone it does not matter who holds what did not move.
     """
     for key, each in zip(case.unplaced, case.plan["unplaced"], strict=True):
-        holder = (case.devices.get(key) or {}).get("in_use")
+        holder = (case.device(key) or {}).get("in_use")
         if case.is_of_the_occasion and each.get("vm_uuid") != (holder or {}).get("uuid"):
             yield Objection(
                 frozenset([key]),
@@ -208,7 +208,7 @@ def guests_move_as_a_whole(case: Case) -> Objections:
         for each in others
         if each.target_key[0] != first.target_key[0] or each.wave != first.wave
     )
-    for key, device in case.unmoved:
+    for key, device in case.unmoved(case.moving):
         holder = device["in_use"]
         if holder and (key[0], holder.get("pid")) in case.guests:
             torn[key[0], holder["pid"]] = None

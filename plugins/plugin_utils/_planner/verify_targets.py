@@ -73,7 +73,7 @@ def existing_targets_are_free(case: Case) -> Objections:
         same_parent = target["parent"] == device["parent"]
         if target["kind"] != device["kind"] or target["type"] != device["type"] or not same_parent:
             yield move.objection(f"{name_of(key)} is another device than the plan says")
-        leaving = case.by_source.get(key)
+        leaving = case.move_of(key)
         vacated = leaving.wave if leaving is not None else None
         if device["in_use"] is not None and vacated is None:
             yield move.objection(f"{name_of(key)} is held by a process")
@@ -213,9 +213,7 @@ def _matrix_is_assigned(move: Move, source: NaiveDescriptor, parent: Entry) -> t
 
 def a_target_has_the_uuid_that_its_source_needs(case: Case) -> Objections:
     """Require that what migrates only to a device of its own UUID goes to one."""
-    keeping = {
-        each for each in {move.descriptor for move in case.moves} if has_to_keep_its_uuid(each)
-    }
+    keeping = {each for each in case.descriptors if has_to_keep_its_uuid(each)}
     for move in case.moves if keeping else ():
         if move.descriptor in keeping and move.target["id"] != move.source["id"]:
             yield move.objection(f"{move}: the target has another UUID than the source")
@@ -223,7 +221,7 @@ def a_target_has_the_uuid_that_its_source_needs(case: Case) -> Objections:
 
 def an_ap_queue_has_one_device(case: Case) -> Objections:
     """Require that no device of vfio_ap is given a queue that another device on its host has, or is given by the plan."""
-    queues = {each: _ap_queues(each) for each in {move.descriptor for move in case.moves}}
+    queues = {each: _ap_queues(each) for each in case.descriptors}
     given = [
         (move, mine)
         for move in (case.moves if any(queues.values()) else ())
@@ -231,11 +229,14 @@ def an_ap_queue_has_one_device(case: Case) -> Objections:
         and (move.target["create"] or waits_for_its_matrix(case, move))
     ]
     hosts = {move.target["host"] for move, _queues in given}
-    taken: dict[str, list[tuple[str, _Queues]]] = {host: [] for host in hosts}
-    for (host, device_id), device in case.devices.items() if hosts else ():
-        there = _ap_queues(case.descriptor(host, device)) if host in hosts else None
-        if there is not None:
-            taken[host].append((device_id, there))
+    taken = {
+        host: [
+            (device_id, there)
+            for device_id, device in case.devices.get(host, {}).items()
+            if (there := _ap_queues(case.descriptor(host, device))) is not None
+        ]
+        for host in hosts
+    }
     for move, mine in given:
         others = taken[move.target["host"]]
         beside = [other for other, theirs in others if mine[0] & theirs[0] and mine[1] & theirs[1]]
@@ -297,7 +298,7 @@ def targets_get_the_network_settings_of_their_sources(case: Case) -> Objections:
 
     Nothing is set of a target that is held, nor for a source that nobody holds.
     """
-    for move in case.moves:
+    for move in case.networked:
         given = move.target.get("network", {})
         if not given and "network" not in move.source:
             continue
@@ -328,13 +329,13 @@ def a_card_has_a_mac_address_once(case: Case) -> Objections:
     address, as for a bond.
     """
     coming: dict[tuple[str, t.Any, str], list[Move]] = {}
-    for move in case.moves:
+    for move in case.networked:
         mac = move.target.get("network", {}).get("mac", NO_MAC)
         if mac != NO_MAC:
             coming.setdefault((*move.place, mac), []).append(move)
     there = {
         (host, each["parent"], each["network"]["mac"]): device_id
-        for (host, device_id), each in (case.devices.items() if coming else ())
+        for (host, device_id), each in (case.every_device() if coming else ())
         if each["in_use"] is not None and "network" in each
     }
     for place, moves in coming.items():
@@ -356,8 +357,8 @@ def _guest_of(move: Move) -> tuple[str, t.Any]:
 RULES: tuple[Rule, ...] = (
     (attrgetter("existing"), existing_targets_are_free),
     (attrgetter("existing"), existing_targets_are_compatible),
-    (attrgetter("moves"), targets_get_the_network_settings_of_their_sources),
-    (attrgetter("moves"), a_card_has_a_mac_address_once),
+    (attrgetter("networked"), targets_get_the_network_settings_of_their_sources),
+    (attrgetter("networked"), a_card_has_a_mac_address_once),
     (attrgetter("new"), new_devices_can_be_created),
     (attrgetter("new"), new_devices_will_match),
     (attrgetter("moves"), an_ap_queue_has_one_device),

@@ -341,6 +341,15 @@ def test_facts_are_not_held_but_read_again_for_the_devices():
     assert reads == ["a", "b", "b"]
 
 
+def test_descriptors_are_looked_at_once_for_a_host_and_its_devices():
+    facts = {"a": host([device(UUIDS[0])]), "b": host([device(UUIDS[1], gvt("8", "4"))])}
+    fleet = read_fleet(facts)
+    for each in facts.values():
+        each["descriptors"] = {}
+    types = [each.descriptor.self_attributes["type"] for each in fleet.devices()]
+    assert types == ["i915-GVTg_V5_4", "i915-GVTg_V5_8"]
+
+
 def test_hosts_with_equal_parents_share_them():
     fleet = read_fleet(FACTS)
     one, other = list(fleet.hosts.values())

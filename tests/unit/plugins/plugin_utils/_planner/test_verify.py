@@ -24,7 +24,11 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
     Request,
     requested,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_case import as_known
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_case import (
+    Case,
+    Readings,
+    as_known,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
 from ansible_collections.vfio.migration.tests.unit.damage import DAMAGE, Planned
 from ansible_collections.vfio.migration.tests.unit.fleets import (
@@ -236,6 +240,35 @@ def test_what_nobody_can_write_down_stops_no_plan(priority):
 def test_what_nobody_can_write_down_is_equal_to_nothing():
     assert len({as_known({"x": 10**5000 + each}) for each in range(5)}) == 5
     assert as_known({"x": 1}) == as_known({"x": 1})
+
+
+def test_hosts_with_equal_descriptors_have_them_in_common():
+    class Text(str):
+        """What Ansible may make of a text."""
+
+    own = vf(0)["descriptor"]["self"]
+    tables = [{"d": {"self": {Text(name): Text(own[name]) for name in own}, "compatible": []}}]
+    tables += [{"d": {"self": dict(own), "compatible": []}} for _host in range(2)]
+    tables += [{"d": {"self": {**own, "type": 10**5000}, "compatible": []}} for _host in range(2)]
+    readings = Readings()
+    found = [readings.of_table({"descriptors": each}) for each in tables]
+    assert len({id(each) for each in found}) == 3
+    assert found[1] is found[2]
+    # Whatever kind of text it is, it says the same.
+    assert found[0]["d"] is found[1]["d"]
+    assert found[0]["d"].own == own
+    assert [each["d"] for each in found[3:]] == [None, None]
+
+
+def test_what_a_plan_does_not_move_is_told_of_the_hosts_that_are_asked_for():
+    facts = {
+        "a": host([device(UUIDS[0], vm="vm-1"), device(UUIDS[1])]),
+        "b": host([device(UUIDS[5]), device(UUIDS[6])]),
+    }
+    plan = plan_for(facts, ["a"], free_devices="none")
+    case = Case(plan, facts, Conditions(drain=["a"]), None)
+    found = [[key for key, _device in case.unmoved([name])] for name in "abc"]
+    assert found == [[("a", UUIDS[1])], [("b", UUIDS[5]), ("b", UUIDS[6])], []]
 
 
 def test_a_process_may_have_several_names():
