@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 import typing as t
 from pathlib import Path
 
@@ -89,6 +90,43 @@ def test_check_mode_shows_the_steps_and_changes_nothing(maintained):
     assert maintained.worked() == []
     assert maintained.fleet.guests() == {"vm-1": "a", "vm-2": "b"}
     assert not maintained.progress.exists()
+
+
+@pytest.mark.every_core
+@pytest.mark.parametrize("arguments", [(), ("--check",)])
+def test_a_role_that_is_nowhere_stops_the_run_before_any_host_is_asked(maintained, arguments):
+    ended = maintained.play(*arguments, maintain_role="site.kvm.upgrad")
+    assert ended.returncode == 2
+    assert (
+        "maintain_role: there is no role site.kvm.upgrad; looked in the collection site.kvm, "
+        in (ended.stdout)
+    )
+    asked = re.findall(r"^(?:ok|changed|fatal): \[(.*?)\]", ended.stdout, re.MULTILINE)
+    assert asked == ["localhost"]
+
+
+@pytest.mark.every_core
+@pytest.mark.parametrize("own_playbook", [False, True])
+def test_a_role_in_roles_of_the_operator_is_run_and_is_none_of_this_collection(
+    maintained, own_playbook
+):
+    place = maintained.fleet.place / ("own" if own_playbook else "work")
+    # Of the same name this collection has one.
+    tasks = place / "roles/report/tasks"
+    tasks.mkdir(parents=True)
+    words = "{{ ansible_collection_name | default('', true) }}; {{ role_path }}"
+    (tasks / "main.yml").write_text(
+        f"- name: Say which role this is\n  ansible.builtin.debug:\n    msg: {json.dumps(words)}\n"
+    )
+    playbook = "vfio.migration.maintain"
+    if own_playbook:
+        (place / "own.yml").write_text(f"- ansible.builtin.import_playbook: {playbook}\n")
+        playbook = "../own/own.yml"
+    options = {**maintained.options, "maintain_role": "report", "maintain_drain": ["a"]}
+    ended = maintained.fleet.play(playbook, options)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert f'"msg": "; {place / "roles/report"}"' in ended.stdout
+    assert maintained.worked() == ["a"]
 
 
 def test_a_run_that_is_killed_is_taken_up_where_it_was(maintained):

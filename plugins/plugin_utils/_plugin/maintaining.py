@@ -53,6 +53,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.maintenance
     CONDITIONS,
     maintenance_for,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.operators_role import (
+    role_to_include,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.progress_file import (
     progress_path,
     read_progress,
@@ -96,6 +99,7 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
         raise FleetError("give maintain_role or maintain_tasks: the work for each drained host")
     if tasks and not os.path.isfile(absolute(tasks)):
         raise FleetError(f"maintain_tasks: there is no file {absolute(tasks)}")
+    role = role_to_include("maintain_role", role) if role else ""
     hosts = chosen_hosts(options, "maintain_hosts", ("drain", "targets"))
     drained = names("drain", options.get("drain"))
     emptied = hosts if drained is None else drained
@@ -119,7 +123,7 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
         "hosts": hosts,
         "asked": hosts,
         "emptied": emptied,
-        "role": role or "",
+        "role": role,
         "tasks": absolute(tasks) if tasks else "",
         "at_once": one_or_more("at_once", options.get("at_once")),
         "keep_order": flag("keep_order", options.get("keep_order")),

@@ -46,10 +46,11 @@ def facts() -> Facts:
 
 @pytest.fixture
 def options(tmp_path) -> dict[str, t.Any]:
+    (tmp_path / "upgrade").mkdir()
     return {
         "hosts": ["a", "b", "c"],
         "drain": ["a", "b"],
-        "role": "site.kvm.upgrade",
+        "role": str(tmp_path / "upgrade"),
         "at_once": 1,
         "keep_order": False,
         "use_returned": True,
@@ -399,6 +400,7 @@ def test_hosts_that_do_not_answer_are_not_emptied(options, facts):
     [
         ({"role": None}, "give maintain_role or maintain_tasks"),
         ({"tasks": "none.yml"}, "maintain_tasks: there is no file"),
+        ({"role": "upgrad"}, "maintain_role: there is no role upgrad; looked in .*/roles"),
         ({"drain": ["x"]}, "drain has 'x', which is none of the hosts"),
         ({"at_once": 0}, "at_once is 0"),
         ({"limited": True}, "the run is limited"),
