@@ -53,7 +53,8 @@ def test_hosts_that_did_not_answer_are_left_out(fleet):
         ({}, "max_moves is not given; expected how many guests may move"),
         ({"max_moves": "some"}, "max_moves is 'some'; expected a number of guests"),
         ({"max_moves": -1}, "max_moves is -1; expected a number of guests"),
-        ({"max_moves": 1, "reuse": True}, "there is no option reuse"),
+        ({"max_moves": 1, "policy": "pack"}, "there is no option policy"),
+        ({"max_moves": 1, "reuse": "perhaps"}, "reuse is 'perhaps'"),
         (
             {"max_moves": 1, "measure": "all"},
             "measure is 'all'; expected one of even, cards, largest",
