@@ -137,17 +137,17 @@ class WaySearch:
         return way
 
     def _opened(self, way: _Way) -> t.Iterator[_Way]:
-        """Yield ways in which one guest more has moved, and others may still follow it to what it left."""
+        """Yield ways in which one guest more has moved, so that others may follow it to what it left."""
         movable = way.movable
-        if movable.max_moves < 2:
+        if not movable.max_moves:
             return
         receiving = {*movable.targets}
-        free = Counter(
-            each.host for each in movable.fleet.devices() if each.in_use is None and receiving
-        )
+        free = Counter(each.host for each in movable.fleet.devices() if each.in_use is None)
         # Where least is free, most wait for what is left.
-        leaving = [each for each in movable.guests if each.host in receiving]
-        leaving.sort(key=lambda each: (free[each.host], each.key))
+        leaving = sorted(
+            movable.guests,
+            key=lambda each: (each.host not in receiving, free[each.host], each.key),
+        )
         targets = sorted(movable.targets, key=lambda name: (movable.loads[name], name))
         tried = set()
         for guest in leaving:

@@ -13,10 +13,6 @@ from collections import Counter
 
 import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner import (
-    even_loads,
-    rebalance_waves,
-)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.rebalance import (
     rebalance_plan,
 )
@@ -24,10 +20,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import violations
 from ansible_collections.vfio.migration.tests.unit.drawn_fleets import drawn, of_a_search
 from ansible_collections.vfio.migration.tests.unit.fleets import (
-    UUIDS,
-    device,
     host,
-    parent,
     vf,
 )
 from hypothesis import event, given
