@@ -137,32 +137,49 @@ class WaySearch:
         return way
 
     def _opened(self, way: _Way) -> t.Iterator[_Way]:
-        """Yield ways in which one guest more has moved, so that others may follow it to what it left."""
-        movable = way.movable
-        if not movable.max_moves:
+        """Yield ways in which one guest more has moved, so that others may follow it to what it left.
+
+        Of each guest one target comes first, before another one of any. Of guests that are alike, one is tried.
+        """
+        if not way.movable.max_moves:
             return
-        receiving = {*movable.targets}
-        free = Counter(each.host for each in movable.fleet.devices() if each.in_use is None)
-        # Where least is free, most wait for what is left.
-        leaving = sorted(
-            movable.guests,
-            key=lambda each: (each.host not in receiving, free[each.host], each.key),
-        )
-        targets = sorted(movable.targets, key=lambda name: (movable.loads[name], name))
-        tried = set()
-        for guest in leaving:
-            like = (guest.host, movable.likeness(guest), *(each.parent for each in guest.devices))
-            if like in tried:
-                continue
-            tried.add(like)
-            for host in targets:
-                if self._plans.used_up:
-                    return
-                if host != guest.host:
-                    self._plans.spend(1)
-                    plan = movable.planned_to(host, [guest]).plan
-                    if plan is not None:
-                        yield self._with(way, [plan])
+        ways = deque([self._to_each_host(way, guest) for guest in _in_turn(way.movable)])
+        while ways:
+            found = next(ways[0], None)
+            if found is None:
+                ways.popleft()
+            else:
+                ways.rotate(-1)
+                yield found
+
+    def _to_each_host(self, way: _Way, guest: Guest) -> t.Iterator[_Way]:
+        """Yield ways in which ``guest`` has moved to one host or another, those with the least load first."""
+        movable = way.movable
+        for host in sorted(movable.targets, key=lambda name: (movable.loads[name], name)):
+            if host != guest.host and not self._plans.used_up:
+                self._plans.spend(1)
+                plan = movable.planned_to(host, [guest]).plan
+                if plan is not None:
+                    yield self._with(way, [plan])
+
+
+def _in_turn(movable: Movable) -> list[Guest]:
+    """Return guests of which none is like another one: one of each host, those first that least is free on, and so on.
+
+    Hosts that may receive come first, as others may follow to these.
+    """
+    receiving = {*movable.targets}
+    free = Counter(each.host for each in movable.fleet.devices() if each.in_use is None)
+    unlike: dict[str, dict[t.Hashable, Guest]] = defaultdict(dict)
+    for guest in movable.guests:
+        like = (movable.likeness(guest), *(each.parent for each in guest.devices))
+        unlike[guest.host].setdefault(like, guest)
+    ranked = [
+        (host not in receiving, number, free[host], host, guest)
+        for host, guests in unlike.items()
+        for number, guest in enumerate(guests.values())
+    ]
+    return [each[-1] for each in sorted(ranked, key=lambda each: each[:-1])]
 
 
 def _guests_in(plan: PlanBody) -> int:
