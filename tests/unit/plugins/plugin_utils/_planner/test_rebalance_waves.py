@@ -13,6 +13,7 @@ from collections import Counter
 
 import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner import rebalance_waves
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.rebalance import (
     rebalance_plan,
 )
@@ -20,7 +21,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import violations
 from ansible_collections.vfio.migration.tests.unit.drawn_fleets import drawn, of_a_search
 from ansible_collections.vfio.migration.tests.unit.fleets import (
+    UUIDS,
+    device,
     host,
+    parent,
     vf,
 )
 from hypothesis import event, given
@@ -233,3 +237,152 @@ def test_whatever_the_fleet_a_plan_in_waves_is_sound_and_never_worse(measure, se
     assert found["moves"] <= most
     assert found["bound"] <= found["after"] <= first["after"]
     holding_after(facts, found["plan"]["placements"])
+
+
+# --- one by one ---
+
+
+CANNOT = {"supported": False, "evidence": "debugfs", "features": [], "state": None}
+
+
+def hosts_with(**held: t.Sequence[str | None]) -> Facts:
+    """Return hosts with functions by the guests that hold them; none does of those that are free, and who "stays" cannot migrate."""
+    facts = {}
+    for name, guests in held.items():
+        devices = []
+        for number, vm in enumerate(guests):
+            made = vf(number, vm, pid=1 + guests.index(vm))
+            if vm and vm.startswith("stays"):
+                made["migration"] = CANNOT
+            devices.append(made)
+        facts[name] = host(devices)
+    return facts
+
+
+# What the guest with two functions needs is on b once the guest there has gone to c.
+A: t.Final = ("vm-two", "vm-two", "stays-1", "stays-2", "stays-3")
+STUCK = hosts_with(a=A, b=("vm-b", None), c=(None,))
+
+
+def test_a_guest_moves_out_of_the_way_of_another_one():
+    at_once = planned(STUCK, 2, Conditions())
+    assert (at_once["moves"], at_once["before"], at_once["after"]) == (0, 26, 26)
+    found = planned(STUCK, 2)
+    assert (found["moves"], found["before"], found["after"]) == (2, 26, 14)
+    assert waves(found) == {"vm-b": 1, "vm-two": 2}
+    assert targets(found) == {"vm-b": "c", "vm-two": "b"}
+    assert found["plan"]["conditions"]["reuse"] is True
+    assert found["sentences"] == [
+        "2 guests move in 2 waves; no plan of 2 moves or fewer is more even",
+        "loads were 0 to 5 devices on a host, and are 1 to 3 after that",
+    ]
+    assert planned(STUCK, 1)["moves"] == 0
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        {"limit": {"b": 1}},
+        {"targets": ["b"]},
+        {"avoid": [{"host": "c"}]},
+        # What a guest frees of its host does not count within one plan.
+        {
+            "capacity": {
+                "hosts": {"b": {"memory": 3}, "c": {"memory": 9}},
+                "guests": {"vm-two": {"memory": 4}, "vm-b": {"memory": 4}},
+            }
+        },
+        {"apart": [["vm-two", "stays-c"], ["vm-b", "stays-c"]]},
+    ],
+)
+def test_what_is_asked_holds_for_each_move(conditions):
+    facts = hosts_with(a=A, b=("vm-b", None), c=(None, "stays-c"))
+    assert planned(facts, 2)["moves"] == 2
+    assert planned(facts, 2, Conditions.parse({"reuse": True, **conditions}))["moves"] == 0
+
+
+def test_of_a_group_one_comes_when_the_other_has_left():
+    facts = hosts_with(a=A, b=("vm-b", None, None, None), c=(None,))
+    apart = {"apart": [["vm-two", "vm-b"]]}
+    assert {*waves(planned(facts, 2)).values()} == {1}
+    found = planned(facts, 2, Conditions.parse({"reuse": True, **apart}))
+    assert waves(found) == {"vm-b": 1, "vm-two": 2}
+    by_domain = {**apart, "failure_domains": {"rack": ["b", "c"]}}
+    assert planned(facts, 2, Conditions.parse({"reuse": True, **by_domain}))["moves"] == 0
+
+
+def test_who_needs_nothing_that_others_leave_does_not_wait():
+    facts = {
+        **STUCK,
+        "d": host([vf(number, f"vm-d{number}", "w", pid=90 + number) for number in range(4)]),
+        "e": host([vf(number, kind="w") for number in range(2)]),
+    }
+    found = planned(facts, 4)
+    assert found["moves"] == 4
+    assert sorted(waves(found).values()) == [1, 1, 1, 2]
+    assert waves(found)["vm-two"] == 2
+
+
+def test_vgpus_are_taken_over_as_they_are_and_made_where_the_first_ones_go():
+    kinds = {f"i915-GVTg_V5_{size}": 0 for size in (1, 2, 4, 8)}
+    facts = {
+        "a": host(
+            [
+                *(device(UUIDS[number], vm="vm-two", pid=1) for number in (0, 1)),
+                *(
+                    device(UUIDS[number], vm=f"vm-{number}", pid=number, migration=CANNOT)
+                    for number in (2, 3)
+                ),
+            ],
+            [parent(available=kinds)],
+        ),
+        "b": host(
+            [device(UUIDS[4], vm="vm-b", pid=1), device(UUIDS[5])], [parent(available=kinds)]
+        ),
+        "c": host([], [parent(available={**kinds, "i915-GVTg_V5_4": 2})]),
+    }
+    assert planned(facts, 2, Conditions())["after"] == 17
+    found = planned(facts, 2)
+    assert waves(found) == {"vm-b": 1, "vm-two": 2}
+    made = {name: len(each["devices"]) for name, each in found["plan"]["hosts"].items()}
+    assert made == {"b": 2, "c": 1}
+    assert {each["target"]["id"] for each in found["plan"]["placements"]} >= {UUIDS[4], UUIDS[5]}
+
+
+def test_a_card_is_emptied_onto_what_others_leave():
+    facts = hosts_with(a=("vm-a", "vm-a"), b=("vm-b1", "vm-b2", None), c=("vm-c", "vm-c", None))
+    assert planned(facts, 2, Conditions(), "cards")["moves"] == 0
+    found = planned(facts, 2, measure="cards")
+    assert (found["before"], found["after"]) == (3, 2)
+    assert sorted(waves(found).values()) == [1, 2]
+
+
+def test_a_larger_guest_has_a_place_where_another_one_has_left():
+    facts = hosts_with(
+        a=("vm-a", "vm-a", None, None), b=("vm-b", None), c=("vm-c", "vm-c", "vm-c", None)
+    )
+    at_once, found = (planned(facts, 2, each, "largest") for each in (Conditions(), IN_WAVES))
+    assert comes_to(at_once, "after") == (-2, -2)
+    assert comes_to(found, "after") == (-4, -1)
+    assert waves(found) == {"vm-b": 1, "vm-a": 2}
+
+
+def test_a_silent_host_leaves_all_unproven():
+    found = planned({**STUCK, "z": {}}, 2)
+    assert (found["moves"], found["status"]) == (2, "feasible")
+
+
+@pytest.mark.parametrize("effort", ["SEARCHES", "DEVICES", "PLANS"])
+def test_without_effort_it_is_what_needs_no_waves(monkeypatch, effort):
+    monkeypatch.setattr(rebalance_waves, effort, 0)
+    found = planned(STUCK, 2)
+    assert (found["moves"], found["status"]) == (0, "feasible")
+    assert found["bound"] < found["after"]
+
+
+def test_ways_that_the_verifier_objects_to_are_not_taken(monkeypatch):
+    def all_at_once(plans: t.Any, *_others: t.Any) -> t.Any:
+        return [*plans]
+
+    monkeypatch.setattr(rebalance_waves, "in_waves", all_at_once)
+    assert planned(STUCK, 2)["moves"] == 0
