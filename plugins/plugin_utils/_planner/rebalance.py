@@ -39,7 +39,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner im
     stated_plan,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.rebalance_waves import (
-    WaySearch,
+    WaveSearch,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
     Conditions,
@@ -140,7 +140,7 @@ def _document(
     moves = measure.search(progress)
     fleet, making = movable.fleet, _Making(movable, conditions, hosts)
     if movable.through_waves:
-        further = WaySearch(
+        further = WaveSearch(
             movable, lambda then: _measure(then, name, device_type), making.is_sound
         )
         moves = further.search(moves, progress)

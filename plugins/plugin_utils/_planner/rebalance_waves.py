@@ -62,7 +62,7 @@ class _Way:
         return self.after, -self.movable.max_moves
 
 
-class WaySearch:
+class WaveSearch:
     """The search for moves one after another; ``measuring`` makes a measure of what may move, and ``is_sound`` verifies."""
 
     def __init__(
