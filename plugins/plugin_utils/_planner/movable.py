@@ -93,6 +93,7 @@ class Movable:
         through_waves: bool = False,
         settled: frozenset[_Key] = frozenset(),
         judge: Judge | None = None,
+        budget: Budget | None = None,
     ) -> None:
         # This raises an error for a target that there is not.
         self.targets = conditions.hosts(fleet)
@@ -108,7 +109,7 @@ class Movable:
             )
             (self.staying if stays else self.guests).append(guest)
             self.loads[guest.host] += len(guest.devices)
-        self.budget = Budget(shared=Effort(EFFORT))
+        self.budget = budget or Budget(shared=Effort(EFFORT))
         self._judge = judge or Judge(conditions.direction)
 
     def loads_after(self, placements: t.Iterable[Placement]) -> Counter[str]:
@@ -141,6 +142,7 @@ class Movable:
             settled=self._settled
             | {(each["target"]["host"], each["target"]["id"]) for each in placements},
             judge=self._judge,
+            budget=self.budget,
         )
 
     def _conditions_after(

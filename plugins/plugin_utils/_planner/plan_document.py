@@ -148,8 +148,8 @@ def combined(
         mapping.setdefault(source["host"], {})[source["id"]] = each["target"]["id"]
     tasks: dict[str, contract.HostTasks] = {}
     for plan in plans:
-        for host, each in plan["hosts"].items():
-            tasks[host] = _together(tasks[host], each) if host in tasks else each
+        for host, own in plan["hosts"].items():
+            tasks[host] = _together(tasks[host], own) if host in tasks else own
     found: contract.PlanBody = {
         **nothing,
         "status": "feasible",

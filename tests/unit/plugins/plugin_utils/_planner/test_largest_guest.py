@@ -427,12 +427,13 @@ def test_a_gpu_that_others_come_to_is_not_empty():
     places = TypePlaces(host_a, "nvidia-560", [])
     assert (places.count(left), places.count(left, [again])) == (1, 0)
     source = {"host": "a", "id": host_a.devices[0].id}
-    others = [
-        {"source": {**source, "id": each}, "target": {"host": "b", "id": each, "create": False}}
+    others: list[t.Any] = [
+        {
+            "source": {**source, "id": each},
+            "target": {"host": "b", "id": each, "parent": CARD, "create": False, "type": None},
+        }
         for each in left
     ]
-    for each in others:
-        each["target"].update(parent=CARD, type=None)
     for placements, after in ((others, 1), ([*others, {"source": source, "target": again}], 0)):
         assert places_of_type(facts, placements, "nvidia-560")[1][0] == after
 

@@ -160,7 +160,8 @@ def keeps_to(fleet: Tight, where: _Where, number: int, conditions: Conditions) -
         for guest, (now, before) in enumerate(zip(where, fleet.guests, strict=True))
         if now is not before and now[0].host == target
     ]
-    if conditions.limit is not None and sum(len(where[e]) for e in arrived) > conditions.limit:
+    limit = conditions.limit_of(target)
+    if limit is not None and sum(len(where[each]) for each in arrived) > limit:
         return False
     if conditions.capacity:
         needs = [conditions.needs_of(f"vm-{each + 1}", None)["memory"] for each in arrived]
