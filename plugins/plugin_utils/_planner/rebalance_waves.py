@@ -19,6 +19,7 @@ import dataclasses
 import typing as t
 from collections import Counter, defaultdict, deque
 
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import counted
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.effort import Effort
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.movable import (
     Measure,
@@ -36,7 +37,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Pla
 
 # So many steps are searched for at most, and so many devices looked at for them.
 SEARCHES = 150
-DEVICES = 100_000
+DEVICES = 200_000
 # So many plans are made at most for guests that move first.
 PLANS = 2_000
 
@@ -55,6 +56,19 @@ class _Way:
     @property
     def placements(self) -> list[Placement]:
         return [each for plan in self.plans for each in plan["placements"]]
+
+    @property
+    def ends(self) -> frozenset[tuple[_Key, _Key]]:
+        """What moves, and onto what."""
+        return frozenset(
+            [
+                (
+                    (each["source"]["host"], each["source"]["id"]),
+                    (each["target"]["host"], each["target"]["id"]),
+                )
+                for each in self.placements
+            ]
+        )
 
     @property
     def rank(self) -> tuple[Value, int]:
@@ -76,6 +90,7 @@ class WaveSearch:
         self._least = self._measure.bound()
         self._searches, self._plans = Effort(SEARCHES), Effort(PLANS)
         self._devices = Effort(DEVICES)
+        self._opened_before: set[frozenset[tuple[_Key, _Key]]] = set()
         self._size = sum(len(host.devices) for host in movable.fleet.hosts.values())
 
     def search(self, first: Moves, progress: Progress) -> Moves:
@@ -88,13 +103,15 @@ class WaveSearch:
             best, found = after_first
         while waiting and not self._is_done(best):
             for opened in self._opened(waiting.popleft()):
-                progress(f"looking for moves after {sum(map(_guests_in, opened.plans))} others")
+                moved = self._movable.max_moves - opened.movable.max_moves
+                progress(f"looking for moves after {counted(moved, 'other')}")
                 better = self._better(self._further(opened), best)
                 if better is not None:
                     best, found = better
                 if self._is_done(best):
                     break
-                waiting.append(opened)
+                if opened.movable.max_moves:
+                    waiting.append(opened)
         # Not all ways through waves were gone through.
         return dataclasses.replace(found, best=False)
 
@@ -119,6 +136,7 @@ class WaveSearch:
         """Return ``way`` with these plans after its own."""
         if not plans:
             return way
+        self._devices.spend(self._size)
         placements = [each for plan in plans for each in plan["placements"]]
         movable = way.movable.once_moved(placements)
         after = self._measure.after([*way.placements, *placements])
@@ -141,8 +159,6 @@ class WaveSearch:
 
         Of each guest one target comes first, before another one of any. Of guests that are alike, one is tried.
         """
-        if not way.movable.max_moves:
-            return
         ways = deque([self._to_each_host(way, guest) for guest in _in_turn(way.movable)])
         while ways:
             found = next(ways[0], None)
@@ -150,7 +166,10 @@ class WaveSearch:
                 ways.popleft()
             else:
                 ways.rotate(-1)
-                yield found
+                # The same moves in another order come to the same.
+                if found.ends not in self._opened_before:
+                    self._opened_before.add(found.ends)
+                    yield found
 
     def _to_each_host(self, way: _Way, guest: Guest) -> t.Iterator[_Way]:
         """Yield ways in which ``guest`` has moved to one host or another, those with the least load first."""
@@ -180,10 +199,6 @@ def _in_turn(movable: Movable) -> list[Guest]:
         for number, guest in enumerate(guests.values())
     ]
     return [each[-1] for each in sorted(ranked, key=lambda each: each[:-1])]
-
-
-def _guests_in(plan: PlanBody) -> int:
-    return len({(each["source"]["host"], each["vm"]) for each in plan["placements"]})
 
 
 def in_waves(
