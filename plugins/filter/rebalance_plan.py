@@ -30,7 +30,7 @@ description:
     guests stay.
   - The result has an ordinary plan, which the playbooks C(vfio.migration.prepare) and C(vfio.migration.migrate_libvirt) carry out. The verifier of plans
     has checked it, and another one has counted the loads again.
-  - Moves use only places that are free now, not those that another guest leaves. A guest moves at most once.
+  - By default, moves use only places that are free now, not those that another guest leaves. With O(reuse), they use both. A guest moves at most once.
   - The measure says which hosts receive, so there are no hosts to prefer; with O(targets) no others receive at all.
   - Hosts without usable facts are not counted, and receive nothing. As they may have capacity, nothing is proven where there are any.
 extends_documentation_fragment:
@@ -42,7 +42,7 @@ extends_documentation_fragment:
   - vfio.migration._plan.search
 options:
   max_moves:
-    description: How many guests can move at most.
+    description: How many guests can move at most, in all waves together.
     type: int
     required: true
   measure:
@@ -53,6 +53,15 @@ options:
     type: str
     choices: [even, cards, largest]
     default: even
+  reuse:
+    description:
+      - Whether a guest can move to a device that another guest of the plan leaves before, or to a host after a guest of the same group in O(apart) has
+        left it. C(wave) in every placement then states the order of the moves.
+      - A guest can then also move out of the way of others. The measure is never worse than without this option.
+      - The playbook C(vfio.migration.prepare) verifies a device that a guest still holds, but does not change it. The playbook
+        C(vfio.migration.migrate_libvirt) moves one wave in each run.
+    type: bool
+    default: false
   device_type:
     description:
       - The type of the devices of the largest guest, as facts name it, such as V(nvidia-558).
@@ -93,6 +102,11 @@ EXAMPLES = r"""
     - name: Make place for a guest with as many devices of a type as can be, with four moves at most
       ansible.builtin.debug:
         msg: "{{ (hostvars | vfio.migration.rebalance_plan(4, hosts=groups['hypervisors'], measure='largest', device_type='nvidia-558')).sentences }}"
+      run_once: true
+
+    - name: Even the loads of hosts that are nearly full, also with places that guests leave
+      ansible.builtin.debug:
+        msg: "{{ (hostvars | vfio.migration.rebalance_plan(4, hosts=groups['hypervisors'], reuse=true)).sentences }}"
       run_once: true
 
     - name: Show the conclusion

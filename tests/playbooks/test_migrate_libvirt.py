@@ -22,6 +22,9 @@ from ansible_collections.vfio.migration.plugins.filter.migration_way_back import
     migration_way_back,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.record import read_records
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.rebalance_options import (
+    rebalance_for,
+)
 from ansible_collections.vfio.migration.tests.playbooks.simulated_fleet import PROGRAM, Fleet, shown
 from ansible_collections.vfio.migration.tests.unit.domains import hostdev
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS
@@ -543,6 +546,34 @@ def test_guests_of_later_waves_of_a_drain_move_when_the_same_command_is_run_agai
     ended = fleet.play("vfio.migration.migrate_libvirt", options)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert fleet.guests() == {"vm-1": "b", "vm-2": "c"}
+
+
+def test_a_plan_that_evens_loads_in_waves_moves_wave_by_wave(tmp_path):
+    """One may come to b when another one has left it; those that stay may go nowhere."""
+    guests = {
+        "vm-1": {"host": "a", "uuid": UUIDS[5], "device": UUIDS[1]},
+        "vm-2": {"host": "b", "uuid": UUIDS[6], "device": UUIDS[2]},
+        "stays-1": {"host": "a", "uuid": UUIDS[7], "device": UUIDS[3]},
+        "stays-2": {"host": "a", "uuid": UUIDS[8], "device": UUIDS[4]},
+    }
+    fleet = Fleet(tmp_path, "abc", guests)
+    nowhere = [("b", "stays-1"), ("c", "stays-1"), ("b", "stays-2"), ("c", "stays-2")]
+    found: t.Any = rebalance_for(
+        {name: fleet.read(name) for name in "abc"},
+        2,
+        reuse=True,
+        apart=[["vm-1", "vm-2"]],
+        avoid=[{"host": name, "guest": vm} for name, vm in [*nowhere, ("c", "vm-1")]],
+    )
+    assert (found["before"], found["after"]) == (10, 6)
+    (fleet.place / "rebalance.json").write_text(json.dumps(found["plan"]))
+    options = {"prepare_from": "../rebalance.json"}
+    ended = fleet.play("vfio.migration.migrate_libvirt", extra=json.dumps(options))
+    assert ended.returncode == 2, ended.stdout + ended.stderr
+    assert "these guests move after those that have moved now: vm-1" in ended.stdout
+    ended = fleet.play("vfio.migration.migrate_libvirt", extra=json.dumps(options))
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert fleet.guests() == {"vm-1": "b", "vm-2": "c", "stays-1": "a", "stays-2": "a"}
 
 
 @pytest.mark.parametrize("extra", [False, True])

@@ -28,12 +28,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.movable im
     Moves,
     Value,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
-    Avoided,
-    Guest,
-)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Avoided
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution import Progress
-from ansible_collections.vfio.migration.plugins.plugin_utils.contract import PlanBody
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Placement
 
 # So many plans are made at most.
 PLANS = 200
@@ -63,8 +60,10 @@ class CardsInUse:
             cards = [self._card_of(each) for each in guest.devices]
             self._held.update(cards)
             self._fixed.update(cards)
+        self._left: dict[tuple[str, str], _Card] = {}
         for number, guest in enumerate(movable.guests):
-            for card in map(self._card_of, guest.devices):
+            for device in guest.devices:
+                card = self._left[device.key] = self._card_of(device)
                 self._held[card] += 1
                 self._guests[card].add(number)
         under = [each for each in movable.fleet.devices() if each.parent is not None]
@@ -130,7 +129,7 @@ class CardsInUse:
         answer = self._movable.planned(guests, conditions, sorted(fleet.hosts))
         if answer.plan is None:
             return None
-        return Moves(guests, [answer.plan], self._after(guests, answer.plan))
+        return Moves(guests, [answer.plan], self.after(answer.plan["placements"]))
 
     def _avoided(self, cards: t.Iterable[_Card]) -> dict[Avoided, str]:
         """Return the places that cards are, by their own names and those of the parents among their functions."""
@@ -140,11 +139,12 @@ class CardsInUse:
             for name in (card, *sorted(self._parents.get((host, card), ())))
         }
 
-    def _after(self, guests: t.Sequence[Guest], plan: PlanBody) -> Value:
-        """Return how many cards are in use once a plan for these guests is carried out."""
+    def after(self, placements: t.Sequence[Placement]) -> Value:
+        """Return how many cards are in use once these moves are made."""
         held = self._held.copy()
-        held.subtract(self._card_of(each) for guest in guests for each in guest.devices)
-        targets = [each["target"] for each in plan["placements"]]
+        sources = [each["source"] for each in placements]
+        held.subtract(self._left[each["host"], each["id"]] for each in sources)
+        targets = [each["target"] for each in placements]
         held.update(self._card(each["host"], each["parent"], each["id"]) for each in targets)
         return (len(+held),)
 

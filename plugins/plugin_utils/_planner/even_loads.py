@@ -18,7 +18,6 @@ their own, which the verifier checks.
 
 from __future__ import annotations
 
-import dataclasses
 import heapq
 import itertools
 import math
@@ -26,18 +25,14 @@ import typing as t
 from collections import Counter, defaultdict
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.effort import Effort
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.free_capacity import part_of
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.movable import (
     Movable,
     MovePlan,
     Moves,
     Value,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
-    Conditions,
-    Guest,
-)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution import Progress
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Placement
 
 # So many plans for what goes to one host are made at most.
 PLANS = 2_000
@@ -55,7 +50,7 @@ class EvenLoads:
 
     def __init__(self, movable: Movable) -> None:
         self._movable = movable
-        self._fleet, self._conditions = movable.fleet, movable.conditions
+        self._conditions = movable.conditions
         self._targets, self._guests = movable.targets, movable.guests
         self._most = movable.max_moves
         self._loads = movable.loads
@@ -69,6 +64,10 @@ class EvenLoads:
         """Return the sum of squares of the loads."""
         return (_squares(self._loads),)
 
+    def after(self, placements: t.Sequence[Placement]) -> Value:
+        """Return the sum of squares of the loads once these moves are made."""
+        return (_squares(self._movable.loads_after(placements)),)
+
     # --- what can be had ---
 
     def bound(self) -> Value:
@@ -76,6 +75,7 @@ class EvenLoads:
 
         As if each device moved by itself: from the highest loads, but for what cannot move, to the lowest, but for hosts
         that have no more place. As both sides gain less with each device, one after another is the best there is.
+        Who follows others to what these leave adds nothing to the load of their host.
         """
         sizes = sorted((len(guest.devices) for guest in self._guests), reverse=True)
         leaving = [(-count, name) for name, count in self._loads.items()]
@@ -107,21 +107,10 @@ class EvenLoads:
             found = MovePlan(None, False)
             if not self._plans.used_up:
                 self._plans.spend(1)
-                found = self._planned(host, [self._guests[each] for each in sorted(guests)])
+                chosen = [self._guests[each] for each in sorted(guests)]
+                found = self._movable.planned_to(host, chosen)
             self._answers[host, guests] = found
         return found
-
-    def _planned(self, host: str, guests: t.Sequence[Guest]) -> MovePlan:
-        if sum(len(each.devices) for each in guests) > self._movable.most_arrivals(host):
-            return MovePlan(None, True)
-        capacity = part_of(self._conditions.capacity, guests, [host])
-        conditions = dataclasses.replace(self._conditions, targets=[host], capacity=capacity)
-        if _too_heavy(host, guests, conditions):
-            return MovePlan(None, True)
-        # Who stays on another host of a failure domain must not be met either.
-        by_domain = conditions.apart and conditions.failure_domains
-        hosts = sorted(self._fleet.hosts if by_domain else {host, *(e.host for e in guests)})
-        return self._movable.planned(guests, conditions, hosts)
 
     # --- the search ---
 
@@ -209,7 +198,7 @@ class EvenLoads:
             for number in waiting[source, size]:
                 if self._conditions.failure_domains and grouped & self._groups(number):
                     continue
-                like = self._likeness(self._guests[number])
+                like = self._movable.likeness(self._guests[number])
                 if like in tried:
                     continue
                 tried.add(like)
@@ -225,20 +214,6 @@ class EvenLoads:
         guest = self._guests[number]
         return self._conditions.groups_of(guest.name, guest.uuid)
 
-    def _likeness(self, guest: Guest) -> t.Hashable:
-        """Return what guests of one host have in common of which one has a place where the other has."""
-        conditions = self._conditions
-        if conditions.apart or conditions.avoid:
-            return guest.key
-        needs = conditions.needs_of(guest.name, guest.uuid)
-        return (
-            *sorted(needs.items()),
-            *[
-                (each.kind, each.type, each.descriptor, each.attributes, each.network, each.p2p)
-                for each in guest.devices
-            ],
-        )
-
     def _after(self, moves: _Moves) -> Counter[str]:
         loads = self._loads.copy()
         for number, host in moves.items():
@@ -246,16 +221,6 @@ class EvenLoads:
             loads[guest.host] -= len(guest.devices)
             loads[host] += len(guest.devices)
         return loads
-
-
-def _too_heavy(host: str, guests: t.Sequence[Guest], conditions: Conditions) -> bool:
-    """Return whether guests take more of something together than their host has free beside what is to be spare."""
-    resources = conditions.resources()
-    taken = [
-        conditions.weights_of(each.name, each.uuid, len(each.devices), resources) for each in guests
-    ]
-    most = conditions.limits_of(host, resources)
-    return any(sum(each) > limit for *each, limit in zip(*taken, most, strict=True))
 
 
 def _squares(loads: t.Mapping[str, int]) -> int:

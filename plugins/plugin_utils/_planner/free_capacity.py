@@ -47,6 +47,13 @@ def once_moved(capacity: Capacity, moves: t.Iterable[tuple[Guest, str | None]]) 
     return _changed(capacity, set(left), come) if left else capacity
 
 
+def once_arrived(capacity: Capacity, moves: t.Iterable[tuple[Guest, str]]) -> Capacity:
+    """Return ``capacity`` once guests have come to hosts, where what they took elsewhere is not known to be free."""
+    named = [(name_in(capacity, guest), target) for guest, target in moves]
+    come = [(name, target) for name, target in named if name is not None]
+    return _changed(capacity, (), come) if come else capacity
+
+
 def guests_by_host(capacity: Capacity, fleet: Fleet) -> dict[str, list[str]]:
     """Return by each host of ``fleet`` which guests that ``capacity`` names hold devices there."""
     found = {}

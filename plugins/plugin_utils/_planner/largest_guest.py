@@ -38,7 +38,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.type_place
     TypePlaces,
     has_type,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils.contract import PlanBody
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Placement
 
 # So many plans are made at most.
 PLANS = 200
@@ -78,7 +78,11 @@ class LargestGuest:
             own = arrivals.get(name, 0)
             beside = together if math.isinf(own) else together - own
             places = TypePlaces(host, type_id, guests[name])
-            self._hosts[name] = _Host(places, guests[name], movable.max_moves, beside)
+            others = 0.0
+            if movable.through_waves and name in movable.targets:
+                # Others may come to what is of another type, and leave that many more places to its guests.
+                others = math.inf if host.equipment else len(host.devices) - places.usable
+            self._hosts[name] = _Host(places, guests[name], movable.max_moves, beside, others)
         self._plans = Effort(PLANS)
 
     def before(self) -> Value:
@@ -163,13 +167,13 @@ class LargestGuest:
                 conditions = dataclasses.replace(given, targets=targets)
                 plan = self._movable.planned(guests, conditions, hosts).plan
                 if plan is not None:
-                    return _Found(leaving, Moves(guests, [plan], self._after(plan)))
+                    return _Found(leaving, Moves(guests, [plan], self.after(plan["placements"])))
         return None
 
-    def _after(self, plan: PlanBody) -> Value:
-        """Return what the measure is once a plan is carried out."""
+    def after(self, placements: t.Sequence[Placement]) -> Value:
+        """Return what the measure is once these moves are made."""
         left, arrivals = defaultdict(set), defaultdict(list)
-        for each in plan["placements"]:
+        for each in placements:
             left[each["source"]["host"]].add(each["source"]["id"])
             arrivals[each["target"]["host"]].append(each["target"])
         return _value(
@@ -188,13 +192,23 @@ def _value(places: t.Sequence[int]) -> Value:
 
 
 class _Host:
-    """The ``places`` of a host, and its guests that may move, ``max_moves`` at most, with as many devices as others have places for."""
+    """The ``places`` of a host, and its guests that may move, ``max_moves`` at most, with as many devices as others have places for.
+
+    Where others come to the host meanwhile, so many more devices than are free ``beside`` it may leave without giving places
+    away again: as many as are for ``others`` there.
+    """
 
     def __init__(
-        self, places: TypePlaces, guests: t.Sequence[Guest], max_moves: int, beside: float
+        self,
+        places: TypePlaces,
+        guests: t.Sequence[Guest],
+        max_moves: int,
+        beside: float,
+        others: float,
     ) -> None:
         self.places, self._guests = places, guests
         self._max_moves, self._beside = max_moves, beside
+        self._most_leaving = beside + others
         self.now = places.count()
         self._gains = places.gains()
         self._sums = self._weigh()
@@ -218,7 +232,7 @@ class _Host:
 
     def _fitting(self, weights: t.Mapping[int, Fraction]) -> Fraction:
         """Return how many more places guests give at most who have together no more devices than there are places elsewhere."""
-        free, total = self._beside, Fraction(0)
+        free, total = self._most_leaving, Fraction(0)
         sizes = {number: len(self._guests[number].devices) for number in weights}
         for number in sorted(weights, key=lambda each: -weights[each] / sizes[each]):
             part = Fraction(min(sizes[number], free)) / sizes[number]

@@ -132,9 +132,9 @@ def _no_tasks() -> contract.HostTasks:
 def combined(
     fleet: Fleet, nothing: contract.PlanBody, plans: t.Sequence[contract.PlanBody]
 ) -> contract.PlanBody:
-    """Return the plan of a ``fleet`` that ``plans`` come to, each for all that goes to one host; ``nothing`` is the plan for no guest at all.
+    """Return the plan of a ``fleet`` that ``plans`` come to, each for some of the guests; ``nothing`` is the plan for no guest at all.
 
-    Each places all that it is for. What other plans there are for all of it together is not known.
+    Each places all that it is for, beside the others or after them. What other plans there are for all of it together is not known.
     """
     if not plans:
         return nothing
@@ -146,7 +146,10 @@ def combined(
     for each in placements:
         source = each["source"]
         mapping.setdefault(source["host"], {})[source["id"]] = each["target"]["id"]
-    tasks = {host: each for plan in plans for host, each in plan["hosts"].items()}
+    tasks: dict[str, contract.HostTasks] = {}
+    for plan in plans:
+        for host, own in plan["hosts"].items():
+            tasks[host] = _together(tasks[host], own) if host in tasks else own
     found: contract.PlanBody = {
         **nothing,
         "status": "feasible",
@@ -157,6 +160,15 @@ def combined(
         "map": mapping,
     }
     return found
+
+
+def _together(one: contract.HostTasks, other: contract.HostTasks) -> contract.HostTasks:
+    """Return what is to be done on one host for two plans."""
+    return {
+        "devices": [*one["devices"], *other["devices"]],
+        "pci_devices": [*one["pci_devices"], *other["pci_devices"]],
+        "vdpa_devices": [*one["vdpa_devices"], *other["vdpa_devices"]],
+    }
 
 
 def without_proof(plan: contract.PlanBody | contract.Plan) -> contract.PlanBody:

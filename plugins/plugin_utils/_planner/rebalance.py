@@ -7,7 +7,8 @@
 
 """Rebalancing: a few guests move, so that loads are more even, fewer cards are in use, or a larger guest has a place. Pure.
 
-A plan takes only places that are free now. What the measure comes to at best after so few moves is told beside what it is.
+A plan takes only places that are free now, or with ``reuse`` those that its own moves leave, too. What the measure comes to at
+best after so few moves is told beside what it is.
 """
 
 from __future__ import annotations
@@ -37,6 +38,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner im
     no_progress,
     stated_plan,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.rebalance_waves import (
+    WaveSearch,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
     Conditions,
     Request,
@@ -50,6 +54,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_reb
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     HostLoad,
     HostsWithPlaces,
+    Plan,
     RebalancePlan,
 )
 
@@ -72,10 +77,12 @@ def rebalance_plan(
     ``fleet`` is all that there is; ``hosts`` are those that were asked for by name. The largest guest is one with devices of
     the type ``device_type``, which no other measure has.
     """
-    # Nobody misses what nobody holds, and what is free now is all that there is to take.
-    conditions = dataclasses.replace(conditions, drain=None, free_devices="none", reuse=False)
-    movable = Movable(fleet, max_moves, conditions)
-    found = _document(movable, measure, device_type, hosts, progress)
+    # Nobody misses what nobody holds.
+    conditions = dataclasses.replace(conditions, drain=None, free_devices="none")
+    # Each step takes what is free on the facts that the steps before leave.
+    of_step = dataclasses.replace(conditions, reuse=False)
+    movable = Movable(fleet, max_moves, of_step, through_waves=conditions.reuse)
+    found = _document(movable, conditions, measure, device_type, hosts, progress)
     facts = {name: each.facts for name, each in fleet.hosts.items()}
     broken = objections(found["plan"], facts, conditions, fleet.unknown)
     sentences = [each.sentence for each in broken] or rebalance_objections(
@@ -94,8 +101,35 @@ def _measure(movable: Movable, name: str, device_type: str | None) -> Measure:
     return EvenLoads(movable) if name == "even" else CardsInUse(movable)
 
 
+class _Making:
+    """Makes the whole plan for moves that were found."""
+
+    def __init__(
+        self, movable: Movable, conditions: Conditions, hosts: t.Collection[str] | None
+    ) -> None:
+        self._fleet, self._targets = movable.fleet, movable.targets
+        self._conditions, self._hosts = conditions, hosts
+        self._facts = {name: each.facts for name, each in movable.fleet.hosts.items()}
+        self._nothing = make_plan(
+            movable.fleet, Request([], movable.targets, conditions), movable.budget
+        )
+
+    def plan(self, moves: Moves) -> Plan:
+        sources = [{"host": each.host, "id": each.devices[0].id} for each in moves.guests]
+        asked = as_asked(self._conditions, sources, self._hosts)
+        request = Request(moves.guests, self._targets, self._conditions, asked=asked)
+        plan = combined(self._fleet, self._nothing, moves.plans)
+        return stated_plan(plan, request, [], self._facts)
+
+    def is_sound(self, moves: Moves) -> bool:
+        """Return whether the verifier has nothing against the plan for ``moves``."""
+        unknown = self._fleet.unknown
+        return not objections(self.plan(moves), self._facts, self._conditions, unknown)
+
+
 def _document(
     movable: Movable,
+    conditions: Conditions,
     name: str,
     device_type: str | None,
     hosts: t.Collection[str] | None,
@@ -104,17 +138,12 @@ def _document(
     """Return the whole document, not verified yet."""
     measure = _measure(movable, name, device_type)
     moves = measure.search(progress)
-    fleet, conditions = movable.fleet, movable.conditions
-    sources = [{"host": each.host, "id": each.devices[0].id} for each in moves.guests]
-    request = Request(
-        moves.guests,
-        movable.targets,
-        conditions,
-        asked=as_asked(conditions, sources, hosts),
-    )
-    nothing = make_plan(fleet, dataclasses.replace(request, guests=[]), movable.budget)
-    plan = combined(fleet, nothing, moves.plans)
-    facts = {name: each.facts for name, each in fleet.hosts.items()}
+    fleet, making = movable.fleet, _Making(movable, conditions, hosts)
+    if movable.through_waves:
+        further = WaveSearch(
+            movable, lambda then: _measure(then, name, device_type), making.is_sound
+        )
+        moves = further.search(moves, progress)
     bound = moves.after if moves.best else measure.bound()
     values = (measure.before(), moves.after, bound)
     # Of the largest guest, its measure has what is to be more below 0.
@@ -135,18 +164,14 @@ def _document(
         "max_moves": movable.max_moves,
         "loads": _loads(movable, moves),
         "sentences": [],
-        "plan": stated_plan(plan, request, [], facts),
+        "plan": making.plan(moves),
     }
     found["sentences"] = _sentences(found, fleet.unknown)
     return found
 
 
 def _loads(movable: Movable, moves: Moves) -> list[HostLoad]:
-    after = movable.loads.copy()
-    for plan in moves.plans:
-        for each in plan["placements"]:
-            after[each["source"]["host"]] -= 1
-            after[each["target"]["host"]] += 1
+    after = movable.loads_after([each for plan in moves.plans for each in plan["placements"]])
     return [
         {"host": name, "before": before, "after": after[name]}
         for name, before in movable.loads.items()
@@ -175,8 +200,10 @@ def _sentences(found: RebalancePlan, unknown: t.Sequence[str]) -> list[str]:
         if not most:
             return ["nothing may move, as max_moves is 0", *without]
         return [f"nothing moves: no move was found that {does}; {better}", *without]
+    waves = max(each["wave"] for each in found["plan"]["placements"])
+    in_waves = f" in {counted(waves, 'wave')}" if waves > 1 else ""
     return [
-        f"{counted(moves, 'guest')} {'moves' if moves == 1 else 'move'}; {better}",
+        f"{counted(moves, 'guest')} {'moves' if moves == 1 else 'move'}{in_waves}; {better}",
         _comes_to(found),
         *without,
     ]

@@ -103,9 +103,12 @@ class TypePlaces:
     def count(self, left: _Ids = _NONE, arrivals: t.Iterable[Target] = ()) -> int:
         """Return how many places there are once devices are ``left``, and targets were made or taken."""
         made: dict[int, Counter[str]] = defaultdict(Counter)
-        free = self._free | (self._usable & left)
+        arrivals = [*arrivals]
+        taken = {each["id"] for each in arrivals}
+        # What was left and is held again is not empty.
+        left = left - taken
+        free = (self._free - taken) | (self._usable & left)
         for each in arrivals:
-            free.discard(each["id"])
             number = self._maker_of.get(each["parent"] or "")
             if each["create"] and number is not None:
                 given = [(value["name"], value["value"]) for value in each["attributes"]]
@@ -113,6 +116,11 @@ class TypePlaces:
         return len(free) + sum(
             maker.instances(left, free, made[number]) for number, maker in enumerate(self._makers)
         )
+
+    @property
+    def usable(self) -> int:
+        """How many devices of the host are of the type and can be given to guests, whoever holds them."""
+        return len(self._usable)
 
     def begun(self) -> Fraction:
         """Return which parts of places there are beside whole ones."""

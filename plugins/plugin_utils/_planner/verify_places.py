@@ -50,6 +50,8 @@ def places_of_type(
 
 def _places(host: Entry, type_id: str, left: set[str], arriving: t.Sequence[Entry]) -> int:
     taken = {each["id"] for each in arriving}
+    # What a later guest takes over is not left for long.
+    left = left - taken
     free = {
         device["id"]
         for device in host["devices"]

@@ -7,13 +7,13 @@
 
 """The verifier of rebalancing: count loads, cards in use, places of a type and moves again from raw facts and placements. Pure.
 
-What moves where, the verifier of plans checks. It shares no code with what makes the plan.
+What moves where, the verifier of plans checks; in which order, both do. It shares no code with what makes the plan.
 """
 
 from __future__ import annotations
 
 import typing as t
-from collections import Counter
+from collections import Counter, defaultdict
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_case import (
     Entry,
@@ -43,6 +43,7 @@ def rebalance_objections(found: Entry, facts: Facts, unknown: t.Collection[str] 
         guests.add((key[0], holders.get(key)))
         after[key[0]] -= 1
         after[each["target"]["host"]] += 1
+    wrong += _out_of_turn(found["plan"]["placements"], holders)
     stated = {each["host"]: (each["before"], each["after"]) for each in found["loads"]}
     if stated != {host: (before[host], after[host]) for host in before}:
         wrong.append("the loads are others than those of facts and placements")
@@ -56,6 +57,26 @@ def rebalance_objections(found: Entry, facts: Facts, unknown: t.Collection[str] 
     if found["measure"] == "largest":
         return wrong + _of_the_largest(found, facts, unknown)
     return wrong + _of_the_measure(found, [(each,) for each in measured], unknown)
+
+
+def _out_of_turn(placements: t.Iterable[Entry], holders: t.Iterable[Key]) -> list[str]:
+    """Return which places are not free yet, or not any more, in the wave in which a guest takes them.
+
+    What is left in a wave is free once all of that wave have moved.
+    """
+    held = {*holders}
+    waves: dict[int, list[Entry]] = defaultdict(list)
+    for each in placements:
+        waves[each["wave"]].append(each)
+    wrong = []
+    for number, moves in sorted(waves.items()):
+        for each in moves:
+            place = (each["target"]["host"], each["target"]["id"])
+            if place in held:
+                wrong.append(f"{place[1]} on {place[0]} is not free in wave {number}")
+            held.add(place)
+        held -= {(each["source"]["host"], each["source"]["id"]) for each in moves}
+    return wrong
 
 
 def _of_the_largest(found: Entry, facts: Facts, unknown: t.Collection[str]) -> list[str]:

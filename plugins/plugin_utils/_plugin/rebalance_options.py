@@ -26,12 +26,15 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.rebalance 
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution import Progress
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.headroom_options import (
-    CONDITIONS,
+    CONDITIONS as OF_A_SEARCH,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import (
     search_for,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import RebalancePlan
+
+# Through waves guests move to what others leave.
+CONDITIONS = (*OF_A_SEARCH, "reuse")
 
 
 @uncollected()
@@ -49,7 +52,8 @@ def rebalance_for(
     """Return a plan that moves ``max_moves`` guests of ``fleet``, ``hostvars`` or facts by host, at most; raise ``FleetError``.
 
     ``measure`` is one of ``MEASURES``; ``device_type`` is that of the devices of the largest guest. ``options`` are the conditions
-    in ``CONDITIONS``: those of a search for places in which it does not matter which one is taken.
+    in ``CONDITIONS``: those of a search for places in which it does not matter which one is taken, and whether it is one that
+    a guest leaves.
     """
     if max_moves is None:
         raise FleetError("max_moves is not given; expected how many guests may move")

@@ -322,6 +322,12 @@ def test_planner_and_verifier_see_the_same_places_on_odd_hosts(seed):
         for number, each in enumerate(fleet.hosts["a"].parents)
         if each.types and chance.random() < 0.15
     ]
+    # In a later wave, somebody comes to what was left.
+    made += [
+        {"host": "a", "id": each.id, "parent": each.parent, "create": False, "type": each.type}
+        for each in held
+        if each.id in left and chance.random() < 0.3
+    ]
     placements = [
         {"source": {"host": "a", "id": each}, "target": {"host": "b", "id": "x"}} for each in left
     ]
@@ -404,6 +410,32 @@ def test_a_gpu_is_emptied_for_a_type_that_needs_a_whole_one():
         in found["sentences"][1]
     )
     assert planned(facts, 1, "nvidia-560")["moves"] == 0
+
+
+def test_a_gpu_that_others_come_to_is_not_empty():
+    facts = {"a": gpu(["vm-1", "vm-2"], 12, 1), "b": gpu(["vm-3"], 12, 11)}
+    host_a = read_fleet(facts).hosts["a"]
+    left = {each.id for each in host_a.devices}
+    again: t.Any = {
+        "host": "a",
+        "id": host_a.devices[0].id,
+        "parent": CARD,
+        "create": False,
+        "type": host_a.devices[0].type,
+        "attributes": [],
+    }
+    places = TypePlaces(host_a, "nvidia-560", [])
+    assert (places.count(left), places.count(left, [again])) == (1, 0)
+    source = {"host": "a", "id": host_a.devices[0].id}
+    others: list[t.Any] = [
+        {
+            "source": {**source, "id": each},
+            "target": {"host": "b", "id": each, "parent": CARD, "create": False, "type": None},
+        }
+        for each in left
+    ]
+    for placements, after in ((others, 1), ([*others, {"source": source, "target": again}], 0)):
+        assert places_of_type(facts, placements, "nvidia-560")[1][0] == after
 
 
 def test_what_types_take_of_an_i915_is_given_back():

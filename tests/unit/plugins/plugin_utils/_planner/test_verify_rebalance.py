@@ -49,6 +49,17 @@ FAULTS: dict[str, tuple[t.Callable[[t.Any], t.Any], str]] = {
         "is held by nobody",
     ),
 }
+# Who has two functions needs the one that the guest of b leaves.
+SPLIT = {
+    "a": host(
+        [vf(0, "vm-two", pid=1), vf(1, "vm-two", pid=1), *(vf(n, f"vm-{n}") for n in (2, 3))]
+    ),
+    "b": host([vf(0, "vm-b"), vf(1)]),
+    "c": host([vf(0, kind="w"), vf(1)]),
+}
+for _each in SPLIT["a"]["devices"][2:]:
+    _each["migration"] = {**_each["migration"], "supported": False}
+IN_WAVES: t.Any = rebalance_for(SPLIT, 2, reuse=True)
 
 
 def test_a_sound_one_breaks_nothing():
@@ -135,3 +146,28 @@ def test_a_host_that_is_filled_again_is_found():
         each["target"].update(host="bca"[number], id="0000:81:00.7")
     broken = rebalance_objections(found, PARTLY_FREE)
     assert "guests move, and that makes nothing better" in broken
+
+
+def test_the_order_of_moves_is_followed_from_facts():
+    waves = {each["vm"]: each["wave"] for each in IN_WAVES["plan"]["placements"]}
+    assert waves == {"vm-b": 1, "vm-two": 2}
+    assert rebalance_objections(IN_WAVES, SPLIT) == []
+
+
+@pytest.mark.parametrize(
+    ("waves", "wave"),
+    [({"vm-b": 1, "vm-two": 1}, 1), ({"vm-b": 2, "vm-two": 1}, 1), ({"vm-b": 3, "vm-two": 3}, 3)],
+)
+def test_a_place_that_is_taken_before_it_is_left_is_found(waves, wave):
+    found = copy.deepcopy(IN_WAVES)
+    for each in found["plan"]["placements"]:
+        each["wave"] = waves[each["vm"]]
+    assert f"0000:81:00.0 on b is not free in wave {wave}" in rebalance_objections(found, SPLIT)
+
+
+def test_a_place_that_two_take_is_found():
+    found = copy.deepcopy(IN_WAVES)
+    for each in found["plan"]["placements"]:
+        each["target"].update(host="c", id="0000:81:00.1")
+    broken = rebalance_objections(found, SPLIT)
+    assert "0000:81:00.1 on c is not free in wave 2" in broken

@@ -40,6 +40,32 @@ def test_the_plan_holds_as_an_earlier_one_and_keeps_its_targets(fleet):
     assert again["changes"] == []
 
 
+def in_two_waves() -> t.Any:
+    """Return hosts of which one takes a guest with two functions only after its own one has moved."""
+    staying = [vf(2, "vm-2"), vf(3, "vm-3")]
+    for each in staying:
+        each["migration"] = {**each["migration"], "supported": False}
+    return {
+        "a": host([vf(0, "vm-two", pid=1), vf(1, "vm-two", pid=1), *staying]),
+        "b": host([vf(0, "vm-b"), vf(1)]),
+        "c": host([vf(0)]),
+    }
+
+
+def test_a_plan_in_waves_keeps_its_targets_wave_by_wave():
+    facts = in_two_waves()
+    plan = json.loads(json.dumps(rebalance_for(facts, 2, reuse="yes")["plan"]))
+    again = plan_for(facts, earlier=plan, sources=plan["request"]["sources"])
+    assert (again["placements"], again["changes"]) == (plan["placements"], [])
+    # The first wave has moved.
+    b, c = facts["b"]["devices"][0], facts["c"]["devices"][0]
+    b["in_use"], c["in_use"] = None, b["in_use"]
+    again = plan_for(facts, earlier=plan, guests=["vm-two"])
+    later = [each for each in plan["placements"] if each["wave"] == 2]
+    assert again["placements"] == [{**each, "wave": 1} for each in later]
+    assert again["changes"] == []
+
+
 def test_hosts_that_did_not_answer_are_left_out(fleet):
     found = rebalance_for(fleet, 2, left_out={"b": "it is down"})
     assert {each["target"]["host"] for each in found["plan"]["placements"]} == {"c"}
@@ -53,7 +79,8 @@ def test_hosts_that_did_not_answer_are_left_out(fleet):
         ({}, "max_moves is not given; expected how many guests may move"),
         ({"max_moves": "some"}, "max_moves is 'some'; expected a number of guests"),
         ({"max_moves": -1}, "max_moves is -1; expected a number of guests"),
-        ({"max_moves": 1, "reuse": True}, "there is no option reuse"),
+        ({"max_moves": 1, "policy": "pack"}, "there is no option policy"),
+        ({"max_moves": 1, "reuse": "perhaps"}, "reuse is 'perhaps'"),
         (
             {"max_moves": 1, "measure": "all"},
             "measure is 'all'; expected one of even, cards, largest",
