@@ -116,7 +116,7 @@ class Readings:
         return self.descriptors[content]
 
 
-class _Descriptors(dict[str, t.Any]):
+class _Descriptors(dict[str, NaiveDescriptor | None]):
     """The descriptors of a host by name, each read when it is first asked for."""
 
     def __init__(self, readings: Readings, raw: t.Any) -> None:
@@ -463,7 +463,7 @@ def as_known(value: object) -> str:
         return f"number {next(_UNWRITTEN)}"
 
 
-def _content(value: object) -> bytes | str:
+def _content(value: t.Any) -> bytes | str:
     """Return what values have in common only if they are equal, as ``as_known`` does, and for plain ones sooner."""
     try:
         # Later versions tell equal texts apart that are, or are not, one object.

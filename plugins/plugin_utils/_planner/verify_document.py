@@ -189,7 +189,7 @@ def _places_not_counted(
     types: set[tuple[str, str | None]] = set()
     for label in shortage["devices"]:
         device = case.device((label["host"], label["id"]))
-        descriptor = device and case.descriptor(label["host"], device)
+        descriptor = case.descriptor(label["host"], device) if device else None
         if device and descriptor is not None and case.decides(descriptor, descriptor):
             like = place_like(device)
             short[like] = descriptor
