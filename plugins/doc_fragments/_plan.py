@@ -124,7 +124,7 @@ options:
       - either
   apart:
     description:
-      - Groups of guests of which no two may be on one host, as in O(vfio.migration.migration_plan#filter:apart).
+      - Groups of guests. No two guests of a group may be on one host, as in O(vfio.migration.migration_plan#filter:apart).
       - A name that no guest in the facts has gives a warning.
     type: list
     elements: list
@@ -189,6 +189,6 @@ options:
   round_trip:
     description:
       - Whether a device can only go where it is known that it could migrate back.
-      - That is not known of a device that is to be created and whose driver states a list of its own.
+      - This is unknown for a new device whose driver states its own list.
     type: bool
 """

@@ -24,9 +24,9 @@ description:
     unless the capacity does not allow it.
   - No guest moves away from a host that has come back. So no guest is stranded by an upgrade after which a driver accepts guests of older drivers,
     but not the other way round.
-  - Each step is a plan as of a drain with O(vfio.migration.migration_plan#filter:free_devices) V(none), checked by the verifier of plans with the facts
+  - Each step is the plan of a drain with O(vfio.migration.migration_plan#filter:free_devices) V(none), checked by the verifier of plans with the facts
     as the steps before leave them. A second verifier follows each guest through all steps.
-  - What O(capacity) states is taken to be so before the first step. What a guest takes is free on its old host, and taken on its new one, in the
+  - O(capacity) states the capacity before the first step. What a guest takes is free on its old host, and taken on its new one, in the
     steps after the one in which it moves, also on hosts of which nothing is stated; a host that comes back is taken to have what it had.
   - If a step has no place for a guest, the plan ends before it, and states which host cannot be drained, why, and whether that is proven.
   - The state of hosts after maintenance is not known before. A plan assumes that it equals their present facts. Carry out only its first step, gather

@@ -28,7 +28,7 @@ author:
 description:
   - Reverses the record that the playbook C(vfio.migration.migrate_libvirt) leaves. Returns the options of that playbook that take the guests
     back to the hosts that they came from. Which devices they get there, a new plan decides.
-  - Guests that have not moved are in no request, nor are those that have moved on in a later run. Where nobody has moved, there is no request.
+  - Guests that have not moved are in no request, nor are those that have moved on in a later run. If no guest has moved, there is no request.
   - A run that has taken up one that was broken off has the guests of both. Of a run that is broken off, who has arrived since is known only
     when the same command has been run again.
 options:

@@ -75,12 +75,12 @@ options:
     elements: str
     default: []
   downtime:
-    description: How long the guest may stand still in the end, in milliseconds.
+    description: The allowed downtime of the guest, in milliseconds.
     type: int
     default: 2000
   downtime_max:
     description:
-      - How long it may at most, in milliseconds, where the migration would not end otherwise.
+      - The longest allowed downtime, in milliseconds, where the migration would not end otherwise.
       - By default no longer than O(downtime), and never less than that.
     type: int
   stall:

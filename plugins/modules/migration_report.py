@@ -11,8 +11,8 @@ short_description: Report on a fleet and a plan
 version_added: 0.1.0
 description:
   - Makes a report of the facts that M(vfio.migration.vfio_migration_facts) left in C(hostvars), and of a plan if one is given.
-  - Says first whether everything can move and what cannot and why, then the plan, which host's devices could go to which host, the hosts,
-    the classes of devices, their versions across the fleet, and the problems.
+  - Starts with whether everything can move, and if not, what is blocked and why. Then lists the plan, which host's devices could go to which host,
+    the hosts, the classes of devices, their versions across the fleet, and the problems.
   - O(html) is a page for people, one file that needs no network and nothing else, also as an attachment. O(markdown) is the same in short, for a ticket.
     O(json) is for programs.
   - It is for fleets of any size. Where there are more than 24 hosts, those that are alike are shown together.
@@ -87,7 +87,7 @@ options:
     description: A file on the control node to write the report to, as Markdown.
     type: path
   json:
-    description: A file on the control node to write the report to, as JSON, with the shape of RV(report).
+    description: A file on the control node to write the report to, as JSON in the form of RV(report).
     type: path
   metrics:
     description:

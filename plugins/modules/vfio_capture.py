@@ -53,7 +53,7 @@ options:
     default: /sys
   timeout:
     description:
-      - Copying waits for nobody, so this changes nothing.
+      - Copying waits for nothing, so this has no effect.
       - It is an option so that C(module_defaults) can set it for the whole action group.
     type: int
     default: 30

@@ -117,7 +117,7 @@ options:
       - If V(false), definitions are left as they are. A device that is defined but not active is created from O(devices) all the
         same, as it was defined with this parent and type.
       - Values are defined with the newline that C(echo) writes, as mdevctl writes none of its own and some drivers drop the last
-        byte. What was defined without is defined anew, and what mdevctl has started with a cut value is set again.
+        byte. What was defined without is defined again, and what mdevctl has started with a cut value is set again.
     type: bool
     default: false
   timeout:

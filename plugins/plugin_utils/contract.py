@@ -764,7 +764,7 @@ class Plan(PlanBody):
     """Which device goes where, as ``migration_plan`` returns it.
 
     The plan of the filter is a function of its arguments. A plan in a file, or from an action or a playbook, also states when,
-    with which version and for whom it was made. Two plans of one request for the same facts differ only in ``time``.
+    with which version and for which user it was made. Two plans of one request for the same facts differ only in ``time``.
     """
 
     schema: t.Annotated[int, where(const=1)]

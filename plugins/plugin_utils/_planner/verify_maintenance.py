@@ -132,7 +132,7 @@ class _Replay:
         targets = [(each["target"]["host"], each["target"]["id"]) for each in step["placements"]]
         held = {key for key in self._origins if key[0] in batch}
         yield from (f"{name_of(key)} is left behind" for key in sorted(held - {*sources}))
-        yield from (f"{name_of(key)} is held by nobody there" for key in {*sources} - held)
+        yield from (f"{name_of(key)} is not in use there" for key in {*sources} - held)
         for key, count in Counter(sources + targets).items():
             if count > 1:
                 yield f"{name_of(key)} moves, or is a target, {count} times"
