@@ -10,6 +10,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.answers imp
     HostAction,
     documented,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import explained
 
 _OPTIONS = {
     "argv": {"type": "list", "elements": "str", "required": True},
@@ -23,6 +24,7 @@ class ActionModule(HostAction):
     _supports_check_mode = True
     _supports_async = True
 
+    @explained
     def run(
         self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None
     ) -> dict[str, t.Any]:

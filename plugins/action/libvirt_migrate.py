@@ -9,10 +9,10 @@ import typing as t
 from ansible.errors import AnsibleActionFail
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import plain
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.guest_move import (
-    MODULE,
     GuestAction,
     as_result,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import explained
 
 _OPTIONS: dict[str, dict[str, t.Any]] = {
     "uuid": {"type": "str", "required": True},
@@ -41,6 +41,7 @@ class ActionModule(GuestAction):
 
     _supports_check_mode = True
 
+    @explained
     def run(self, tmp: str | None = None, task_vars: _Result | None = None) -> _Result:
         result: _Result = super().run(tmp, task_vars)
         validate: t.Any = self.validate_argument_spec
@@ -51,7 +52,7 @@ class ActionModule(GuestAction):
                 return {**result, **self.ask(options)}
             for name in ("plan", "destination"):
                 if given[name] is None:
-                    raise AnsibleActionFail(f"{MODULE}: give the option {name}")
+                    raise AnsibleActionFail(f"give the option {name}")
             move = self.move_of(given)
             return {**result, **as_result(move.check() if self._task.check_mode else move.run())}
         finally:

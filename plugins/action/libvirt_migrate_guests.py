@@ -32,6 +32,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.move_turns 
     TurnLimits,
     Turns,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import explained
 
 _OPTIONS: dict[str, dict[str, t.Any]] = {
     "guests": {"type": "list", "elements": "dict", "required": True},
@@ -53,6 +54,7 @@ _Result = dict[str, t.Any]
 class ActionModule(GuestAction):
     """Migrates all guests that leave a host, each as ``libvirt_migrate`` does, when it is its turn."""
 
+    @explained
     def run(self, tmp: str | None = None, task_vars: _Result | None = None) -> _Result:
         result: _Result = super().run(tmp, task_vars)
         validate: t.Any = self.validate_argument_spec

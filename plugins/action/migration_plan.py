@@ -9,9 +9,6 @@ from collections import Counter
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors import (
-    VfioMigrationError,
-)
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import printable
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import with_lists
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.fact_cache import read_once
@@ -22,7 +19,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_file i
     write_plan,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import failed
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import explained
 
 
 class ActionModule(ActionBase):
@@ -32,6 +29,7 @@ class ActionModule(ActionBase):
     _supports_diff = True
     _requires_connection = False
 
+    @explained
     def run(
         self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None
     ) -> dict[str, t.Any]:
@@ -41,12 +39,9 @@ class ActionModule(ActionBase):
         self._task.args = with_lists(self._task.args, spec)
         options = validate(argument_spec=spec)[1]
         dest = options.pop("dest")
-        try:
-            hostvars = read_once((task_vars or {})["hostvars"])
-            plan = plan_for(hostvars, progress=_show, made=remember, **options)
-            plan = stamped(plan, hostvars)
-        except VfioMigrationError as error:
-            return failed(result, "migration_plan", error)
+        hostvars = read_once((task_vars or {})["hostvars"])
+        plan = plan_for(hostvars, progress=_show, made=remember, **options)
+        plan = stamped(plan, hostvars)
         result["summary"] = _summary(plan)
         result["changed"] = False
         if dest is None:

@@ -8,16 +8,13 @@ import os
 import typing as t
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors import (
-    VfioMigrationError,
-)
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import DIRECTIONS
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import with_lists
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.fact_cache import read_once
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import content_of
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.own_plans import is_own
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_file import plan_or_file
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import failed
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import explained
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_files import (
     FORMS,
     time_of_report,
@@ -50,6 +47,7 @@ class ActionModule(ActionBase):
     _supports_check_mode = True
     _requires_connection = False
 
+    @explained
     def run(
         self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None
     ) -> dict[str, t.Any]:
@@ -58,14 +56,11 @@ class ActionModule(ActionBase):
         self._task.args = with_lists(self._task.args, _OPTIONS)
         options = validate(argument_spec=_OPTIONS)[1]
         paths = {name: path for name in FORMS if (path := options.pop(name))}
-        try:
-            options["plan"] = plan_or_file(options, "plan", "plan_file")
-            del options["plan_file"]
-            options["record"] = (content_of(options["record"]) or "") if options["record"] else None
-            hostvars = read_once((task_vars or {})["hostvars"])
-            report = report_for(hostvars, **options, made=time_of_report(), is_own=is_own)
-        except VfioMigrationError as error:
-            return failed(result, "migration_report", error)
+        options["plan"] = plan_or_file(options, "plan", "plan_file")
+        del options["plan_file"]
+        options["record"] = (content_of(options["record"]) or "") if options["record"] else None
+        hostvars = read_once((task_vars or {})["hostvars"])
+        report = report_for(hostvars, **options, made=time_of_report(), is_own=is_own)
         if not self._task.check_mode:
             write_forms(report, paths)
         result.update(verdict=report["verdict"], totals=report["totals"], changed=bool(paths))

@@ -18,6 +18,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files impor
     absolute,
     replace_bytes,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import explained
 
 _RETURNED = frozenset(("dest",))
 # Some 100 times what hosts with many devices have.
@@ -31,6 +32,7 @@ class ActionModule(HostAction):
 
     _supports_check_mode = True
 
+    @explained
     def run(self, tmp: str | None = None, task_vars: _Result | None = None) -> _Result:
         result: _Result = super().run(tmp, task_vars)
         arguments = dict(self._task.args)

@@ -132,6 +132,8 @@ def test_hosts_are_chosen_by_patterns(fleet):
     assert ended.returncode == 0, ended.stdout + ended.stderr
     report = json.loads((fleet.work / "migration-report/report.json").read_text())
     assert [each["name"] for each in report["hosts"]] == ["a", "c"]
+    for name in "ac":
+        assert f'"msg": "{fleet.work}/captures/{name}.tar.gz"' in ended.stdout
     assert sorted(each.name for each in (fleet.work / "captures").iterdir()) == [
         "a.tar.gz",
         "c.tar.gz",
@@ -333,6 +335,21 @@ def test_hosts_of_which_there_is_one_less_are_an_error_in_every_playbook(fleet, 
             {"candidates_drain": "a", "candidates_devices": [{"host": "a", "id": UUIDS[2]}]},
             "Give exactly one of these",
         ),
+        (
+            "candidates",
+            {"candidates_guest": "vm-1", "candidates_direction": "sideways"},
+            "vfio.migration.candidates: value of candidates_direction must be one of",
+        ),
+        (
+            "candidates",
+            {"candidates_drain": "a*"},
+            "candidates_drain takes names of hosts, no groups or patterns",
+        ),
+        (
+            "candidates",
+            {"candidates_guest": "vm-1", "candidates_max_age": "old"},
+            "vfio.migration.candidates: argument 'candidates_max_age'",
+        ),
     ],
 )
 def test_what_moves_is_named_in_one_way_or_no_host_is_asked(fleet, playbook, asked, said):
@@ -372,6 +389,33 @@ def test_an_option_with_an_undefined_variable_is_an_error_in_every_playbook(
     assert re.findall(r"^(?:ok|changed|fatal): \[(.*?)\]", ended.stdout, re.MULTILINE) == [
         "localhost"
     ]
+
+
+@pytest.mark.every_core
+def test_options_of_reports_are_none_of_candidates_and_none_checked_is_an_answer(fleet):
+    of_reports = {
+        "report_drain": "zz",
+        "report_lost": "zz",
+        "report_targets": "zz",
+        "report_sources": [],
+        "report_direction": "sideways",
+    }
+    asked = {"candidates_guest": "vm-1", "candidates_hosts": "a"}
+    ended = fleet.play("vfio.migration.candidates", of_reports | asked)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "no other host was checked" in ended.stdout
+
+
+@pytest.mark.every_core
+def test_an_argument_that_an_action_refuses_is_shown_without_words_of_python(fleet):
+    task = {"vfio.migration.migration_plan": {"drain": ["a"], "policy": "none"}}
+    play = {"hosts": "localhost", "gather_facts": False, "tasks": [task]}
+    (fleet.work / "mine.yml").write_text(json.dumps([play]))
+    ended = fleet.play("mine.yml")
+    assert ended.returncode == 2
+    assert "vfio.migration.migration_plan: value of policy must be one of" in ended.stdout
+    assert "NoneType" not in ended.stdout + ended.stderr
+    assert "exception" not in ended.stdout + ended.stderr
 
 
 def test_a_run_that_is_limited_to_hosts_says_that_it_lacks_localhost(fleet):

@@ -41,6 +41,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
 MAX_LINES = 400
 MAX_GUESTS = 100
 
+_NONE_CHECKED = "no other host was checked; name others in hosts or targets, of the playbook in candidates_hosts"
 _ANSWERS: dict[bool | None, str] = {True: "yes", False: "no", None: "unknown"}
 
 
@@ -70,6 +71,8 @@ def candidates_of_each(
         for guest, found in zip(asked[:MAX_GUESTS], lists, strict=False)
         for sentence in _sentences(found["hosts"], min(most, MAX_SENTENCES))
     ]
+    if not asked:
+        sentences.append("no guest was checked: nothing holds a device on the hosts to drain")
     if (more := len(asked) - MAX_GUESTS) > 0:
         sentences.append(f"and {more:,} more: {'guest' if more == 1 else 'guests'}")
     return {"guests": lists, "sentences": sentences}
@@ -84,7 +87,7 @@ def _of_guest(fleet: Fleet, guest: Guest, targets: list[str], direction: str) ->
         "vm": guest.name,
         "devices": [device.label for device in guest.devices],
         "hosts": hosts,
-        "sentences": [*_sentences(hosts, MAX_SENTENCES)],
+        "sentences": _sentences(hosts, MAX_SENTENCES),
     }
 
 
@@ -119,14 +122,15 @@ def _reasons(plan: PlanBody) -> dict[str, ReasonCode]:
     return {each["reason"]: each["code"] for each in found}
 
 
-def _sentences(hosts: t.Sequence[CandidateHost], most: int) -> t.Iterator[str]:
-    """Yield a line on each host, and of more than ``most`` with one answer how many more there are."""
+def _sentences(hosts: t.Sequence[CandidateHost], most: int) -> list[str]:
+    """Return a line on each host, and of more than ``most`` with one answer how many more there are."""
+    lines = []
     for answer, word in _ANSWERS.items():
         found = [each for each in hosts if each["candidate"] is answer]
-        for each in found[:most]:
-            yield printable(_sentence(each), MAX_LINE)
+        lines += [printable(_sentence(each), MAX_LINE) for each in found[:most]]
         if (more := len(found) - most) > 0:
-            yield f"{word}, {counted(more, 'more host')}"
+            lines.append(f"{word}, {counted(more, 'more host')}")
+    return lines or [_NONE_CHECKED]
 
 
 def _sentence(judged: CandidateHost) -> str:

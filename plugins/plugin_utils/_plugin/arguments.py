@@ -188,7 +188,8 @@ def chosen_hosts(options: t.Mapping[str, t.Any], option: str, named: t.Iterable[
         for host in names(name, options.get(name)) or ():
             if host not in hosts:
                 raise FleetError(
-                    f"{prefix}{name} has {host!r}, which is none of the hosts of {option}: {listed(hosts)}"
+                    f"{prefix}{name} has {host!r}, which is none of the hosts of {option}: {listed(hosts)};"
+                    f" {prefix}{name} takes names of hosts, no groups or patterns"
                 )
     return hosts
 

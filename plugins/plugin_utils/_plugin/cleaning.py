@@ -118,8 +118,9 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
         there_is_one = os.path.exists(source) or os.path.exists(progress)
         if not there_is_one and remove != [INTERRUPTED]:
             raise FleetError(
-                f"there is neither a plan {source} nor a record of created devices {progress}; set cleanup_from to the path of the plan,"
-                f" or cleanup_remove to {INTERRUPTED}, which needs only the journals on the hosts"
+                f"there is neither a plan {source} nor a record of created devices {progress}; the plan is where prepare_dest was, by default"
+                f" migration-plan.json in the directory of the run that prepared: correct cleanup_from, or set cleanup_remove to {INTERRUPTED},"
+                " which needs only the journals on the hosts"
             )
         plan = read_json(source) if os.path.exists(source) else {"placements": []}
     check_schema(source, plan)

@@ -13,9 +13,6 @@ import json
 import typing as t
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors import (
-    VfioMigrationError,
-)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
     plain,
     with_lists,
@@ -28,7 +25,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files impor
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import (
     bounded,
-    failed,
+    explained,
     printed,
 )
 
@@ -54,6 +51,7 @@ class FleetQuestion(ActionBase):
     answer: t.ClassVar[t.Callable[..., t.Any]]
     shape: t.ClassVar[t.Any]
 
+    @explained
     def run(
         self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None
     ) -> dict[str, t.Any]:
@@ -63,11 +61,8 @@ class FleetQuestion(ActionBase):
         self._task.args = with_lists(self._task.args, spec)
         options = plain(validate(argument_spec=spec)[1])
         dest = options.pop("dest")
-        try:
-            answer = type(self).answer(read_once((task_vars or {})["hostvars"]), **options)
-            answer = printed(answer, self.shape)
-        except VfioMigrationError as error:
-            return failed(result, str(self._task.action).rpartition(".")[2], error)
+        answer = type(self).answer(read_once((task_vars or {})["hostvars"]), **options)
+        answer = printed(answer, self.shape)
         result.update(changed=False, sentences=bounded(answer["sentences"]))
         if dest is None:
             result[self.asked] = answer

@@ -362,11 +362,11 @@ def _ended(run: _Run) -> _Run:
 
 def end(run: _Run, hostvars: t.Any) -> _Run:
     """Return ``run`` with what is left to do, as ``failure`` where that is something."""
+    if run["check_mode"]:
+        return run | {"sentences": ["check mode: nothing was changed"]}
     rest = [host for host in run["emptied"] if host not in run["done"]]
     if not rest:
         return _ended(run) if run["asked"] else run
-    if run["check_mode"]:
-        return run
     return run | {
         "failure": f"{listed(rest)}: not done yet, as a run takes a number of steps only. {_TAKE_UP}"
     }

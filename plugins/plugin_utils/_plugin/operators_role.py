@@ -18,7 +18,7 @@ import typing as t
 
 import ansible.constants
 from ansible import context
-from ansible.utils.collection_loader import AnsibleCollectionRef
+from ansible.utils.collection_loader._collection_finder import AnsibleCollectionRef
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import listed
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 

@@ -123,6 +123,8 @@ _NOTHING_YET: _Run = {
     "silent": {},
     "written": False,
     "confirming": False,
+    # Those that hold nothing any more on their hosts, which were planned for from facts gathered earlier.
+    "gone": [],
 }
 _NOTHING_TO_MAKE: _Run = {"devices": [], "pci_devices": [], "vdpa_devices": []}
 _LOST = {"unreachable": True, "msg": "it is excluded from the rest of the run"}
@@ -332,11 +334,27 @@ def _planned(run: _Run, hostvars: t.Any, answered: list[str]) -> _Run:
         "asked": asked,
         "unconfirmed": sorted(_taking_part(plan, options) - {*answered, *lost}),
         "confirming": False,
+        "gone": [*run["gone"], *_gone(run, plan)],
         "plan": stamped(t.cast(Plan, plan), hostvars),
         "movers": movers,
         "given_up": _listed(found.given_up),
         "attempt": run["attempt"] + 1,
     }
+
+
+def _gone(run: _Run, plan: t.Any) -> list[str]:
+    """Return in words which moves of the plan before, from facts gathered earlier, ``plan`` has no more: their sources are free."""
+    if not run["confirming"]:
+        return []
+    before, now = (
+        {(each["vm"] or each["source"]["id"], each["source"]["host"]): None for each in moves}
+        for moves in ([*each["placements"], *each["unplaced"]] for each in (run["plan"], plan))
+    )
+    return [
+        f"{name} held devices of {host} by facts gathered earlier, and holds none there now: it is left out of the plan"
+        for name, host in before
+        if (name, host) not in now
+    ]
 
 
 def _taking_part(plan: t.Any, options: t.Mapping[str, t.Any]) -> set[str]:
@@ -473,9 +491,10 @@ def end(run: _Run, hostvars: t.Any) -> _Run:
     if run["unconfirmed"]:
         ages.append(_unconfirmed(run["unconfirmed"], hostvars))
     where = [_where(run)] if run["written"] else []
+    gone = first_of(run["gone"], "guest is left out", "guests are left out")
     return run | {
         "failure": failure,
-        "sentences": [*sentences, *ages, *words, *late, *where],
+        "sentences": [*sentences, *gone, *ages, *words, *late, *where],
         "left": left,
     }
 

@@ -16,6 +16,10 @@ import functools
 import types
 import typing as t
 
+from ansible.errors import AnsibleActionFail
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors import (
+    VfioMigrationError,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import (
     MAX_MESSAGE,
     printable,
@@ -66,6 +70,21 @@ def failed(result: dict[str, t.Any], name: str, error: Exception) -> dict[str, t
     """
     message = bounded(printed(f"vfio.migration.{name}: {error}", Paragraph))
     return {**result, "failed": True, "msg": message}
+
+
+def explained(run: t.Callable[..., dict[str, t.Any]]) -> t.Callable[..., dict[str, t.Any]]:
+    """Return an action's ``run`` with its errors as results that ``failed``."""
+
+    @functools.wraps(run)
+    def explaining(
+        self: t.Any, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None
+    ) -> dict[str, t.Any]:
+        try:
+            return run(self, tmp, task_vars)
+        except (VfioMigrationError, AnsibleActionFail) as error:
+            return failed({}, str(self._task.action).rpartition(".")[2], error)
+
+    return explaining
 
 
 def _first_lines(lines: list[str]) -> list[str]:

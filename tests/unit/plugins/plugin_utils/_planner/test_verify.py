@@ -247,7 +247,9 @@ def test_hosts_with_equal_descriptors_have_them_in_common():
         """What Ansible may make of a text."""
 
     own = vf(0)["descriptor"]["self"]
-    tables = [{"d": {"self": {Text(name): Text(own[name]) for name in own}, "compatible": []}}]
+    tables: list[t.Any] = [
+        {"d": {"self": {Text(name): Text(own[name]) for name in own}, "compatible": []}}
+    ]
     tables += [{"d": {"self": dict(own), "compatible": []}} for _host in range(2)]
     tables += [{"d": {"self": {**own, "type": 10**5000}, "compatible": []}} for _host in range(2)]
     readings = Readings()

@@ -430,7 +430,7 @@ def test_hosts_that_a_plan_names_are_asked_only_if_the_inventory_has_them(clean)
             json.dumps({"format": FORMAT, "placements": [{"vm": None, "source": {}}]}),
             "is not a progress file",
         ),
-        (None, "", "there is neither a plan"),
+        (None, "", "there is neither a plan .*: correct cleanup_from, or set cleanup_remove to"),
     ],
 )
 def test_files_that_are_none_are_named(clean, tmp_path, name, text, words):

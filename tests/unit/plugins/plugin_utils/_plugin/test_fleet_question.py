@@ -69,3 +69,32 @@ def test_what_cannot_be_answered_is_a_message_and_no_exception(name, options, to
     assert result["msg"].startswith(f"vfio.migration.{name}: ")
     assert told in result["msg"]
     assert "exception" not in result
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "told"),
+    [
+        ("candidates", {"source": "vm-1", "direction": "sideways"}, "value of direction must be"),
+        ("candidates", {"source": "vm-1", "dest": ["a"]}, "dest is ['a']; expected text"),
+        ("migration_headroom", {"failure_domains": "gone"}, "failure_domains"),
+        ("migration_plan", {"drain": ["a"], "policy": "none"}, "value of policy must be"),
+        (
+            "migration_plan",
+            {"drain": ["a"], "dest": "/dev/null/plan"},
+            "cannot read /dev/null/plan",
+        ),
+        ("migration_report", {"direction": "sideways"}, "value of direction must be"),
+        ("migration_report", {"title": {}}, "title is {}; expected text"),
+        ("libvirt_migrate", {"uuid": "u", "step": "sideways"}, "value of step must be"),
+        ("libvirt_migrate", {"uuid": "u"}, "give the option plan"),
+        ("libvirt_migrate_guests", {}, "missing required arguments"),
+        ("vfio_capture", {"dest": "a", "fetch_to": "b"}, "give either dest"),
+        ("host_command", {}, "missing required arguments: argv"),
+    ],
+)
+def test_an_argument_that_is_refused_is_a_message_and_no_exception(name, options, told):
+    result = run(name, **options)
+    assert result["failed"] is True
+    assert result["msg"].startswith(f"vfio.migration.{name}: ")
+    assert told in result["msg"]
+    assert "exception" not in result

@@ -341,7 +341,10 @@ def test_in_check_mode_all_steps_are_shown_and_nothing_is_written(options, facts
     assert (run["asked"], run["now"]["hosts"]) == ([], [])
     with pytest.raises(FileNotFoundError):
         written(run)
-    assert "failure" not in end(run, {})
+    ended = end(run, {})
+    assert "failure" not in ended
+    # The steps are shown once.
+    assert ended["sentences"] == ["check mode: nothing was changed"]
 
 
 def test_what_is_left_after_the_last_step_of_a_run_is_told(options, facts):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import typing as t
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -163,6 +164,10 @@ def test_check_mode_writes_nothing(begin, tmp_path):
             {"drain": "a,z"},
             "prepare_drain has 'z', which is none of the hosts of prepare_hosts: a, b, c",
         ),
+        (
+            {"drain": "a*"},
+            "has 'a\\*', which is none of the hosts .*; prepare_drain takes names of hosts, no groups or patterns$",
+        ),
         ({"targets": "b,z"}, "targets has 'z'"),
         ({"hosts": []}, "no host of the inventory matches prepare_hosts"),
         ({"drain": None}, "nothing is named to move: set prepare_drain"),
@@ -313,6 +318,31 @@ def test_what_does_not_hold_of_old_facts_is_planned_anew_on_hosts_that_are_asked
     assert {vm: where for vm, (where, _parent) in places(run).items()} == {"vm-2": "c", "vm-3": "c"}
     hosts.make(run)
     assert preparing.plan_next(run, hosts)["failure"] is None
+
+
+def test_a_guest_that_is_gone_since_facts_were_gathered_is_named(cached):
+    hosts = Hosts()
+    run = preparing.plan_next(cached(hosts), hosts)
+    # One guest has gone, and then all.
+    for guests in ([2], []):
+        some = deepcopy(run)
+        devices = [device(UUIDS[n], vm=f"vm-{n}", pid=n) for n in guests]
+        hosts.answer("a", host(devices, [parent(available={})]))
+        hosts.answer("b", hosts["b"]["ansible_facts"]["vfio_migration"])
+        some = preparing.plan_next(some, hosts)
+        if guests:
+            hosts.make(some)
+            some = preparing.plan_next(some, hosts)
+        ended = preparing.end(some, hosts)
+        assert ended["failure"] is None
+        assert [each.split()[0] for each in ended["sentences"] if "is left out" in each] == [
+            f"vm-{n}" for n in (1, 2) if n not in guests
+        ]
+    assert "there is nothing to move" in ended["sentences"]
+    assert (
+        "vm-1 held devices of a by facts gathered earlier, and holds none there now: it is left out of the plan"
+        in ended["sentences"]
+    )
 
 
 @pytest.mark.parametrize("answer", [{"unreachable": True, "msg": "no route"}, {}])
