@@ -322,7 +322,11 @@ def test_hosts_of_which_there_is_one_less_are_an_error_in_every_playbook(fleet, 
     ("playbook", "asked", "said"),
     [
         ("prepare", {}, "nothing is named to move: set prepare_drain"),
-        ("prepare", {"prepare_drain": "a", "prepare_guests": "vm-1"}, "set hosts with prepare_drain"),
+        (
+            "prepare",
+            {"prepare_drain": "a", "prepare_guests": "vm-1"},
+            "set hosts with prepare_drain",
+        ),
         ("report", {"report_drain": "a", "report_guests": "vm-1"}, "set hosts with report_drain"),
         ("candidates", {}, "Give exactly one of these"),
         (
