@@ -25,13 +25,13 @@ description:
   - A card is the parent of mediated or vDPA devices, or the physical function of virtual ones. It is in use if one of its devices is. An empty card
     can hold the largest types.
   - The largest guest has as many devices of a type as the host with the most places for them has, free devices and those that parents can still make.
-    Of equally large ones it counts on how many hosts they have a place.
+    Among guests of equal size, more hosts with a place are better.
   - The moves together decrease this sum or number, give a larger guest a place, or give guests of the same size more places. If no moves do so, all
     guests stay.
   - The result has an ordinary plan, which the playbooks C(vfio.migration.prepare) and C(vfio.migration.migrate_libvirt) carry out. The verifier of plans
     has checked it, and another one has counted the loads again.
   - By default, moves use only places that are free now, not those that another guest leaves. With O(reuse), they use both. A guest moves at most once.
-  - The measure says which hosts receive, so there are no hosts to prefer; with O(targets) no others receive at all.
+  - The measure says which hosts receive, so there are no hosts to prefer. With O(targets), no other hosts receive.
   - Hosts without usable facts are not counted, and receive nothing. As they may have capacity, nothing is proven where there are any.
 extends_documentation_fragment:
   - vfio.migration._fleet.fleet
@@ -48,7 +48,7 @@ options:
   measure:
     description:
       - The measure to improve.
-      - With V(even) the sum of the squares of the loads is to become less, with V(cards) the number of cards in use.
+      - V(even) decreases the sum of the squares of the loads, V(cards) the number of cards in use.
       - With V(largest) the number of devices of O(device_type) that one host has places for is to become more, and then the number of hosts with so many.
     type: str
     choices: [even, cards, largest]

@@ -39,7 +39,7 @@ def rebalance_objections(found: Entry, facts: Facts, unknown: t.Collection[str] 
     for each in found["plan"]["placements"]:
         key = (each["source"]["host"], each["source"]["id"])
         if key not in holders:
-            wrong.append(f"{key[1]} on {key[0]} is held by nobody")
+            wrong.append(f"{key[1]} on {key[0]} is not in use")
         guests.add((key[0], holders.get(key)))
         after[key[0]] -= 1
         after[each["target"]["host"]] += 1

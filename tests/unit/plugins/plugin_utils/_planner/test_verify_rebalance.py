@@ -46,7 +46,7 @@ FAULTS: dict[str, tuple[t.Callable[[t.Any], t.Any], str]] = {
     "placements": (worse, "guests move, and that makes nothing better"),
     "sources": (
         lambda found: found["plan"]["placements"][0]["source"].update(host="b"),
-        "is held by nobody",
+        "is not in use",
     ),
 }
 # Who has two functions needs the one that the guest of b leaves.
