@@ -49,7 +49,7 @@ options:
     description:
       - The measure to improve.
       - V(even) decreases the sum of the squares of the loads, V(cards) the number of cards in use.
-      - With V(largest) the number of devices of O(device_type) that one host has places for is to become more, and then the number of hosts with so many.
+      - V(largest) increases the number of devices of O(device_type) that one host has places for, and then the number of hosts with so many.
     type: str
     choices: [even, cards, largest]
     default: even

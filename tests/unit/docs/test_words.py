@@ -89,7 +89,6 @@ def test_messages_have_the_words_of_the_trade(place):
     found = {
         (path.name, text): avoided
         for path in (ROOT / "plugins" / place).rglob("*.py")
-        # Its sentences are a matter between verifier and planner, and still have the old words.
         for text in messages(path)
         # A name, and no words.
         if " " in text and (avoided := avoided_in(text))
