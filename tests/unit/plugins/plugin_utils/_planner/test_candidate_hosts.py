@@ -52,7 +52,7 @@ def test_candidates_come_first_and_the_unknown_last():
         ("c", False),
         ("e", None),
     ]
-    assert [sentence.split(":")[0] for sentence in result["sentences"]] == [
+    assert [sentence.partition(":")[0] for sentence in result["sentences"]] == [
         "yes, b",
         "yes, d",
         "no, c",

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import random
 import typing as t
@@ -78,19 +79,23 @@ class Tight(t.NamedTuple):
     guests: list[tuple[Place, ...]]
 
 
+def add_function(
+    chance: random.Random, host: str, devices: list[t.Any], kind: str, **held: t.Any
+) -> Place:
+    """Add a function of either card of ``host`` to its ``devices``."""
+    card = chance.randint(0, 1)
+    made = vf(len(devices), kind=kind, parent=CARDS[card], **held)
+    devices.append({**made, "id": made["id"].replace("0000:81", f"0000:8{card + 1}")})
+    return Place(host, card, kind)
+
+
 def tight(chance: random.Random) -> Tight:
     free: Counter[Place] = Counter()
     guests: list[tuple[Place, ...]] = []
     facts = {}
     for name in "abc"[: chance.randint(2, 3)]:
         devices: list[t.Any] = []
-
-        def add(kind: str, name=name, devices=devices, **held: t.Any) -> Place:
-            card = chance.randint(0, 1)
-            made = vf(len(devices), kind=kind, parent=CARDS[card], **held)
-            devices.append({**made, "id": made["id"].replace("0000:81", f"0000:8{card + 1}")})
-            return Place(name, card, kind)
-
+        add = functools.partial(add_function, chance, name, devices)
         for _guest in range(min(chance.randint(0, 3), 6 - len(guests))):
             pid = len(guests) + 1
             size = chance.choice((1, 1, 1, 2))
