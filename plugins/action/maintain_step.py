@@ -24,7 +24,7 @@ class ActionModule(StepAction):
     """Decides on the control node what the playbook ``maintain`` does next."""
 
     playbook = "maintain"
-    takes = ("prepare",)
+    takes: t.ClassVar = {"prepare": frozenset(CONDITIONS) - {"targets"}}
     first = staticmethod(begin)
     steps: t.ClassVar = {"plan": plan_next, "look": look, "back": back, "end": end}
     options: t.ClassVar = {

@@ -26,7 +26,9 @@ class ActionModule(StepAction):
     """Decides on the control node what the playbook ``migrate_libvirt`` does next."""
 
     playbook = "migrate_libvirt"
-    takes = ("prepare",)
+    takes: t.ClassVar = {
+        "prepare": ("avoid", "apart", "capacity", "spare", "plan_file", "from", "dest")
+    }
     first = staticmethod(begin)
     steps: t.ClassVar = {
         "locate": locate,

@@ -96,7 +96,7 @@ def _name(arrival: Arrival) -> t.Iterator[Misfit]:
         yield Misfit(
             "runs a half of it already",
             "is not there as a whole",
-            "wait until its migration has ended, or remove what is left of it there",
+            "wait until its migration has ended, or look there at virsh domjobinfo and virsh domstate --reason before you remove that half",
         )
     elif there is not None and there != uuid:
         how = "running" if running is not None else "defined"

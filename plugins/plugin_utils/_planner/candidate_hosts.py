@@ -41,7 +41,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
 MAX_LINES = 400
 MAX_GUESTS = 100
 
-_NONE_CHECKED = "no other host was checked; name others in hosts or targets, of the playbook in candidates_hosts"
+_NONE_CHECKED = "no other host was checked: add hosts to 'hosts' or 'targets', or in the playbook to 'candidates_hosts'"
+_NONE_HELD = "nothing holds a device on the hosts to drain"
 _ANSWERS: dict[bool | None, str] = {True: "yes", False: "no", None: "unknown"}
 
 
@@ -72,7 +73,8 @@ def candidates_of_each(
         for sentence in _sentences(found["hosts"], min(most, MAX_SENTENCES))
     ]
     if not asked:
-        sentences.append("no guest was checked: nothing holds a device on the hosts to drain")
+        nothing = "no guest or device is named" if drain is None else _NONE_HELD
+        sentences.append(f"no guest was checked: {nothing}")
     if (more := len(asked) - MAX_GUESTS) > 0:
         sentences.append(f"and {more:,} more: {'guest' if more == 1 else 'guests'}")
     return {"guests": lists, "sentences": sentences}

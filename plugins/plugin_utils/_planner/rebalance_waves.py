@@ -174,7 +174,10 @@ class WaveSearch:
     def _to_each_host(self, way: _Way, guest: Guest) -> t.Iterator[_Way]:
         """Yield ways in which ``guest`` has moved to one host or another, those with the least load first."""
         movable = way.movable
-        for host in sorted(movable.targets, key=lambda name: (movable.loads[name], name)):
+        able = [
+            name for name in movable.targets if len(guest.devices) <= movable.most_arrivals(name)
+        ]
+        for host in sorted(able, key=lambda name: (movable.loads[name], name)):
             if host != guest.host and not self._plans.used_up:
                 self._plans.spend(1)
                 plan = movable.planned_to(host, [guest]).plan

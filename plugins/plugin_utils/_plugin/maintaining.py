@@ -61,6 +61,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.progress_fi
     read_progress,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.run_variables import (
+    cause_of,
     gathered,
     result_of,
     stale,
@@ -337,7 +338,7 @@ def _host(hostvars: t.Any, name: str, registered: str) -> Host:
     facts = result.get("ansible_facts")
     found = facts.get(FACT) if isinstance(facts, t.Mapping) else None
     if found is None:
-        why = result.get("msg", "it did not answer")
+        why = cause_of(result) if result else "it did not answer"
         raise FleetError(f"the facts of {name} could not be gathered: {why}")
     fleet = read_fleet({name: found})
     if name not in fleet.hosts:

@@ -25,11 +25,14 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors impor
 # For Ansible a path may be that of a role of this collection, as it joins the two; of no collection there is such a role.
 _OF_NO_COLLECTION = "no.collection/.."
 
+# A role has one of these, or does nothing.
+_PARTS = ("tasks", "meta")
+
 
 def role_to_include(option: str, name: str) -> str:
     """Return what ``include_role`` takes for the role ``name``, which the variable ``option`` has; raise ``FleetError``.
 
-    It is one of a collection, or a directory: its path, from the working directory on, or a name of one in ``roles`` beside the
+    It is one of a collection, or a directory with tasks or dependencies: its path, from the working directory on, or a name of one in ``roles`` beside the
     operator's playbook, in ``roles`` of the working directory, or in the ``roles_path`` of Ansible's configuration.
     """
     reference = AnsibleCollectionRef.try_parse_fqcr(name, "role")
@@ -39,7 +42,7 @@ def role_to_include(option: str, name: str) -> str:
     places = [*here, *dict.fromkeys(_places())]
     for place in places:
         path = os.path.abspath(os.path.join(place, os.path.expanduser(name)))
-        if os.path.isdir(path):
+        if any(os.path.isdir(os.path.join(path, part)) for part in _PARTS):
             return f"{path}/{_OF_NO_COLLECTION}"
     looked = [f"the collection {reference.collection}"] if reference is not None else []
     raise FleetError(f"{option}: there is no role {name}; looked in {listed([*looked, *places])}")

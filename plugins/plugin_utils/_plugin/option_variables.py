@@ -14,7 +14,7 @@ import re
 import typing as t
 from pathlib import Path
 
-from ansible.errors import AnsibleError, AnsibleUndefinedVariable
+from ansible.errors import AnsibleUndefinedVariable
 from ansible.module_utils.common.yaml import yaml_load
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import printable
 
@@ -31,19 +31,17 @@ def misspelt(playbook: str, variables: t.Mapping[str, t.Any]) -> t.Iterator[str]
     What tasks have registered, or forgotten since, nobody has set.
     """
     prefix = f"{playbook}_"
-    options = _options_of(playbook)
+    options = options_of(playbook)
     known = [name.removeprefix(prefix) for name in options]
+    # The name of a playbook in the singular is a slip as well.
+    begins = (prefix, f"{playbook.removesuffix('s')}_")
     for name, value in variables.items():
         # Ansible takes numbers for names in some places.
         text = str(name)
-        if text[:3] != prefix[:3] or name in options or _is_result(value):
+        begun = next((each for each in begins if text.startswith(each)), None)
+        if begun is None or name in options or _is_result(value):
             continue
-        if text.startswith(prefix):
-            meant = difflib.get_close_matches(text.removeprefix(prefix), known, 1, _ALIKE)
-        else:
-            # What other playbooks are called is no nearer than this.
-            meant = difflib.get_close_matches(text.partition("_")[0], [playbook], 1, _ALIKE)
-            meant = meant and difflib.get_close_matches(text.partition("_")[2], known, 1, _ALIKE)
+        meant = difflib.get_close_matches(text.removeprefix(begun), known, 1, _ALIKE)
         for option in meant:
             yield (
                 f"the playbook vfio.migration.{playbook} does not read the variable {printable(name)}; did you mean {prefix}{option}?"
@@ -51,33 +49,31 @@ def misspelt(playbook: str, variables: t.Mapping[str, t.Any]) -> t.Iterator[str]
 
 
 def undefined(
-    playbooks: t.Iterable[str],
-    read: t.Iterable[str],
+    options: t.Iterable[str],
     variables: t.Mapping[str, t.Any],
     template: t.Callable[[t.Any], t.Any],
 ) -> t.Iterator[str]:
-    """Yield which options of the ``playbooks`` have a value that uses an undefined variable, in words.
+    """Yield which of the ``options`` that ``variables`` have use an undefined variable, in words.
 
     The playbooks leave out what is undefined, which is also what uses something undefined: without this check, a
-    condition with a misspelt variable would not count. ``read`` are the options that have been read, without the
-    playbook's name. ``template`` fills in a value, and raises ``AnsibleUndefinedVariable``.
+    condition with a misspelt variable would not count. ``template`` fills in a value, and raises
+    ``AnsibleUndefinedVariable``.
     """
-    there = [*read]
-    for playbook in playbooks:
-        known = _options_of(playbook).difference(f"{playbook}_{name}" for name in there)
-        for name in sorted(known.intersection(variables)):
-            try:
-                template(variables[name])
-            except AnsibleUndefinedVariable as error:
-                yield f"{name} has no value: {error.message}"
-            except AnsibleError:
-                # It is to be left out, as a value may say.
-                continue
+    for name in sorted({*options}.intersection(variables)):
+        try:
+            template(variables[name])
+        except AnsibleUndefinedVariable as error:
+            # Before 2.19, ansible-core says it twice.
+            why = ". ".join(dict.fromkeys(str(error.message).split(". ")))
+            yield f"{name} has no value: {why}"
+        except Exception:  # noqa: BLE001
+            # It is to be left out, as a value may say, or fails where it is used.
+            continue
 
 
 def naming_variables(playbook: str, message: str) -> str:
     """Return Ansible's ``message`` on an option of an action with the name of the variable that the playbook takes it from."""
-    options = _options_of(playbook)
+    options = options_of(playbook)
 
     def variable(found: re.Match[str]) -> str:
         name = f"{playbook}_{found[0]}"
@@ -90,7 +86,7 @@ def _is_result(value: t.Any) -> bool:
     return isinstance(value, t.Mapping) and (not value or "changed" in value)
 
 
-def _options_of(playbook: str) -> set[str]:
+def options_of(playbook: str) -> set[str]:
     """Return the names of a playbook's options: those of its role, or else those that it reads itself."""
     specs = _ROOT / "roles" / playbook / "meta/argument_specs.yml"
     if specs.exists():

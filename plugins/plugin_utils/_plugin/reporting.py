@@ -129,26 +129,14 @@ def write(run: _Run, hostvars: t.Any) -> _Run:
         # It was made of these very facts.
         is_own=(lambda *_made_of: True) if run["plans"] else None,
     )
-    paths = {name: f"{run['dest']}/{file}" for name, file in _FILES.items()}
+    paths: _Run = {name: f"{run['dest']}/{file}" for name, file in _FILES.items()}
     write_forms(report, paths)
     if run["plans"]:
         paths["plan"] = plan_path
-    elif absolute(run["shown"]["plan_file"] or os.curdir) != plan_path:
-        _discard(plan_path)
+    elif shown["plan"] is None and os.path.isfile(plan_path):
+        paths["warnings"] = [f"{plan_path} is of an earlier report; this one has no plan"]
     found = {"verdict": report["verdict"], "totals": report["totals"], "changed": True}
     return {**found, **paths} | ({"diff": difference} if difference and run["diff"] else {})
-
-
-def _discard(plan: str) -> None:
-    """Remove the plan of an earlier report, which this one does not show; where something may have been made for it, it stays."""
-    if os.path.isfile(plan):
-        # Ansible compiles in each run what is imported: few reports find a plan that they do not show.
-        from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.progress_file import (
-            progress_path,
-        )
-
-        if not os.path.lexists(progress_path(plan)):
-            os.unlink(plan)
 
 
 def _with_lost(run: _Run, lost: t.Sequence[str]) -> _Run:

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
@@ -17,6 +18,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader impor
     variables_of,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import plain
+
+# How Ansible begins where a module has printed no result, before 2.19 and from then on.
+_ONLY_PRINTED = ("MODULE FAILURE", "Module result deserialization failed")
+_FAREWELL = re.compile(r"(?:Shared c|C)onnection to .* closed")
 
 
 def result_of(hostvars: t.Any, host: str, name: str) -> dict[str, t.Any]:
@@ -51,7 +56,7 @@ def gathered(
         if result.get("unreachable"):
             silent[host] = f"it did not answer: {result.get('msg') or 'it is unreachable'}"
         elif has_failed(result):
-            silent[host] = f"its facts could not be gathered: {_cause(result)}"
+            silent[host] = f"its facts could not be gathered: {cause_of(result)}"
         elif isinstance(facts, t.Mapping) and FACT in facts:
             answered.append(host)
         else:
@@ -59,14 +64,18 @@ def gathered(
     return answered, silent
 
 
-def _cause(result: t.Mapping[str, t.Any]) -> str:
-    """Return why a task failed: where Ansible only refers to what a module has printed, the last line of that."""
+def cause_of(result: t.Mapping[str, t.Any]) -> str:
+    """Return why a task failed: where Ansible only refers to what a module has printed, the last line of that.
+
+    With a terminal, ssh puts all of it into the standard output, and its own farewell into the other one.
+    """
     message = str(result.get("msg") or "the task failed")
-    if message.startswith("MODULE FAILURE"):
+    if message.startswith(_ONLY_PRINTED):
         for printed in (result.get("module_stderr"), result.get("module_stdout")):
-            lines = [line.strip() for line in str(printed or "").splitlines() if line.strip()]
-            if lines:
-                return lines[-1]
+            lines = [line.strip() for line in str(printed or "").splitlines()]
+            told = [line for line in lines if line and not _FAREWELL.match(line)]
+            if told:
+                return told[-1]
     return message
 
 

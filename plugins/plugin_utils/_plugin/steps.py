@@ -29,6 +29,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.inventory i
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.option_variables import (
     misspelt,
     naming_variables,
+    options_of,
     undefined,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import (
@@ -56,8 +57,8 @@ class StepAction(ActionBase):
     _requires_connection = False
 
     playbook: t.ClassVar[str]
-    # The playbooks whose options it takes as well.
-    takes: t.ClassVar[tuple[str, ...]] = ()
+    # Options of other playbooks that it takes as well, by these.
+    takes: t.ClassVar[t.Mapping[str, t.Collection[str]]] = {}
     options: t.ClassVar[dict[str, dict[str, t.Any]]]
     first: t.ClassVar[t.Any]
     steps: t.ClassVar[dict[str, t.Callable[[_Run, t.Any], _Run]]]
@@ -96,11 +97,15 @@ class StepAction(ActionBase):
         return {**result, "changed": False, **run}
 
     def _check_defined(self, playbook: str, variables: t.Mapping[str, t.Any]) -> None:
-        """Raise ``AnsibleActionFail`` where an option has an undefined value."""
+        """Raise ``AnsibleActionFail`` where an option that has not been read has an undefined value."""
+        options = options_of(playbook)
         # A playbook without a role hands over its own values where an option has none.
-        read = self._task.args if playbook == self.playbook else ()
+        if playbook == self.playbook:
+            options.difference_update(f"{playbook}_{name}" for name in self._task.args)
+        for other, names in self.takes.items():
+            options.update(f"{other}_{name}" for name in names if name not in self._task.args)
         template: t.Any = self._templar.template
-        for words in undefined((playbook, *self.takes), read, variables, template):
+        for words in undefined(options, variables, template):
             raise AnsibleActionFail(words)
 
     def _validated(self, playbook: str, spec: dict[str, dict[str, t.Any]]) -> t.Any:

@@ -171,7 +171,7 @@ def test_of_many_hosts_and_guests_the_lines_have_a_bound_and_say_how_many_are_no
 def test_where_nothing_is_checked_a_sentence_says_so():
     alone = read_fleet({"a": FLEET["a"], "b": FLEET["b"]})
     (words,) = candidates(alone, "vm-1", ["a"], "source_lists")["sentences"]
-    assert words.startswith("no other host was checked; name others in hosts or targets")
+    assert words.startswith("no other host was checked: add hosts to 'hosts' or 'targets'")
     (each,) = candidates_of_each(alone, ["a"], None, [], "source_lists")["sentences"]
     assert each == f"vm-1 on a: {words}"
     (none,) = candidates_of_each(alone, ["b"], None, ["a"], "source_lists")["sentences"]

@@ -46,7 +46,7 @@ def facts() -> Facts:
 
 @pytest.fixture
 def options(tmp_path) -> dict[str, t.Any]:
-    (tmp_path / "upgrade").mkdir()
+    (tmp_path / "upgrade/tasks").mkdir(parents=True)
     return {
         "hosts": ["a", "b", "c"],
         "drain": ["a", "b"],

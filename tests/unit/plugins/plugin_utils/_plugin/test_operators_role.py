@@ -47,30 +47,30 @@ def test_a_role_is_found_beside_the_playbook_in_the_working_directory_and_where_
     places, name
 ):
     for place in reversed(places.values()):
-        (place / name).mkdir(parents=True)
+        (place / name / "tasks").mkdir(parents=True)
         assert found(name) == str(place / name)
 
 
 @pytest.mark.parametrize("name", ["roles/upgrade", "../work/roles/upgrade", "./roles/upgrade"])
 def test_a_path_is_one_from_the_working_directory_on(places, name):
     role = places["work"] / "upgrade"
-    role.mkdir(parents=True)
+    (role / "meta").mkdir(parents=True)
     assert found(name) == found(str(role)) == str(role)
 
 
 def test_a_path_may_be_one_in_a_directory_of_roles(places):
-    (places["configured"] / "site/upgrade").mkdir(parents=True)
+    (places["configured"] / "site/upgrade/tasks").mkdir(parents=True)
     assert found("site/upgrade") == str(places["configured"] / "site/upgrade")
 
 
 def test_a_home_is_that_of_the_operator(places, monkeypatch):
     monkeypatch.setenv("HOME", str(places["configured"]))
-    (places["configured"] / "upgrade").mkdir()
+    (places["configured"] / "upgrade/tasks").mkdir(parents=True)
     assert found("~/upgrade") == str(places["configured"] / "upgrade")
 
 
 def test_a_role_of_a_collection_keeps_its_name(places, monkeypatch):
-    (places["work"] / "site.kvm.upgrade").mkdir(parents=True)
+    (places["work"] / "site.kvm.upgrade/tasks").mkdir(parents=True)
     parts = ["ansible_collections", "site", "kvm", "roles", "upgrade"]
     for end in range(2, len(parts) + 1):
         name = ".".join(parts[:end])
@@ -91,3 +91,10 @@ def test_what_is_nowhere_is_an_error_that_says_where_was_looked(places):
     here = re.escape(str(places["work"].parent))
     with pytest.raises(FleetError, match=f"no role roles/upgrad; looked in {here}, {looked}$"):
         role_to_include("maintain_role", "roles/upgrad")
+
+
+@pytest.mark.parametrize("name", ["roles", "..", "/", "upgrade"])
+def test_a_directory_that_does_nothing_is_not_a_role(places, name):
+    (places["work"] / "upgrade/files").mkdir(parents=True)
+    with pytest.raises(FleetError, match="there is no role"):
+        role_to_include("maintain_role", name)

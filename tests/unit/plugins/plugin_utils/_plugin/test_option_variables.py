@@ -9,11 +9,15 @@ from unittest import mock
 
 import pytest
 from ansible.errors import AnsibleError, AnsibleUndefinedVariable
-from ansible_collections.vfio.migration.plugins.action import report_step
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin import option_variables
+from ansible_collections.vfio.migration.plugins.action import (
+    maintain_step,
+    migrate_libvirt_step,
+    report_step,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.option_variables import (
     misspelt,
     naming_variables,
+    options_of,
     undefined,
 )
 
@@ -55,7 +59,10 @@ def test_options_and_what_is_nothing_like_one_are_not_named(playbook):
 def filled_in(value):
     """As Ansible does with a value that uses a variable of this name, or says that it is to be left out."""
     if value == "{{ nowhere }}":
-        raise AnsibleUndefinedVariable("'nowhere' is undefined")
+        # As ansible-core before 2.19 says it.
+        raise AnsibleUndefinedVariable("'nowhere' is undefined. 'nowhere' is undefined")
+    if value == "{{ 1 / 0 }}":
+        raise ZeroDivisionError
     if value == "{{ omit }}":
         raise AnsibleError("a value is omitted")
     return value
@@ -63,15 +70,49 @@ def filled_in(value):
 
 @pytest.mark.parametrize("playbook", PLAYBOOKS)
 def test_each_option_with_an_undefined_variable_is_named(playbook):
-    options = sorted(option_variables._options_of(playbook))
+    options = sorted(options_of(playbook))
     assert len(options) > 1
     for option in options:
         variables = dict.fromkeys(options, "{{ omit }}") | {option: "{{ nowhere }}"}
-        [words] = undefined([playbook], (), variables, filled_in)
+        [words] = undefined(options, variables, filled_in)
         assert words == f"{option} has no value: 'nowhere' is undefined"
-        read = [option.removeprefix(f"{playbook}_")]
         # Where it has been read, Ansible has said so.
-        assert [*undefined([playbook], read, variables, filled_in)] == []
+        assert [*undefined({*options} - {option}, variables, filled_in)] == []
+
+
+def test_a_value_that_fails_is_for_the_task_that_reads_it():
+    assert [*undefined(["report_drain"], {"report_drain": "{{ 1 / 0 }}"}, filled_in)] == []
+
+
+@pytest.mark.parametrize(
+    ("action", "option", "is_read"),
+    [
+        (maintain_step, "prepare_avoid", True),
+        (maintain_step, "prepare_drain", False),
+        (maintain_step, "prepare_targets", False),
+        (migrate_libvirt_step, "prepare_from", True),
+        (migrate_libvirt_step, "prepare_capacity", True),
+        (migrate_libvirt_step, "prepare_guests", False),
+        (migrate_libvirt_step, "prepare_targets", False),
+        (report_step, "prepare_avoid", False),
+    ],
+)
+def test_of_other_playbooks_only_what_is_read_may_not_be_undefined(action, option, is_read):
+    """Group variables for ``prepare`` may use what only its own runs define."""
+    task = mock.Mock(args={"step": "begin"}, async_val=0, check_mode=False)
+    templar = mock.Mock(template=filled_in)
+    parts = [mock.Mock() for _part in range(4)]
+    step = action.ActionModule(task, *parts[:3], templar, parts[3])
+    result = step.run(task_vars={"hostvars": {}, "groups": {"all": []}, option: "{{ nowhere }}"})
+    assert (f"{option} has no value" in result.get("msg", "")) is is_read
+
+
+@pytest.mark.parametrize(
+    ("playbook", "name"),
+    [("audit", "auditd_record"), ("report", "reports_dest"), ("prepare", "prepared_host")],
+)
+def test_variables_of_others_are_not_named(playbook, name):
+    assert [*misspelt(playbook, {name: "x"})] == []
 
 
 def test_what_tasks_have_registered_is_not_named():

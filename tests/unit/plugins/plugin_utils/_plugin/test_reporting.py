@@ -64,6 +64,20 @@ def test_hosts_that_did_not_answer_in_this_run_are_left_out_and_named():
             "python3.12: not found",
         ),
         ({"module_stderr": "", "module_stdout": "Killed\r\n"}, "gathered: Killed"),
+        (
+            {
+                "module_stderr": "Shared connection to 192.0.2.7 closed.\r\n",
+                "module_stdout": "Traceback\r\nOSError: no space\r\n",
+            },
+            "gathered: OSError: no space",
+        ),
+        (
+            {
+                "msg": "Module result deserialization failed: No start of json char found",
+                "module_stderr": "sh: python3.12: not found",
+            },
+            "gathered: sh: python3.12: not found",
+        ),
         ({"module_stderr": None}, "gathered: MODULE FAILURE"),
     ],
 )
@@ -82,33 +96,26 @@ def test_a_host_to_drain_that_did_not_answer_is_named_with_the_reason(tmp_path):
         write(run, hostvars)
 
 
-def planned_and_then(tmp_path, **shown):
-    """Return the result of a report that makes no plan, where one that did was written before, and that one's file."""
+@pytest.mark.parametrize(
+    ("shown", "warned"),
+    [({}, True), ({"plan_file": "plan.json"}, False), ({"plan": "plan.json"}, False)],
+)
+def test_a_report_leaves_the_plan_of_an_earlier_one_and_says_so_unless_it_shows_a_plan(
+    tmp_path, shown, warned
+):
     hostvars = {host: {"vfio_migration": each} for host, each in two_of_three().items()}
     options = {"gather": False, "dest": str(tmp_path)}
-    made = write(asked(hostvars, drain=["a"], **options), hostvars)
     plan = tmp_path / "plan.json"
+    made = write(asked(hostvars, drain=["a"], **options), hostvars)
     assert made["plan"] == str(plan)
-    assert plan.exists()
-    given = {name: str(plan) if value == "its file" else value for name, value in shown.items()}
-    return write(asked(hostvars, **options, **given), hostvars), plan
-
-
-def test_a_report_leaves_no_plan_that_it_does_not_show(tmp_path):
-    written, plan = planned_and_then(tmp_path)
+    assert "warnings" not in made
+    before = plan.read_bytes()
+    given = {name: str(tmp_path / file) for name, file in shown.items()}
+    written = write(asked(hostvars, **options, **given), hostvars)
     assert "plan" not in written
-    assert not plan.exists()
-
-
-def test_a_plan_that_a_report_shows_stays(tmp_path):
-    _written, plan = planned_and_then(tmp_path, plan_file="its file")
-    assert plan.exists()
-
-
-def test_a_plan_for_which_something_may_have_been_made_stays(tmp_path):
-    (tmp_path / "plan.progress.json").touch()
-    _written, plan = planned_and_then(tmp_path)
-    assert plan.exists()
+    words = [f"{plan} is of an earlier report; this one has no plan"] if warned else None
+    assert written.get("warnings") == words
+    assert plan.read_bytes() == before
 
 
 def test_facts_of_a_host_that_is_left_out_count_for_nothing():
