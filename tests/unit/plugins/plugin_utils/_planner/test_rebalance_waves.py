@@ -285,6 +285,20 @@ def test_a_guest_moves_out_of_the_way_of_another_one():
     assert planned(STUCK, 1)["moves"] == 0
 
 
+def test_hosts_that_are_full_take_nothing_of_what_may_be_tried():
+    """They have the least load, and so would come first; further guests have nothing to gain."""
+    full = {f"full-{number}": (f"stays-{number}",) for number in range(150)}
+    others = {
+        # They come before the host with the guest that opens something.
+        f"0{number}": host(
+            [vf(each, f"vm-{number}-{each}", kind=f"kind-{number}") for each in (0, 1)]
+        )
+        for number in range(15)
+    }
+    found = planned(STUCK | hosts_with(**full) | others, 2)
+    assert targets(found) == {"vm-b": "c", "vm-two": "b"}
+
+
 @pytest.mark.parametrize(
     "conditions",
     [
