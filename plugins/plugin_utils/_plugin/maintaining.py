@@ -356,7 +356,8 @@ def _outfit(host: Host, devices: bool) -> Outfit:
 
 
 def _ended(run: _Run) -> _Run:
-    remove_maintenance(run["progress"])
+    if not run["check_mode"]:
+        remove_maintenance(run["progress"])
     done = f"{listed(run['done'])}: all are done" if run["done"] else _NO_HOST
     return run | {"asked": [], "sentences": [done]}
 

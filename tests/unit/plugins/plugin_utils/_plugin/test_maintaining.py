@@ -112,6 +112,10 @@ def test_hosts_are_emptied_worked_on_and_back_one_after_another(options, facts):
     assert (run["now"]["hosts"], run["now"]["targets"]) == (["b"], ["a", "c"])
     facts = moved(facts, "b", "a")
     run = back(look(run, answers(facts, LOOKED)), answers(facts, BACK))
+    checked = plan_next(begin(options, {}, True), answers(facts, GATHERED))
+    assert checked["sentences"] == ["a, b: all are done"]
+    # Check mode leaves the record.
+    assert written(run)["done"] == ["a", "b"]
     run = plan_next(run, answers(facts, GATHERED))
     assert run["sentences"] == ["a, b: all are done"]
     assert (run["asked"], run["now"]["hosts"]) == ([], [])
