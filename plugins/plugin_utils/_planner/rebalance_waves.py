@@ -62,10 +62,7 @@ class _Way:
         """What moves, and onto what."""
         return frozenset(
             [
-                (
-                    (each["source"]["host"], each["source"]["id"]),
-                    (each["target"]["host"], each["target"]["id"]),
-                )
+                (_source(each), (each["target"]["host"], each["target"]["id"]))
                 for each in self.placements
             ]
         )
@@ -127,7 +124,7 @@ class WaveSearch:
         return (way, moves) if self._is_sound(moves) else None
 
     def _moves(self, way: _Way) -> Moves:
-        moving = {(each["source"]["host"], each["source"]["id"]) for each in way.placements}
+        moving = {_source(each) for each in way.placements}
         guests = [each for each in self._movable.guests if each.devices[0].key in moving]
         plans = in_waves(way.plans, guests, self._movable.conditions)
         return Moves(guests, plans, way.after)
@@ -221,13 +218,11 @@ def in_waves(
 
     found = []
     for plan in plans:
-        by_guest: dict[str, list[Placement]] = defaultdict(list)
+        by_guest: dict[_Key, list[Placement]] = defaultdict(list)
         for each in sorted(plan["placements"], key=lambda each: each["wave"]):
-            owner = owners[each["source"]["host"], each["source"]["id"]]
-            by_guest["\n".join(owner.devices[0].key)].append(each)
-        for of_guest in by_guest.values():
-            source, target = of_guest[0]["source"], of_guest[0]["target"]
-            guest = owners[source["host"], source["id"]]
+            by_guest[owners[_source(each)].devices[0].key].append(each)
+        for first, of_guest in by_guest.items():
+            guest, target = owners[first], of_guest[0]["target"]
             groups = conditions.groups_of(guest.name, guest.uuid)
             needed = [waves.get((target["host"], each["target"]["id"]), 0) for each in of_guest]
             needed += [
@@ -241,9 +236,12 @@ def in_waves(
     return found
 
 
+def _source(placement: Placement) -> _Key:
+    return placement["source"]["host"], placement["source"]["id"]
+
+
 def _with_waves(plan: PlanBody, waves: t.Mapping[_Key, int]) -> PlanBody:
     placements: list[t.Any] = [
-        {**each, "wave": waves[each["source"]["host"], each["source"]["id"]]}
-        for each in plan["placements"]
+        {**each, "wave": waves[_source(each)]} for each in plan["placements"]
     ]
     return t.cast("PlanBody", {**plan, "placements": placements})

@@ -32,8 +32,9 @@ _PARTS = ("tasks", "meta")
 def role_to_include(option: str, name: str) -> str:
     """Return what ``include_role`` takes for the role ``name``, which the variable ``option`` has; raise ``FleetError``.
 
-    It is one of a collection, or a directory with tasks or dependencies: its path, from the working directory on, or a name of one in ``roles`` beside the
-    operator's playbook, in ``roles`` of the working directory, or in the ``roles_path`` of Ansible's configuration.
+    It is one of a collection, or a directory with tasks or dependencies: its path, from the working directory on, or a name
+    of one in ``roles`` beside the operator's playbook, in ``roles`` of the working directory, or in the ``roles_path`` of
+    Ansible's configuration.
     """
     reference = AnsibleCollectionRef.try_parse_fqcr(name, "role")
     if reference is not None and _is_there(reference.n_python_package_name):

@@ -41,8 +41,7 @@ def misspelt(playbook: str, variables: t.Mapping[str, t.Any]) -> t.Iterator[str]
         begun = next((each for each in begins if text.startswith(each)), None)
         if begun is None or name in options or _is_result(value):
             continue
-        meant = difflib.get_close_matches(text.removeprefix(begun), known, 1, _ALIKE)
-        for option in meant:
+        for option in difflib.get_close_matches(text.removeprefix(begun), known, 1, _ALIKE):
             yield (
                 f"the playbook vfio.migration.{playbook} does not read the variable {printable(name)}; did you mean {prefix}{option}?"
             )

@@ -55,6 +55,14 @@ def test_the_answer_goes_to_a_file_once(tmp_path, name, asked, options, by_filte
     assert run(name, dest=str(dest), **options)["changed"] is False
 
 
+def assert_refused(result: dict[str, t.Any], name: str, told: str) -> None:
+    """Check that the action ``name`` has failed with a message, and no exception."""
+    assert result["failed"] is True
+    assert result["msg"].startswith(f"vfio.migration.{name}: ")
+    assert told in result["msg"]
+    assert "exception" not in result
+
+
 @pytest.mark.parametrize(
     ("name", "options", "told"),
     [
@@ -64,11 +72,7 @@ def test_the_answer_goes_to_a_file_once(tmp_path, name, asked, options, by_filte
     ],
 )
 def test_what_cannot_be_answered_is_a_message_and_no_exception(name, options, told):
-    result = run(name, **options)
-    assert result["failed"] is True
-    assert result["msg"].startswith(f"vfio.migration.{name}: ")
-    assert told in result["msg"]
-    assert "exception" not in result
+    assert_refused(run(name, **options), name, told)
 
 
 @pytest.mark.parametrize(
@@ -93,8 +97,4 @@ def test_what_cannot_be_answered_is_a_message_and_no_exception(name, options, to
     ],
 )
 def test_an_argument_that_is_refused_is_a_message_and_no_exception(name, options, told):
-    result = run(name, **options)
-    assert result["failed"] is True
-    assert result["msg"].startswith(f"vfio.migration.{name}: ")
-    assert told in result["msg"]
-    assert "exception" not in result
+    assert_refused(run(name, **options), name, told)

@@ -23,17 +23,19 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.operators_r
 @pytest.fixture
 def places(tmp_path, monkeypatch) -> dict[str, Path]:
     """Return the directories where roles are looked for, in their order."""
-    playbook, work, configured = (tmp_path / name for name in ("playbook", "work", "configured"))
-    for place in (playbook, work, configured):
+    playbook, current, configured = (
+        tmp_path / name for name in ("playbook", "current", "configured")
+    )
+    for place in (playbook, current, configured):
         place.mkdir()
     (playbook / "mine.yml").touch()
-    monkeypatch.chdir(work)
+    monkeypatch.chdir(current)
     arguments = {"args": ("vfio.migration.maintain", "../playbook/mine.yml")}
     monkeypatch.setattr(context, "CLIARGS", arguments)
     monkeypatch.setattr(ansible.constants, "DEFAULT_ROLES_PATH", [str(configured)])
     return {
         "playbook": playbook / "roles",
-        "work": work / "roles",
+        "current": current / "roles",
         "configured": configured,
     }
 
@@ -51,9 +53,9 @@ def test_a_role_is_found_beside_the_playbook_in_the_working_directory_and_where_
         assert found(name) == str(place / name)
 
 
-@pytest.mark.parametrize("name", ["roles/upgrade", "../work/roles/upgrade", "./roles/upgrade"])
+@pytest.mark.parametrize("name", ["roles/upgrade", "../current/roles/upgrade", "./roles/upgrade"])
 def test_a_path_is_one_from_the_working_directory_on(places, name):
-    role = places["work"] / "upgrade"
+    role = places["current"] / "upgrade"
     (role / "meta").mkdir(parents=True)
     assert found(name) == found(str(role)) == str(role)
 
@@ -70,7 +72,7 @@ def test_a_home_is_that_of_the_operator(places, monkeypatch):
 
 
 def test_a_role_of_a_collection_keeps_its_name(places, monkeypatch):
-    (places["work"] / "site.kvm.upgrade/tasks").mkdir(parents=True)
+    (places["current"] / "site.kvm.upgrade/tasks").mkdir(parents=True)
     parts = ["ansible_collections", "site", "kvm", "roles", "upgrade"]
     for end in range(2, len(parts) + 1):
         name = ".".join(parts[:end])
@@ -88,13 +90,13 @@ def test_what_is_nowhere_is_an_error_that_says_where_was_looked(places):
     with pytest.raises(FleetError, match=r"looked in the collection site\.kvm, ") as raised:
         role_to_include("maintain_role", "site.kvm.upgrad")
     assert str(raised.value).endswith(looked)
-    here = re.escape(str(places["work"].parent))
+    here = re.escape(str(places["current"].parent))
     with pytest.raises(FleetError, match=f"no role roles/upgrad; looked in {here}, {looked}$"):
         role_to_include("maintain_role", "roles/upgrad")
 
 
 @pytest.mark.parametrize("name", ["roles", "..", "/", "upgrade"])
 def test_a_directory_that_does_nothing_is_not_a_role(places, name):
-    (places["work"] / "upgrade/files").mkdir(parents=True)
+    (places["current"] / "upgrade/files").mkdir(parents=True)
     with pytest.raises(FleetError, match="there is no role"):
         role_to_include("maintain_role", name)
