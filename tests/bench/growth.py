@@ -36,6 +36,21 @@ def full(guests: int) -> Fleet:
     return facts, {"sources": [f"g{n}" for n in range(guests)], "reuse": True}
 
 
+def turning(guests: int) -> Fleet:
+    """Return full hosts of guests with one to four functions, which all are to move elsewhere through four free ones."""
+    chance = random.Random(SEED)
+    facts, count = {}, 0
+    for number in range(guests * 5 // 2 // _PER_HOST):
+        devices: list[dict[str, t.Any]] = []
+        while len(devices) < _PER_HOST:
+            for _function in range(min(chance.choice((1, 2, 4)), _PER_HOST - len(devices))):
+                devices.append(vf(len(devices), f"g{count}", pid=count + 1))
+            count += 1
+        facts[f"h{number:05}"] = host(devices)
+    facts["h"] = host([vf(n) for n in range(4)])
+    return facts, {"sources": [f"g{n}" for n in range(count)], "reuse": True}
+
+
 def in_groups(guests: int) -> Fleet:
     """Return guests in groups of four that are to be apart, and as many places."""
     facts, drained = _sources(guests, "v")
@@ -73,7 +88,7 @@ def report(smoke: bool) -> bool:
     print("\nPlans that grow, read and verified, in CPU seconds:")
     print(f"  {'kind':12} {'guests':>7} {'left':>6} {'plan':>7} {'JSON':>8} {'each':>9}  verdict")
     holds = True
-    for kind, placed in ((full, True), (in_groups, True), (short, False)):
+    for kind, placed in ((full, True), (turning, True), (in_groups, True), (short, False)):
         first = None
         for guests in (160, 320) if smoke else (1_000, 2_000, 8_000):
             facts, asked = kind(guests)

@@ -9,18 +9,19 @@
 A guest may need the device that another one leaves, or has to stay away from a host until another one of its group has
 left it and its failure domains. Devices that are equal and of one host are as good as each other, so who gets which of them is decided here: as
 soon as one is free, whoever was to get one there may move. What is stuck then waits in a circle. It was passed by while
-there was room, or never was any. For the former, guests that got stuck are looked at first the next time, as D. E.
-Joslin and D. P. Clements do in "Squeaky wheel optimization", 1999; with guests of one device that inserts circuits into
-trails as C. Hierholzer did in "Über die Möglichkeit, einen Linienzug ohne Wiederholung und ohne Unterbrechung zu
-umfahren", 1873. For the latter, one of them goes to a place that is free, wherever that is, which opens the circle.
+there was room, or never was any. For the former, the way out of each bin that leads towards a place which is free in the end
+is kept for last, as in an Eulerian trail, and guests that got stuck are looked at first the next time, as D. E. Joslin and
+D. P. Clements do in "Squeaky wheel optimization", 1999. For the latter, one of them goes to a place that is free, wherever
+that is, which opens the circle.
 """
 
 from __future__ import annotations
 
+import bisect
 import heapq
 import itertools
 import typing as t
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
@@ -34,6 +35,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment
     more,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
+    Bin,
+    Demands,
     Packing,
     PackingProblem,
     Packings,
@@ -84,6 +87,9 @@ AT_ONCE = MoveOrder()
 _Need = tuple[str, int, int]
 # In place of the number of a guest: one that does not move.
 _STAYS = -1
+# A place for a guest: its cost, the guest, the bin and the packing into it.
+_Elsewhere = tuple[int, int, int, Packing]
+_ByDemands = dict[Demands, deque[int]]
 # When it becomes free, and which it is.
 _Free = tuple[int, int, Device]
 
@@ -100,23 +106,34 @@ def order_moves(
     its device: it gets that, and nothing equal.
     """
     moves = _Moves(problem, placed, left, fixed)
-    priority: Counter[int] = Counter()
-    best, fewest, fruitless = dict(priority), None, 0
-    while fruitless < _MOST_FRUITLESS:
-        turn = _Turn(moves, priority)
-        turn.run()
-        fruitless += 1
-        if fewest is None or len(turn.waiting_for) < fewest:
-            best, fewest, fruitless = dict(priority), len(turn.waiting_for), 0
-        if not turn.waiting_for:
-            break
-        priority.update(turn.waiting_for.keys())
-    turn = _Turn(moves, Counter(best))
-    turn.run()
+    turn = min(_turns(moves), key=lambda each: len(each.waiting_for))
     cycles = turn.cycles()
     while turn.reroute():
         turn.run()
     return turn.order(cycles)
+
+
+def _turns(moves: _Moves) -> t.Iterator[_Turn]:
+    """Yield orders of the moves until one leaves nobody stuck, or several in a row are no better than those before."""
+    turn = _Turn(moves, {})
+    turn.run()
+    yield turn
+    if not turn.waiting_for:
+        return
+    # Before this, so are others: few have all devices in one place.
+    priority = Counter(dict.fromkeys(moves.last_moves(), -1))
+    fewest, fruitless = len(turn.waiting_for), 0
+    while fruitless < _MOST_FRUITLESS:
+        turn = _Turn(moves, priority)
+        turn.run()
+        yield turn
+        stuck = len(turn.waiting_for)
+        if not stuck:
+            return
+        fruitless = 0 if stuck < fewest else fruitless + 1
+        fewest = min(stuck, fewest)
+        # Rather than all that go last.
+        priority.update(dict.fromkeys(turn.waiting_for, 2))
 
 
 def moves_in_turn(problem: Problem, orders: t.Iterable[t.Sequence[int]]) -> t.Iterator[MoveOrder]:
@@ -185,6 +202,37 @@ class _Moves:
         """Return the equal devices of which a move needs one; ``None`` where it needs none, or that one."""
         return self.pool_of.get((placed.host, placed.device.id)) if placed.device else None
 
+    def last_moves(self) -> set[int]:
+        """Return the guests that move last of those that go to the same equal devices, so that each free one is of use to all.
+
+        A move fills a place and leaves one, so that a free place walks from bin to bin. Of guests with one device, all move if
+        this walk uses every move, as an Eulerian trail does. It does where the last way out of each bin leads towards a bin
+        that has a free place in the end (van Aardenne-Ehrenfest and de Bruijn, Circuits and trees in oriented linear graphs,
+        1951). Of guests with several devices more move by that, and not always all.
+        """
+        spare: Counter[_Need] = Counter({pool: len(free) for pool, free in self.free.items()})
+        ahead: dict[_Need | None, list[tuple[int, _Need]]] = defaultdict(list)
+        for guest, needs in self.needs.items():
+            left = [self.pool_of[device.key] for device in self.leaves.get(guest, ())]
+            spare.update(left)
+            spare.subtract(needs)
+            ways = [(guest, need) for need in needs]
+            for before in left:
+                ahead[before] += ways
+            if not left:
+                ahead[None] += ways
+        # Who leaves no device here waits for others, and none for them.
+        reached: set[_Need | None] = {None}
+        reached.update(pool for pool, count in spare.items() if count > 0)
+        queue, last = deque(sorted(reached, key=str)), set()
+        while queue:
+            for guest, need in ahead[queue.popleft()]:
+                if need not in reached:
+                    reached.add(need)
+                    queue.append(need)
+                    last.add(guest)
+        return last
+
     def _near(self, host: str) -> tuple[int, ...]:
         """Return the bins that fail with ``host``, itself among them."""
         domains = self.problem.request.conditions.domains_of(host)
@@ -209,6 +257,49 @@ class _Moves:
         return found
 
 
+class _OpenBins:
+    """Which bins take demands as they are now, the cheapest first; only bins that have changed are looked at again."""
+
+    def __init__(
+        self, bins: t.Sequence[Bin], packings: Packings, state_of: t.Callable[[int], State]
+    ) -> None:
+        self._bins, self._packings, self._state_of = bins, packings, state_of
+        self._states: dict[int, State] = {}
+        # The bins in the order in which they changed, and how many of these changes a ranking has.
+        self._changes = [*range(len(bins))]
+        self._seen: dict[Demands, int] = {}
+        # Costs and bins, in order, and the packing into each bin with its cost.
+        self._ranked: dict[Demands, list[tuple[int, int]]] = defaultdict(list)
+        self._found: dict[Demands, dict[int, tuple[int, Packing]]] = defaultdict(dict)
+
+    def change(self, number: int) -> None:
+        """Have a bin looked at again."""
+        self._states.pop(number, None)
+        self._changes.append(number)
+
+    def taking(self, demands: Demands) -> t.Iterator[tuple[int, int, Packing]]:
+        """Yield cost, bin and packing, the cheapest first, until the next change."""
+        ranked, found = self._ranked[demands], self._found[demands]
+        for number in dict.fromkeys(self._changes[self._seen.get(demands, 0) :]):
+            if number in found:
+                before = found.pop(number)[0], number
+                del ranked[bisect.bisect_left(ranked, before)]
+            packing = self._packing(number, demands)
+            if packing is not None:
+                cost = cost_in(self._bins[number], packing)
+                found[number] = cost, packing
+                bisect.insort(ranked, (cost, number))
+        self._seen[demands] = len(self._changes)
+        for cost, number in ranked:
+            yield cost, number, found[number][1]
+
+    def _packing(self, number: int, demands: Demands) -> Packing | None:
+        state = self._states.get(number)
+        if state is None:
+            state = self._states[number] = self._state_of(number)
+        return self._packings.best(state, demands) if state else None
+
+
 class _Turn:
     """The moves in one order: where guests are, and what is free, after those made so far."""
 
@@ -227,6 +318,8 @@ class _Turn:
         self._limits = [each.limits for each in moves.problem.bins]
         for guest, of_guest in moves.by_guest.items():
             self._take_limits(guest, moves.numbers[of_guest[0].host])
+        self._open = _OpenBins(moves.problem.bins, moves.packings, self._state)
+        self._left_over: tuple[_ByDemands, _ByDemands] | None = None
         self._placed: dict[int, list[Placement]] = {}
         self._waves: dict[int, int] = {}
         # What each guest that is stuck needs, and who needs it.
@@ -318,9 +411,11 @@ class _Turn:
         wave = 1 + max([last, *(self._left_in.get(("group", number, each), 0) for each in groups)])
         self._placed[guest], self._waves[guest] = placed, wave
         changed: list[_Need] = []
+        self._open.change(number)
         for device in moves.leaves.get(guest, ()):
             pool = moves.pool_of[device.key]
             heapq.heappush(self._free[pool], (wave, next(self._serial), device))
+            self._open.change(pool[1])
             changed.append(pool)
         for each in groups:
             for near in moves.near_homes[guest]:
@@ -339,9 +434,8 @@ class _Turn:
     def move_first(self, guests: t.Iterable[int]) -> bool:
         """Move the first of these guests for which there is a place now, and return whether there is one for any."""
         for guest in guests:
-            demands = self._problem.items[guest].demands
-            if guest not in self._placed and demands:
-                place = self._place_of(guest, self._places({demands}))
+            if guest not in self._placed and self._problem.items[guest].demands:
+                place = self._place_of(guest)
                 if place is not None:
                     self._go_elsewhere(*place[1:])
                     return True
@@ -351,50 +445,51 @@ class _Turn:
 
     def reroute(self) -> bool:
         """Move one of the guests left to where there is a place now, and return whether there is one for any of them."""
-        stuck = sorted(self.waiting_for)
-        others = [
-            guest
-            for guest, item in enumerate(self._problem.items)
-            if item.demands and guest not in self._moves.by_guest
-            if guest not in self._placed
-        ]
-        for guests in (stuck, others):
-            places = self._places({self._problem.items[guest].demands for guest in guests})
-            found = [place for guest in guests if (place := self._place_of(guest, places))]
-            if found:
-                _cost, guest, number, packing = min(found, key=lambda each: each[:3])
+        for guests in self._staying():
+            found = [self._first_place(*each) for each in guests.items()]
+            places = [place for place in found if place is not None]
+            if places:
+                _cost, guest, number, packing = min(places, key=lambda each: each[:3])
                 self._go_elsewhere(guest, number, packing)
                 return True
         return False
 
-    def _places(
-        self, multisets: t.Collection[tuple[int, ...]]
-    ) -> dict[tuple[int, ...], list[tuple[int, int, Packing]]]:
-        """Return for each multiset of demands the bins that take it now, the cheapest first."""
-        found: dict[tuple[int, ...], list[tuple[int, int, Packing]]] = {}
-        states = (
-            [self._state(number) for number in range(len(self._problem.bins))] if multisets else []
-        )
-        for demands in multisets:
-            found[demands] = sorted(
-                [
-                    (cost_in(self._problem.bins[number], packing), number, packing)
-                    for number, state in enumerate(states)
-                    if state and (packing := self._moves.packings.best(state, demands))
-                ],
-                key=lambda each: each[:2],
-            )
-        return found
+    def _staying(self) -> tuple[_ByDemands, _ByDemands]:
+        """Return the guests that are stuck, and those that have no place, by what they demand; some may have moved since."""
+        if self._left_over is None:
+            items = self._problem.items
+            others = [
+                guest
+                for guest, item in enumerate(items)
+                if item.demands and guest not in self._moves.by_guest and guest not in self._placed
+            ]
+            stuck: _ByDemands = defaultdict(deque)
+            without: _ByDemands = defaultdict(deque)
+            for found, guests in ((stuck, sorted(self.waiting_for)), (without, others)):
+                for guest in guests:
+                    found[items[guest].demands].append(guest)
+            self._left_over = stuck, without
+        return self._left_over
 
-    def _place_of(
-        self,
-        guest: int,
-        places: t.Mapping[tuple[int, ...], list[tuple[int, int, Packing]]],
-    ) -> tuple[int, int, int, Packing] | None:
-        """Return the cheapest place that ``guest`` may have, with its cost."""
+    def _first_place(self, demands: Demands, guests: deque[int]) -> _Elsewhere | None:
+        """Return the cheapest place for one of these ``guests``, and of equally cheap ones that of the first guest."""
+        while guests and guests[0] in self._placed:
+            guests.popleft()
+        least = next(self._open.taking(demands), None)
+        best: _Elsewhere | None = None
+        for guest in guests if least else ():
+            place = self._place_of(guest) if guest not in self._placed else None
+            if place is not None and (best is None or place[0] < best[0]):
+                best = place
+            if least and best and best[0] == least[0]:
+                break
+        return best
+
+    def _place_of(self, guest: int) -> _Elsewhere | None:
+        """Return the cheapest place that ``guest`` may have."""
         item = self._problem.items[guest]
         mine = {self._moves.numbers[each.host] for each in self._moves.by_guest.get(guest, ())}
-        for cost, number, packing in places[item.demands]:
+        for cost, number, packing in self._open.taking(item.demands):
             limits = self._limits[number]
             if number in mine:
                 limits = more(limits, item.weights)
@@ -472,6 +567,7 @@ class _Turn:
             self._moves.numbers[each.host] for each in self._moves.by_guest.get(guest, ())
         }:
             self._limits[before] = more(self._limits[before], weights)
+            self._open.change(before)
         self._take_limits(guest, number)
         self.waiting_for.pop(guest, None)
         self._move(guest, (placed, last))

@@ -92,6 +92,19 @@ def test_one_hole_lets_a_circle_turn_wherever_it_is(size, where):
     carry_out(facts, plan)
 
 
+@given(st.lists(st.integers(1, 6), min_size=2, max_size=20), st.integers(0, 19))
+def test_one_hole_is_of_use_to_every_guest_with_one_device_like_it(sizes, where):
+    facts, hole = full_hosts(*sizes), where % len(sizes)
+    add_free(facts, f"h{hole}")
+    plan = rebalanced(facts)
+    # Nobody stays on its own host.
+    elsewhere = [sum(sizes) + (number != hole) - size for number, size in enumerate(sizes)]
+    if all(size <= places for size, places in zip(sizes, elsewhere, strict=True)):
+        event("all have a place")
+        assert (plan["status"], plan["unplaced"]) == ("optimal", [])
+    carry_out(facts, plan)
+
+
 def test_one_hole_opens_one_circle_after_the_other():
     """Each kind is a circle of its own; the functions of either kind would do for the first one alone."""
     facts = full_hosts(4, 4, kinds="vw")
