@@ -408,9 +408,15 @@ class _Maker:
     _problem: Problem
     _order: MoveOrder
     _names: dict[str, set[str]] = field(default_factory=dict)
+    # What an earlier plan has or makes on each host.
+    _kept: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     _acceptances: dict[tuple[Descriptor | None, bool], dict[str, list[dict[str, str]]]] = field(
         default_factory=dict
     )
+
+    def __post_init__(self) -> None:
+        for each in self._problem.request.kept:
+            self._kept[each["target"]["host"]].add(each["target"]["id"])
 
     def placement(self, placed: backing.Placement) -> contract.Placement:
         """Return where one device goes."""
@@ -434,9 +440,7 @@ class _Maker:
             taken = self._names[host] = {
                 each.id for each in self._problem.fleet.hosts[host].devices
             }
-            for kept in self._problem.request.kept:
-                if kept["target"]["host"] == host:
-                    taken.add(kept["target"]["id"])
+            taken |= self._kept[host]
         chosen = source.id
         # A name from another host may be anything.
         pattern = DEVICE_NAME if kind == VDPA else UUID
