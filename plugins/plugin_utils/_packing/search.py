@@ -103,13 +103,18 @@ def search(
     fit = Fit(problem, packings)
     first = best_fit_decreasing(problem, packings, fit, progress)
     assignment, rounds, steps = first.assignment, 0, 0
-    shortage = None
+    shortage, least = None, 0
+    devices = sum([len(problem.items[item].demands) for item in first.order])
     if first.unplaced:
         from ansible_collections.vfio.migration.plugins.plugin_utils._packing.local_search import (
             local_search,
         )
 
         shortage = find_shortage()
+        if shortage is not None:
+            # It is of all devices, and those of items that no bin takes are left out as well.
+            nowhere = sum([len(each.demands) for each in problem.items]) - devices
+            least = max(0, shortage.missing - nowhere)
         improved = local_search(
             problem,
             packings,
@@ -117,16 +122,15 @@ def search(
             assignment,
             first.unplaced,
             budget.rounds,
-            shortage.missing if shortage else 0,
+            least,
             progress,
             budget.shared,
         )
         assignment, rounds = improved.assignment, improved.rounds
-    devices = sum([len(problem.items[item].demands) for item in first.order])
     cost = _cost(problem, assignment, devices)
     bound = lower_bound(problem, packings, cost)
     # Nothing is better that leaves no more devices out than must be, and costs nothing else.
-    optimal = cost == bound or (shortage is not None and cost == Cost(shortage.missing))
+    optimal = cost == bound or (shortage is not None and cost == Cost(least))
     if not optimal and len(first.order) <= MAX_EXACT_ITEMS and not packings.exhausted:
         from ansible_collections.vfio.migration.plugins.plugin_utils._packing.branch_and_bound import (
             branch_and_bound,

@@ -43,10 +43,11 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.resources 
 
 def steady(
     problem: Problem, placed: t.Sequence[Placement], fixed: t.Container[tuple[int, str]]
-) -> list[Placement]:
-    """Return placements that cost the same as those in ``placed``, where guests that need nothing made are by first fit.
+) -> tuple[list[Placement], int]:
+    """Return placements that cost no more than those in ``placed``, where guests that need nothing made are by first fit.
 
-    Devices that are ``fixed``, by guest and id, stay where they are. All do where first fit finds no place for one.
+    With them, by how many fewer devices become of another type. Devices that are ``fixed``, by guest and id, stay where they
+    are. All do where first fit finds no place for one.
     """
     others = {each.guest for each in placed if not _is_there(each)}
     by_guest: dict[int, list[Placement]] = defaultdict(list)
@@ -61,13 +62,13 @@ def steady(
         and not any(each.source.key in problem.admission.addresses for each in of_guest)
     }
     if not free:
-        return [*placed]
+        return [*placed], 0
     found = _FirstFit(problem, [each for each in placed if each.guest not in free])
     for guest in sorted(free, key=lambda each: (-len(by_guest[each]), each)):
         if not found.place(guest, by_guest[guest]):
-            return [*placed]
+            return [*placed], 0
     together = _in_order(problem, found.placed, fixed)
-    return sorted(together, key=lambda each: (each.guest, each.source.id))
+    return sorted(together, key=lambda each: (each.guest, each.source.id)), found.saved
 
 
 def _is_there(placed: Placement) -> bool:
@@ -83,6 +84,8 @@ class _FirstFit:
 
     def __init__(self, problem: Problem, placed: t.Sequence[Placement]) -> None:
         self.placed = [*placed]
+        # So many fewer devices become of another type than before.
+        self.saved = 0
         self._problem = problem
         self._packings = _packings_of(problem)
         self._taken = {(each.host, each.device.id) for each in placed if each.device}
@@ -116,6 +119,8 @@ class _FirstFit:
             limits = self._limits[number]
             if packing.cost <= most and allows(item, number, limits, frozenset(), there.refuses):
                 self._put(guest, number, packing)
+                # Nothing is made and no parent opened: other types are all that these cost.
+                self.saved += most - packing.cost
                 return True
         return False
 

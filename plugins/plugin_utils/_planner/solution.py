@@ -130,7 +130,9 @@ def solve_steadily(problem: Problem, budget: Budget, progress: Progress) -> Solu
         # Where guests go decides what that costs.
         return solution
     fixed = {(guest, source) for guest, of in solution.targets.items() for source in of}
-    return dataclasses.replace(solution, placed=steady(problem, solution.placed, fixed))
+    placed, saved = steady(problem, solution.placed, fixed)
+    cost = solution.cost._replace(other_type=solution.cost.other_type - saved)
+    return dataclasses.replace(solution, placed=placed, cost=cost)
 
 
 def solve(problem: Problem, budget: Budget, progress: Progress) -> Solution:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import random
 from collections import Counter
 
@@ -19,7 +20,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.best_fit i
     Fit,
     best_fit_decreasing,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._packing.bottleneck import Shortage
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.bottleneck import (
+    Shortage,
+    find_shortage,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.effort import Effort
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
     CREATED,
@@ -125,6 +129,19 @@ def test_what_is_optimal_is_the_best_of_all_assignments(problem, rounds):
         assert rating(problem, found) == best
     else:
         assert rating(problem, found) >= best
+
+
+@given(problems(), st.sampled_from([0, 20_000]))
+def test_a_shortage_ends_the_search_only_where_no_assignment_is_better(problem, steps):
+    demands = Counter(itertools.chain.from_iterable(each.demands for each in problem.items))
+    there = Counter(itertools.chain.from_iterable(each.state for each in problem.bins))
+    shortage = find_shortage(problem.resources, demands, there)
+    found = search(problem, Budget(steps=steps), shortage)
+    taken = Packings(problem).takers
+    nowhere = any(not taken[each] for each in demands)
+    event(f"optimal: {found.optimal}, beside what nothing takes: {nowhere}")
+    if found.optimal:
+        assert rating(problem, found) == best_rating(problem)
 
 
 @given(problems(items=1, bins=6, devices=1))

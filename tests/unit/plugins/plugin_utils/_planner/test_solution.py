@@ -8,9 +8,11 @@ from __future__ import annotations
 import random
 import typing as t
 import uuid
+from collections import Counter
 from dataclasses import replace
 
 import pytest
+from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.bottleneck import Shortage
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.objective import Cost
@@ -38,7 +40,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution i
     solve,
 )
 from ansible_collections.vfio.migration.tests.unit.drawn_fleets import drawn
-from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host, parent
+from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host, parent, vf
 from hypothesis import event, given
 from hypothesis import strategies as st
 
@@ -163,3 +165,41 @@ def test_names_made_from_a_source_are_of_version_5_and_differ_by_count():
     names = [named_id(source, count) for count in range(3)]
     assert len(set(names)) == 3
     assert all(uuid.UUID(name).version == 5 for name in names)
+
+
+# --- beside what has no place at all ---
+
+
+def most_packed(sizes: t.Sequence[int], free: t.Sequence[int]) -> int:
+    """Return the most devices of guests with these ``sizes`` that have a place, all of each on one host, by trying all."""
+    if not sizes:
+        return 0
+    most = most_packed(sizes[1:], free)
+    for number, places in enumerate(free):
+        if places >= sizes[0]:
+            left = [*free[:number], places - sizes[0], *free[number + 1 :]]
+            most = max(most, sizes[0] + most_packed(sizes[1:], left))
+    return most
+
+
+def test_devices_that_nothing_takes_do_not_count_twice_in_a_bound():
+    found = Counter()
+    for seed in range(300):
+        chance = random.Random(seed)
+        sizes = [chance.randint(1, 3) for _guest in range(chance.randint(2, 6))]
+        free = [chance.randint(0, 4) for _host in range(chance.randint(1, 3))]
+        devices = [f"g{number}" for number, size in enumerate(sizes) for _one in range(size)]
+        source = [vf(n, vm, "w", pid=int(vm[1:]) + 1) for n, vm in enumerate(devices)]
+        # Of a kind that is nowhere else.
+        source += [vf(30 + n, "other", "z", pid=99) for n in range(chance.randint(0, 2))]
+        facts = {"a": host(source)}
+        facts |= {
+            f"t{n}": host([vf(one, kind="w") for one in range(of)]) for n, of in enumerate(free)
+        }
+        plan = migration_plan(facts, drain=["a"])
+        left = len(source) - most_packed(sizes, free)
+        assert plan["cost"]["unplaced"] == left, f"fleet {seed}"
+        if plan["bound"]:
+            assert plan["bound"]["unplaced"] <= left, f"fleet {seed}"
+        found[plan["status"], len(source) > len(devices)] += 1
+    assert found["infeasible", True] > 50

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import random
 import typing as t
+from collections import Counter
 
 import pytest
 from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
@@ -297,3 +298,37 @@ def test_devices_are_spread_over_hosts_by_what_is_there_already():
     plan = migration_plan(facts, drain=["a"], policy="spread")
     assert {each["target"]["host"] for each in plan["placements"]} == {"empty"}
     assert (plan["status"], plan["cost"]["load"]) == ("optimal", 2)
+
+
+# --- types that may become others, in a chain ---
+
+
+CHAIN = {"p": "pq", "q": "qr", "r": "r"}
+
+
+def of_chain(number: int, kind: str, vm: str | None = None) -> t.Any:
+    """Return a function that may become one of its own kind, or of the next one."""
+    own, *others = [
+        {"software_version": "1.0.0", "device_api": "vfio-pci", "type": each, "pci_id": "15b31234"}
+        for each in CHAIN[kind]
+    ]
+    found = vf(number, vm, kind)
+    return {**found, "descriptor": {"self": own, "compatible": [own, *others]}}
+
+
+def test_what_goes_by_first_fit_costs_what_the_plan_says():
+    found = Counter()
+    for seed in range(60):
+        chance = random.Random(seed)
+        count = chance.randint(10, 60)
+        facts = {"a": host([of_chain(n, chance.choice("ppqr"), f"g{n}") for n in range(count)])}
+        kinds: dict[str, list[str]] = {}
+        for _place in range(round(count / chance.choice([0.8, 0.95]))):
+            kinds.setdefault(f"t{chance.randrange(8)}", []).append(chance.choice("pqrr"))
+        for name, of_host in kinds.items():
+            facts[name] = host([of_chain(n, kind) for n, kind in enumerate(of_host)])
+        plan = migration_plan(facts, drain=["a"])
+        codes = {reason["code"] for each in plan["unplaced"] for reason in each["reasons"]}
+        assert "verifier" not in codes, f"fleet {seed}"
+        found[plan["status"]] += plan["cost"]["other_type"] > 0
+    assert found["feasible"] > 10

@@ -700,10 +700,13 @@ def never_used_up(real: t.Any) -> t.Any:
 def always_the_first(real: t.Any) -> t.Any:
     def steady(*arguments: t.Any) -> t.Any:
         firsts: dict[int, t.Any] = {}
-        for each in real(*arguments):
-            yield each._replace(device=each.device and firsts.setdefault(0, each.device))
+        placed, saved = real(*arguments)
+        return [
+            each._replace(device=each.device and firsts.setdefault(0, each.device))
+            for each in placed
+        ], saved
 
-    return lambda *arguments: list(steady(*arguments))
+    return steady
 
 
 def all_at_once(problem: t.Any, placed: t.Any, *others: t.Any) -> MoveOrder:
