@@ -81,11 +81,13 @@ def compatible_pairs(
     different hosts. See the documentation of the filter for the shape.
     """
     sources, targets = (None if names is None else {*names} for names in (sources, targets))
+    every = dict.fromkeys(
+        itertools.chain.from_iterable([host.classes for host in fleet.hosts.values()])
+    )
     classes = classify(
         {
             each.descriptor: None
-            for host in fleet.hosts.values()
-            for each in host.classes
+            for each in every
             if each.descriptor is not None and each.obstacle is None
         }
     )

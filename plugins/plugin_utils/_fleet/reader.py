@@ -20,6 +20,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import hashlib
+import itertools
 import marshal
 import re
 import typing as t
@@ -46,7 +47,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.age import (
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.check import (
     CHOICE_NAMES,
     CHOICES,
-    MAX_PID,
     MDEV,
     NETWORK,
     FactsError,
@@ -77,13 +77,14 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values impor
 FACT = "vfio_migration"
 SCHEMA = 1
 GATHERED = "gathered"
+# Later versions of marshal tell equal texts apart that are, or are not, one object.
+_MARSHAL = 2
 MASK = re.compile(r"0x[0-9a-f]{1,16}\Z")
 # So many objects are to be looked at without a stop.
 _MUCH = 100_000
 
 _Entry = t.Mapping[str, t.Any]
 _Descriptors = dict[str | None, Descriptor | None]
-_Read = t.TypeVar("_Read")
 
 
 @contextlib.contextmanager
@@ -308,10 +309,12 @@ def _found_in(variables: t.Mapping[str, t.Any]) -> tuple[t.Any, bool]:
 # --- plain devices ---------------------------------------------------------------------------------------------------
 
 
-_FIELDS = itemgetter(
-    *("kind", "id", "parent", "type", "descriptor"),
-    *("attributes", "numa_node", "in_use", "migration"),
-)
+# What of a device may be equal to that of many others, and all else that is looked at.
+_COMMON = itemgetter("kind", "parent", "type", "descriptor", "attributes", "numa_node")
+_OWN = itemgetter("id", "descriptor", "in_use", "migration")
+_PID, _NAME, _SUPPORTED = itemgetter("pid"), itemgetter("name"), itemgetter("supported")
+# So many contents of devices are kept, none of more bytes.
+_MOST_CONTENTS, _LONGEST_CONTENT = 2**17, 2**12
 
 
 class _Classes(dict[tuple[t.Any, ...], DeviceClass]):
@@ -329,97 +332,79 @@ class _Classes(dict[tuple[t.Any, ...], DeviceClass]):
         return one
 
 
-# What a mediated device states, ``None`` for any other.
-_States = tuple[str | None, bool, str] | None
+@dataclass(slots=True, eq=False)
+class _Likeness:
+    """The classes of devices that are equal but for who holds them; ``states`` is what each states where it is a mediated one."""
+
+    held: DeviceClass
+    free: DeviceClass
+    states: tuple[str | None, bool, str] | None
 
 
-class _Likenesses(dict[tuple[t.Any, ...], tuple[DeviceClass, _States]]):
-    """The class of devices, and what they state, by all that is equal of many; raises ``check.ODD`` for what is none.
+class _Likenesses(dict[bytes, _Likeness]):
+    """What devices are like, by the content of all that may be equal of many; raises ``check.ODD`` for what is no device.
 
-    That is kind, parent, type, NUMA node, and what makes the class.
+    That is what ``_COMMON`` finds, whether they can migrate and how that is known, as bytes that only equal data of the same types
+    has. ``descriptors`` has what the names in it mean. No value of an attribute is longer than ``longest``.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, classes: _Classes, descriptors: _Descriptors, longest: int = check.MAX_NAME
+    ) -> None:
         super().__init__()
-        self._classes = _Classes()
+        self.descriptors = descriptors
+        self._classes = classes
+        self._longest = longest
 
-    def __missing__(self, key: tuple[t.Any, ...]) -> tuple[DeviceClass, _States]:
-        kind, parent, mdev_type, numa_node, *common = key
-        check.plain_texts([each for each in (parent, mdev_type) if each is not None])
-        if kind not in check.KINDS or not check.is_node(numa_node):
+    def __missing__(self, content: bytes) -> _Likeness:
+        (kind, parent, mdev_type, name, attributes, numa_node), supported, evidence = marshal.loads(
+            content
+        )
+        descriptor = self.descriptors[name]
+        check.plain_kind(kind, parent)
+        check.plain_texts([mdev_type])
+        check.plain_node(numa_node)
+        check.plain_attributes(attributes, self._longest)
+        if not (supported is None or supported.__class__ is bool):
             raise TypeError
-        one = self._classes[tuple(common)]
-        states = None
-        if one.descriptor is not None:
-            if not _is_of_kind(one.descriptor, kind):
-                raise TypeError
-            if kind == MDEV:
-                states = parent, one.descriptor.derived, one.descriptor.version
-        self[key] = one, states
-        return self[key]
+        if descriptor is not None and not _is_of_kind(descriptor, kind):
+            raise TypeError
+        configurable = tuple([each["name"] for each in attributes])
+        held, free = [
+            self._classes[descriptor, supported, evidence, is_free, configurable]
+            for is_free in (False, True)
+        ]
+        is_mdev = descriptor is not None and kind == MDEV
+        states = (parent, descriptor.derived, descriptor.version) if is_mdev else None
+        found = _Likeness(held, free, states)
+        if len(content) <= _LONGEST_CONTENT and len(self) < _MOST_CONTENTS:
+            self[content] = found
+        return found
 
-    def of(
-        self, entries: t.Any, descriptors: _Descriptors, longest: int = check.MAX_NAME
-    ) -> tuple[list[DeviceClass], Stated]:
-        """Return the class of each device, and what mediated devices state; raise ``check.ODD``.
-
-        No name of a guest or device and no value of an attribute is longer than ``longest``.
-        """
+    def of(self, entries: t.Any, descriptors: _Descriptors) -> tuple[list[DeviceClass], Stated]:
+        """Return the class of each device, and what mediated devices state, of a host with ``descriptors``; raise ``check.ODD``."""
         if entries.__class__ is not list or len(entries) > check.MAX_DEVICES:
             raise TypeError
-        # Of all that is done for a fleet only this is done for each of its devices.
-        likenesses: list[tuple[DeviceClass, _States]] = []
-        ids: list[str] = []
-        texts: list[str] = []
-        held: list[int] = []
-        uuids: list[str] = []
-        for entry in entries:
-            (kind, device_id, parent, mdev_type, name, attributes, numa_node, holder, migration) = (
-                _FIELDS(entry)
-            )
-            pid = None
-            if holder is not None:
-                pid, guest = holder["pid"], holder["name"]
-                if guest is not None:
-                    texts.append(guest)
-                if pid is not None:
-                    held.append(pid)
-                if "uuid" in holder:
-                    uuids.append(holder["uuid"])
-            supported, evidence = migration["supported"], migration.get("evidence")
-            if not (
-                kind.__class__ is str
-                and (parent.__class__ is str or (parent is None and kind == "pci"))
-                and mdev_type.__class__ is str
-                and attributes.__class__ is list
-                and (numa_node is None or numa_node.__class__ is int)
-                and (pid is None or (pid.__class__ is int and 0 < pid <= MAX_PID))
-                and (supported is None or supported.__class__ is bool)
-            ):
-                raise TypeError
-            configurable = _configurable(attributes, texts) if attributes else ()
-            common = descriptors[name], supported, evidence, holder is None, configurable
-            likenesses.append(self[(kind, parent, mdev_type, numa_node) + common])
-            ids.append(device_id)
-        texts += ids
-        check.plain_texts(texts, longest)
-        check.guests_uuids(uuids)
-        set_up = [each for each in entries if NETWORK in each]
-        check.plain_settings(set_up)
-        too_many = check.holds_too_many(held) or check.too_common_address(set_up)
-        if len({*ids}) != len(ids) or too_many:
+        if not entries:
+            return [], ()
+        # Of all that is done for a fleet only this is done for each of its devices, most of it not in Python.
+        ids, names, holders, migrations = zip(*map(_OWN, entries), strict=True)
+        if len({*ids}) != len(ids) or not descriptors.keys() >= {*names}:
             raise TypeError
-        stated = dict.fromkeys([states for _one, states in likenesses if states is not None])
-        return [one for one, _states in likenesses], tuple(stated)
-
-
-def _configurable(attributes: t.Iterable[t.Any], texts: list[t.Any]) -> tuple[str, ...]:
-    """Return the names of the ``attributes`` of a device, and add their values to ``texts``; raise ``check.ODD``."""
-    for each in attributes:
-        texts.append(each["value"])
-        if CHOICES in each:
-            check.plain_choices(each)
-    return tuple([each["name"] for each in attributes])
+        held = [each for each in holders if each is not None]
+        check.plain_holders(held)
+        guests = [name for name in map(_NAME, held) if name is not None]
+        check.plain_texts([*ids, *guests], self._longest)
+        check.plain_settings([each for each in entries if NETWORK in each])
+        evidence = map(dict.get, migrations, itertools.repeat("evidence"))
+        alike = zip(map(_COMMON, entries), map(_SUPPORTED, migrations), evidence, strict=True)
+        contents = map(marshal.dumps, alike, itertools.repeat(_MARSHAL))
+        found = [*map(self.__getitem__, contents)]
+        stated = [each.states for each in dict.fromkeys(found) if each.states is not None]
+        return [
+            each.free if holder is None else each.held
+            for each, holder in zip(found, holders, strict=True)
+        ], (*dict.fromkeys(stated),)
 
 
 def _is_of_kind(descriptor: Descriptor, kind: str) -> bool:
@@ -431,9 +416,8 @@ def _device(
     host: str, entry: _Entry, descriptors: _Descriptors, holders: dict[t.Any, Holder]
 ) -> Device:
     """Return the device of an entry that has a class; ``holders`` are those of the host so far."""
-    kind, device_id, parent, mdev_type, name, attributes, numa_node, in_use, migration = _FIELDS(
-        entry
-    )
+    kind, parent, mdev_type, name, attributes, numa_node = _COMMON(entry)
+    device_id, _name, in_use, migration = _OWN(entry)
     holder = None
     if in_use is not None:
         key = in_use["pid"], in_use["name"], in_use.get("uuid")
@@ -485,18 +469,21 @@ class _Reader:
     """Reads the facts of hosts into a fleet; what one host has of another's descriptors and parents is shared with it.
 
     What is shared is found by its whole content, never by the name that a host gives it. ``_mended`` are the facts, by
-    host, of which something is not made use of, and ``_descriptors_of`` the descriptors of each host by name.
+    host, of which something is not made use of, and ``_descriptors_of`` the descriptors by name of each host on which a name means
+    another one than on those before. Of all other facts nothing is kept.
     """
 
     _data: t.Any
     _limit: AgeLimit
     _any_age: frozenset[str] = frozenset()
     fleet: Fleet = field(default_factory=Fleet)
-    _likenesses: _Likenesses = field(default_factory=_Likenesses)
-    # What hosts have is mostly equal as a whole, too.
-    _tables: dict[bytes, tuple[_Descriptors, list[dict[str, t.Any]]]] = field(default_factory=dict)
-    _parent_lists: dict[bytes, tuple[ParentFacts, ...]] = field(default_factory=dict)
-    _descriptors: dict[bytes, Descriptor | DescriptorError] = field(default_factory=dict)
+    _classes: _Classes = field(default_factory=_Classes)
+    # Of devices on all hosts on which the names of descriptors mean the same.
+    _likenesses: _Likenesses = field(init=False)
+    _named: dict[str, tuple[bytes, Descriptor | DescriptorError]] = field(default_factory=dict)
+    # Lists of parents are mostly equal as a whole, too.
+    _parent_lists: dict[bytes | None, tuple[ParentFacts, ...]] = field(default_factory=dict)
+    _descriptors: dict[bytes | None, Descriptor | DescriptorError] = field(default_factory=dict)
     _distinct: dict[tuple[str, str | None], Descriptor] = field(default_factory=dict)
     _parents: dict[bytes, ParentFacts] = field(default_factory=dict)
     _distinct_parents: dict[ParentFacts, ParentFacts] = field(default_factory=dict)
@@ -505,8 +492,13 @@ class _Reader:
     _mended: dict[str, _Entry] = field(default_factory=dict)
     _descriptors_of: dict[str, _Descriptors] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self._likenesses = _Likenesses(self._classes, {None: None})
+
     def read(self, name: str) -> None:
         """Add the host to the fleet, as unknown where it has no facts; raise ``FactsError``."""
+        self._mended.pop(name, None)
+        self._descriptors_of.pop(name, None)
         facts, cached = _found(self._data, name)
         if facts is None:
             self.fleet.unknown.append(name)
@@ -521,9 +513,8 @@ class _Reader:
             self.fleet.unknown.append(name)
             self.fleet.problems.append({"host": name, "path": GATHERED, "problem": refusal})
             return
-        descriptors, problems = self._all_descriptors(top)
-        self._descriptors_of[name] = descriptors
-        entries, found, stated = self._entries(name, top, descriptors, problems)
+        problems: list[dict[str, t.Any]] = []
+        entries, found, stated = self._entries(name, top, problems)
         equipment = self._all_parents(top)
         problems += check.plain_problems(top.get("problems"))
         classes: dict[DeviceClass, int] = {}
@@ -547,32 +538,35 @@ class _Reader:
         return found if found is not None else check.mapping(_found(self._data, name)[0], FACT)
 
     def _devices(self, name: str) -> list[Device]:
-        descriptors, holders = self._descriptors_of[name], dict[t.Any, Holder]()
-        return [
-            _device(name, entry, descriptors, holders) for entry in self._facts(name)["devices"]
-        ]
+        facts, holders = self._facts(name), dict[t.Any, Holder]()
+        descriptors = self._descriptors_of.get(name, self._likenesses.descriptors)
+        return [_device(name, entry, descriptors, holders) for entry in facts["devices"]]
 
     def _entries(
-        self, host: str, facts: _Entry, descriptors: _Descriptors, problems: list[dict[str, t.Any]]
+        self, host: str, facts: _Entry, problems: list[dict[str, t.Any]]
     ) -> tuple[t.Sequence[_Entry], list[DeviceClass], Stated]:
-        """Return the entries of the devices, the class of each, and what mediated devices state."""
+        """Return the entries of the devices, the class of each, and what mediated devices state; add to ``problems``."""
+        descriptors, likenesses = self._all_descriptors(facts, problems)
+        if likenesses is not self._likenesses:
+            self._descriptors_of[host] = descriptors
         entries: t.Any = facts.get("devices")
         try:
-            return entries, *self._likenesses.of(entries, descriptors)
+            return entries, *likenesses.of(entries, descriptors)
         except check.ODD:
             entries = _one_by_one(entries, descriptors, problems)
             self._mended[host] = {**facts, "devices": entries}
-            return entries, *self._likenesses.of(entries, descriptors, check.MAX_TEXT)
+            mended = _Likenesses(self._classes, descriptors, check.MAX_TEXT)
+            return entries, *mended.of(entries, descriptors)
 
-    def _all_descriptors(self, facts: _Entry) -> tuple[_Descriptors, list[dict[str, t.Any]]]:
-        """Return the descriptors by name, that of a device without one as well, and what is wrong with others."""
-        content = _digest(facts.get("descriptors"))
-        descriptors, problems = _once(self._tables, content, self._read_descriptors, facts)
-        return descriptors, [*problems]
+    def _all_descriptors(
+        self, facts: _Entry, problems: list[dict[str, t.Any]]
+    ) -> tuple[_Descriptors, _Likenesses]:
+        """Return the descriptors by name, that of a device without one as well, and what devices are like by these names.
 
-    def _read_descriptors(self, facts: _Entry) -> tuple[_Descriptors, list[dict[str, t.Any]]]:
+        What is wrong with a descriptor is added to ``problems``.
+        """
         descriptors: _Descriptors = {None: None}
-        problems: list[dict[str, t.Any]] = []
+        likenesses = self._likenesses
         table = check.mapping(facts.get("descriptors"), "descriptors")
         if len(table) > check.MAX_DESCRIPTORS:
             most = f"{check.MAX_DESCRIPTORS:,} descriptors at most, and there are {len(table):,}"
@@ -580,17 +574,32 @@ class _Reader:
         for name, data in table.items():
             if name.__class__ is not str or len(name) != check.DIGEST_LENGTH or not name.isascii():
                 name = check.text(name, "descriptors")
-            found = self._descriptor(data)
+            found, is_same = self._descriptor_named(name, data)
+            if not is_same:
+                likenesses = _Likenesses(self._classes, descriptors)
             if isinstance(found, DescriptorError):
                 problems.append({"path": f"descriptors.{name}", "problem": str(found)})
-                descriptors[name] = None
-            else:
-                descriptors[name] = found
-        return descriptors, problems
+                found = None
+            descriptors[name] = found
+        return descriptors, likenesses
 
-    def _descriptor(self, data: t.Any) -> Descriptor | DescriptorError:
+    def _descriptor_named(
+        self, name: str, data: t.Any
+    ) -> tuple[Descriptor | DescriptorError, bool]:
+        """Return a descriptor, and whether it is that of this name on the hosts before, where one had it."""
         content = _content(data)
-        found = self._descriptors.get(content) if content is not None else None
+        before = self._named.get(name)
+        if before is not None and before[0] == content:
+            return before[1], True
+        found = self._descriptor(data, content)
+        if before is not None or content is None:
+            return found, False
+        self._named[name] = content, found
+        self._likenesses.descriptors[name] = found if isinstance(found, Descriptor) else None
+        return found, True
+
+    def _descriptor(self, data: t.Any, content: bytes | None) -> Descriptor | DescriptorError:
+        found = self._descriptors.get(content)
         if found is None:
             try:
                 found = read_descriptor(data, with_origin=True)
@@ -602,8 +611,15 @@ class _Reader:
         return found
 
     def _all_parents(self, facts: _Entry) -> tuple[ParentFacts, ...]:
-        content = _digest(facts.get("parents"))
-        return _once(self._parent_lists, content, self._read_parents, facts)
+        content = _content(facts.get("parents"))
+        # A few bytes in place of many.
+        key = None if content is None else hashlib.sha256(content).digest()
+        found = self._parent_lists.get(key)
+        if found is None:
+            found = self._read_parents(facts)
+            if key is not None:
+                self._parent_lists[key] = found
+        return found
 
     def _read_parents(self, facts: _Entry) -> tuple[ParentFacts, ...]:
         parents = []
@@ -666,31 +682,9 @@ def gathered_time(data: t.Any, host: str) -> str | None:
 def _content(data: t.Any) -> bytes | None:
     """Bytes that only equal data has; ``None`` where the data is not all of plain types."""
     try:
-        # Later versions tell equal texts apart that are, or are not, one object.
-        return marshal.dumps(data, 2)
+        return marshal.dumps(data, _MARSHAL)
     except ValueError:
         return None
-
-
-def _digest(data: t.Any) -> bytes | None:
-    """Return a few bytes in place of those of ``_content``, for what is large."""
-    content = _content(data)
-    return None if content is None else hashlib.sha256(content).digest()
-
-
-def _once(
-    known: dict[bytes, _Read],
-    content: bytes | None,
-    read: t.Callable[[_Entry], _Read],
-    facts: _Entry,
-) -> _Read:
-    """Return what ``read`` makes of the ``facts`` of a host, read once where their ``content`` is the same; errors are not kept."""
-    found = known.get(content) if content is not None else None
-    if found is None:
-        found = read(facts)
-        if content is not None:
-            known[content] = found
-    return found
 
 
 def _parent(data: t.Any, path: str) -> ParentFacts:
