@@ -100,37 +100,15 @@ def plain_texts(texts: t.Sequence[t.Any], longest: int = MAX_NAME) -> None:
         raise TypeError
 
 
-def plain_holders(holders: t.Iterable[t.Any]) -> None:
-    """Raise ``TypeError`` where what is told of who holds a device each is none, but for the names of guests.
-
-    So it is where one process holds more of them than any guest has.
-    """
-    pids = [each["pid"] for each in holders if each["pid"] is not None]
-    if pids and ({*map(type, pids)} != {int} or min(pids) < 1 or max(pids) > MAX_PID):
-        raise TypeError
-    if len(pids) > MAX_HELD and max(Counter(pids).values()) > MAX_HELD:
-        raise TypeError
-    uuids = [each["uuid"] for each in holders if "uuid" in each]
-    if uuids and not all(isinstance(each, str) and UUID.match(each) for each in {*uuids}):
-        raise TypeError
+def holds_too_many(pids: t.Sequence[int]) -> bool:
+    """Return whether one of the processes that hold a device each holds more of them than any guest has."""
+    return len(pids) > MAX_HELD and max(Counter(pids).values()) > MAX_HELD
 
 
-def plain_kind(kind: t.Any, parent: t.Any) -> None:
-    """Raise ``TypeError`` where this is no kind of device, or a device of it is under another thing: only PCI's may be under nothing."""
-    if kind not in KINDS:
+def guests_uuids(uuids: t.Iterable[t.Any]) -> None:
+    """Raise ``TypeError`` where what guests' processes tell as their UUIDs are none."""
+    if not all(isinstance(each, str) and UUID.match(each) for each in {*uuids}):
         raise TypeError
-    if parent is not None or kind != PCI:
-        plain_texts([parent])
-
-
-def plain_attributes(attributes: t.Any, longest: int) -> None:
-    """Raise ``TypeError`` where the values of a device's attributes are none, or longer than ``longest``, or those that they take are none."""
-    if attributes.__class__ is not list:
-        raise TypeError
-    for each in attributes:
-        if CHOICES in each:
-            plain_choices(each)
-    plain_texts([each["value"] for each in attributes], longest)
 
 
 def plain_choices(attribute: t.Any) -> None:
@@ -141,20 +119,17 @@ def plain_choices(attribute: t.Any) -> None:
         plain_texts(choices)
 
 
-def plain_settings(entries: t.Collection[t.Any]) -> None:
-    """Raise ``TypeError`` where what is set of one of these devices is not all plain settings, with the MAC address among them.
-
-    So it is where more of them than a host has of one have the same address.
-    """
+def plain_settings(entries: t.Iterable[t.Any]) -> None:
+    """Raise ``TypeError`` where what is set of one of these devices is not all plain settings, with the MAC address among them."""
     for entry in entries:
+        if NETWORK not in entry:
+            continue
         network = entry[NETWORK]
         plain = network.__class__ is dict and _PLAIN_SETTINGS.issuperset(
             map(type, network.values())
         )
         if not plain or "mac" not in network or fault_of(network) is not None:
             raise TypeError
-    if too_common_address(entries):
-        raise TypeError
 
 
 def too_common_address(entries: t.Collection[t.Any]) -> str | None:
@@ -166,10 +141,9 @@ def too_common_address(entries: t.Collection[t.Any]) -> str | None:
     return next((mac for mac, count in counts.items() if count > MAX_OF_ADDRESS), None)
 
 
-def plain_node(value: t.Any) -> None:
-    """Raise ``TypeError`` where this is neither the number of a NUMA node nor ``None``."""
-    if value is not None and not (value.__class__ is int and 0 <= value <= MAX_NODE):
-        raise TypeError
+def is_node(value: int | None) -> bool:
+    """Return whether an integer is the number of a NUMA node, or ``None``."""
+    return value is None or 0 <= value <= MAX_NODE
 
 
 def is_unicode(text: str) -> bool:

@@ -18,9 +18,9 @@ words only where something is wrong. What is equal on many hosts is kept once, d
 from __future__ import annotations
 
 import contextlib
+import copy
 import gc
 import hashlib
-import itertools
 import marshal
 import re
 import typing as t
@@ -47,6 +47,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.age import (
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.check import (
     CHOICE_NAMES,
     CHOICES,
+    MAX_PID,
     MDEV,
     NETWORK,
     FactsError,
@@ -136,24 +137,39 @@ def read_fleet(
     return fleet
 
 
-class ChangingFleet:
-    """Hosts whose facts change, each read again only then; what is equal on any of them is one object all the time."""
+class ChangingFleet(t.Mapping[str, Host]):
+    """Hosts of a fleet whose ``facts`` change, each read again when it is asked for and only where it has changed since.
 
-    def __init__(self, facts: t.Mapping[str, t.Any]) -> None:
-        self.facts = dict(facts)
-        self._reader = _Reader(self.facts, ANY_AGE)
-        for name in sorted(self.facts):
+    What is equal on any of them is one object all the time.
+    """
+
+    def __init__(self, fleet: Fleet, names: t.Iterable[str]) -> None:
+        hosts = {name: fleet.hosts[name] for name in sorted(names)}
+        self.facts = {name: host.facts for name, host in hosts.items()}
+        self._changed: set[str] = set()
+        if isinstance(fleet.reader, _Reader):
+            self._reader = fleet.reader.branch(self.facts)
+            self._reader.fleet.hosts |= hosts
+        else:
+            self._reader = _Reader(self.facts, ANY_AGE)
+            self._changed |= hosts.keys()
+
+    def __getitem__(self, name: str) -> Host:
+        if name in self._changed:
             self._reader.read(name)
+            self._changed.remove(name)
+        return self._reader.fleet.hosts[name]
 
-    @property
-    def hosts(self) -> t.Mapping[str, Host]:
-        return self._reader.fleet.hosts
+    def __iter__(self) -> t.Iterator[str]:
+        return iter(self.facts)
+
+    def __len__(self) -> int:
+        return len(self.facts)
 
     def change(self, facts: t.Mapping[str, t.Any]) -> None:
         """Take these facts of hosts for those that there were."""
         self.facts.update(facts)
-        for name in facts:
-            self._reader.read(name)
+        self._changed.update(facts)
 
 
 def hold(data: t.Any, hosts: t.Iterable[str] | None = None) -> dict[str, t.Any]:
@@ -309,11 +325,11 @@ def _found_in(variables: t.Mapping[str, t.Any]) -> tuple[t.Any, bool]:
 # --- plain devices ---------------------------------------------------------------------------------------------------
 
 
-# What of a device may be equal to that of many others, and all else that is looked at.
-_COMMON = itemgetter("kind", "parent", "type", "descriptor", "attributes", "numa_node")
-_OWN = itemgetter("id", "descriptor", "in_use", "migration")
-_PID, _NAME, _SUPPORTED = itemgetter("pid"), itemgetter("name"), itemgetter("supported")
-# So many contents of devices are kept, none of more bytes.
+_FIELDS = itemgetter(
+    *("kind", "id", "parent", "type", "descriptor"),
+    *("attributes", "numa_node", "in_use", "migration"),
+)
+# So many contents of attributes are kept, none of more bytes.
 _MOST_CONTENTS, _LONGEST_CONTENT = 2**17, 2**12
 
 
@@ -332,79 +348,118 @@ class _Classes(dict[tuple[t.Any, ...], DeviceClass]):
         return one
 
 
-@dataclass(slots=True, eq=False)
-class _Likeness:
-    """The classes of devices that are equal but for who holds them; ``states`` is what each states where it is a mediated one."""
+class _Configurable(dict[bytes, tuple[str, ...]]):
+    """The names of the attributes of devices, by the bytes that only equal ones have; raises ``check.ODD`` for what are none.
 
-    held: DeviceClass
-    free: DeviceClass
-    states: tuple[str | None, bool, str] | None
-
-
-class _Likenesses(dict[bytes, _Likeness]):
-    """What devices are like, by the content of all that may be equal of many; raises ``check.ODD`` for what is no device.
-
-    That is what ``_COMMON`` finds, whether they can migrate and how that is known, as bytes that only equal data of the same types
-    has. ``descriptors`` has what the names in it mean. No value of an attribute is longer than ``longest``.
+    No value of them is longer than ``longest``.
     """
 
-    def __init__(
-        self, classes: _Classes, descriptors: _Descriptors, longest: int = check.MAX_NAME
-    ) -> None:
+    def __init__(self, longest: int = check.MAX_NAME) -> None:
         super().__init__()
-        self.descriptors = descriptors
-        self._classes = classes
-        self._longest = longest
+        self.longest = longest
+        self._names: dict[tuple[str, ...], tuple[str, ...]] = {}
 
-    def __missing__(self, content: bytes) -> _Likeness:
-        (kind, parent, mdev_type, name, attributes, numa_node), supported, evidence = marshal.loads(
-            content
-        )
-        descriptor = self.descriptors[name]
-        check.plain_kind(kind, parent)
-        check.plain_texts([mdev_type])
-        check.plain_node(numa_node)
-        check.plain_attributes(attributes, self._longest)
-        if not (supported is None or supported.__class__ is bool):
-            raise TypeError
-        if descriptor is not None and not _is_of_kind(descriptor, kind):
-            raise TypeError
-        configurable = tuple([each["name"] for each in attributes])
-        held, free = [
-            self._classes[descriptor, supported, evidence, is_free, configurable]
-            for is_free in (False, True)
-        ]
-        is_mdev = descriptor is not None and kind == MDEV
-        states = (parent, descriptor.derived, descriptor.version) if is_mdev else None
-        found = _Likeness(held, free, states)
+    def __missing__(self, content: bytes) -> tuple[str, ...]:
+        attributes = marshal.loads(content)
+        for each in attributes:
+            if CHOICES in each:
+                check.plain_choices(each)
+        check.plain_texts([each["value"] for each in attributes], self.longest)
+        names = tuple([each["name"] for each in attributes])
+        names = self._names.setdefault(names, names)
+        # On some hosts each device has a value of its own.
         if len(content) <= _LONGEST_CONTENT and len(self) < _MOST_CONTENTS:
-            self[content] = found
-        return found
+            self[content] = names
+        return names
 
-    def of(self, entries: t.Any, descriptors: _Descriptors) -> tuple[list[DeviceClass], Stated]:
-        """Return the class of each device, and what mediated devices state, of a host with ``descriptors``; raise ``check.ODD``."""
+
+# What a mediated device states, ``None`` for any other.
+_States = tuple[str | None, bool, str] | None
+
+
+class _Likenesses(dict[tuple[t.Any, ...], tuple[DeviceClass, _States]]):
+    """The class of devices, and what they state, by all that is equal of many; raises ``check.ODD`` for what is none.
+
+    That is kind, parent, type, NUMA node, and what makes the class.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._classes = _Classes()
+        self._texts: dict[str, str] = {}
+
+    def __missing__(self, key: tuple[t.Any, ...]) -> tuple[DeviceClass, _States]:
+        kind, parent, mdev_type, numa_node, *common = key
+        check.plain_texts([each for each in (parent, mdev_type) if each is not None])
+        if kind not in check.KINDS or not check.is_node(numa_node):
+            raise TypeError
+        # Each device is looked up with texts of its own: those in the keys are few, so that they are at hand.
+        kept = tuple(
+            [self._texts.setdefault(each, each) if each.__class__ is str else each for each in key]
+        )
+        one = self._classes[tuple(common)]
+        states = None
+        if one.descriptor is not None:
+            if not _is_of_kind(one.descriptor, kind):
+                raise TypeError
+            if kind == MDEV:
+                states = parent, one.descriptor.derived, one.descriptor.version
+        self[kept] = one, states
+        return self[kept]
+
+    def of(
+        self, entries: t.Any, descriptors: _Descriptors, configurable: _Configurable
+    ) -> tuple[list[DeviceClass], Stated]:
+        """Return the class of each device, and what mediated devices state; raise ``check.ODD``.
+
+        No name of a guest or device is longer than a value in ``configurable`` may be.
+        """
         if entries.__class__ is not list or len(entries) > check.MAX_DEVICES:
             raise TypeError
-        if not entries:
-            return [], ()
-        # Of all that is done for a fleet only this is done for each of its devices, most of it not in Python.
-        ids, names, holders, migrations = zip(*map(_OWN, entries), strict=True)
-        if len({*ids}) != len(ids) or not descriptors.keys() >= {*names}:
+        # Of all that is done for a fleet only this is done for each of its devices.
+        likenesses: list[tuple[DeviceClass, _States]] = []
+        ids: list[str] = []
+        texts: list[str] = []
+        held: list[int] = []
+        uuids: list[str] = []
+        for entry in entries:
+            (kind, device_id, parent, mdev_type, name, attributes, numa_node, holder, migration) = (
+                _FIELDS(entry)
+            )
+            pid = None
+            if holder is not None:
+                pid, guest = holder["pid"], holder["name"]
+                if guest is not None:
+                    texts.append(guest)
+                if pid is not None:
+                    held.append(pid)
+                if "uuid" in holder:
+                    uuids.append(holder["uuid"])
+            supported, evidence = migration["supported"], migration.get("evidence")
+            if not (
+                kind.__class__ is str
+                and (parent.__class__ is str or (parent is None and kind == "pci"))
+                and mdev_type.__class__ is str
+                and attributes.__class__ is list
+                and (numa_node is None or numa_node.__class__ is int)
+                and (pid is None or (pid.__class__ is int and 0 < pid <= MAX_PID))
+                and (supported is None or supported.__class__ is bool)
+            ):
+                raise TypeError
+            own = configurable[marshal.dumps(attributes, _MARSHAL)] if attributes else ()
+            common = descriptors[name], supported, evidence, holder is None, own
+            likenesses.append(self[(kind, parent, mdev_type, numa_node) + common])
+            ids.append(device_id)
+        texts += ids
+        check.plain_texts(texts, configurable.longest)
+        check.guests_uuids(uuids)
+        set_up = [each for each in entries if NETWORK in each]
+        check.plain_settings(set_up)
+        too_many = check.holds_too_many(held) or check.too_common_address(set_up)
+        if len({*ids}) != len(ids) or too_many:
             raise TypeError
-        held = [each for each in holders if each is not None]
-        check.plain_holders(held)
-        guests = [name for name in map(_NAME, held) if name is not None]
-        check.plain_texts([*ids, *guests], self._longest)
-        check.plain_settings([each for each in entries if NETWORK in each])
-        evidence = map(dict.get, migrations, itertools.repeat("evidence"))
-        alike = zip(map(_COMMON, entries), map(_SUPPORTED, migrations), evidence, strict=True)
-        contents = map(marshal.dumps, alike, itertools.repeat(_MARSHAL))
-        found = [*map(self.__getitem__, contents)]
-        stated = [each.states for each in dict.fromkeys(found) if each.states is not None]
-        return [
-            each.free if holder is None else each.held
-            for each, holder in zip(found, holders, strict=True)
-        ], (*dict.fromkeys(stated),)
+        stated = dict.fromkeys([states for _one, states in likenesses if states is not None])
+        return [one for one, _states in likenesses], tuple(stated)
 
 
 def _is_of_kind(descriptor: Descriptor, kind: str) -> bool:
@@ -416,8 +471,9 @@ def _device(
     host: str, entry: _Entry, descriptors: _Descriptors, holders: dict[t.Any, Holder]
 ) -> Device:
     """Return the device of an entry that has a class; ``holders`` are those of the host so far."""
-    kind, parent, mdev_type, name, attributes, numa_node = _COMMON(entry)
-    device_id, _name, in_use, migration = _OWN(entry)
+    kind, device_id, parent, mdev_type, name, attributes, numa_node, in_use, migration = _FIELDS(
+        entry
+    )
     holder = None
     if in_use is not None:
         key = in_use["pid"], in_use["name"], in_use.get("uuid")
@@ -461,6 +517,15 @@ def _p2p(features: t.Any) -> bool | None:
     return "p2p" in known if known else None
 
 
+class _Named(t.NamedTuple):
+    """A descriptor under the name that a host gives it, or the ``problem`` with it, and the bytes that only equal ones have."""
+
+    name: str
+    content: bytes | None
+    descriptor: Descriptor | None
+    problem: str | None
+
+
 # --- hosts -----------------------------------------------------------------------------------------------------------
 
 
@@ -477,10 +542,11 @@ class _Reader:
     _limit: AgeLimit
     _any_age: frozenset[str] = frozenset()
     fleet: Fleet = field(default_factory=Fleet)
-    _classes: _Classes = field(default_factory=_Classes)
-    # Of devices on all hosts on which the names of descriptors mean the same.
-    _likenesses: _Likenesses = field(init=False)
-    _named: dict[str, tuple[bytes, Descriptor | DescriptorError]] = field(default_factory=dict)
+    _likenesses: _Likenesses = field(default_factory=_Likenesses)
+    _configurable: _Configurable = field(default_factory=_Configurable)
+    # What the names of descriptors mean on most hosts, and what of it is made use of.
+    _named: dict[str, _Named] = field(default_factory=dict)
+    _common: _Descriptors = field(default_factory=lambda: {None: None})
     # Lists of parents are mostly equal as a whole, too.
     _parent_lists: dict[bytes | None, tuple[ParentFacts, ...]] = field(default_factory=dict)
     _descriptors: dict[bytes | None, Descriptor | DescriptorError] = field(default_factory=dict)
@@ -493,7 +559,14 @@ class _Reader:
     _descriptors_of: dict[str, _Descriptors] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._likenesses = _Likenesses(self._classes, {None: None})
+        self.fleet.reader = self
+
+    def branch(self, data: t.Any) -> _Reader:
+        """Return a reader of other facts, that shares with this one what is equal in them, and has no host yet."""
+        other = copy.copy(self)
+        other._data, other._limit, other._any_age = data, ANY_AGE, frozenset()
+        other.fleet, other._mended, other._descriptors_of = Fleet(reader=other), {}, {}
+        return other
 
     def read(self, name: str) -> None:
         """Add the host to the fleet, as unknown where it has no facts; raise ``FactsError``."""
@@ -539,64 +612,60 @@ class _Reader:
 
     def _devices(self, name: str) -> list[Device]:
         facts, holders = self._facts(name), dict[t.Any, Holder]()
-        descriptors = self._descriptors_of.get(name, self._likenesses.descriptors)
+        descriptors = self._descriptors_of.get(name, self._common)
         return [_device(name, entry, descriptors, holders) for entry in facts["devices"]]
 
     def _entries(
         self, host: str, facts: _Entry, problems: list[dict[str, t.Any]]
     ) -> tuple[t.Sequence[_Entry], list[DeviceClass], Stated]:
         """Return the entries of the devices, the class of each, and what mediated devices state; add to ``problems``."""
-        descriptors, likenesses = self._all_descriptors(facts, problems)
-        if likenesses is not self._likenesses:
+        descriptors, is_common = self._all_descriptors(facts, problems)
+        if not is_common:
             self._descriptors_of[host] = descriptors
         entries: t.Any = facts.get("devices")
         try:
-            return entries, *likenesses.of(entries, descriptors)
+            return entries, *self._likenesses.of(entries, descriptors, self._configurable)
         except check.ODD:
             entries = _one_by_one(entries, descriptors, problems)
             self._mended[host] = {**facts, "devices": entries}
-            mended = _Likenesses(self._classes, descriptors, check.MAX_TEXT)
-            return entries, *mended.of(entries, descriptors)
+            longer = _Configurable(check.MAX_TEXT)
+            return entries, *self._likenesses.of(entries, descriptors, longer)
 
     def _all_descriptors(
         self, facts: _Entry, problems: list[dict[str, t.Any]]
-    ) -> tuple[_Descriptors, _Likenesses]:
-        """Return the descriptors by name, that of a device without one as well, and what devices are like by these names.
+    ) -> tuple[_Descriptors, bool]:
+        """Return the descriptors by name, that of a device without one as well, and whether the names mean what they commonly do.
 
         What is wrong with a descriptor is added to ``problems``.
         """
         descriptors: _Descriptors = {None: None}
-        likenesses = self._likenesses
+        is_common = True
         table = check.mapping(facts.get("descriptors"), "descriptors")
         if len(table) > check.MAX_DESCRIPTORS:
             most = f"{check.MAX_DESCRIPTORS:,} descriptors at most, and there are {len(table):,}"
             raise FactsError("descriptors", most)
         for name, data in table.items():
-            if name.__class__ is not str or len(name) != check.DIGEST_LENGTH or not name.isascii():
-                name = check.text(name, "descriptors")
-            found, is_same = self._descriptor_named(name, data)
-            if not is_same:
-                likenesses = _Likenesses(self._classes, descriptors)
-            if isinstance(found, DescriptorError):
-                problems.append({"path": f"descriptors.{name}", "problem": str(found)})
-                found = None
-            descriptors[name] = found
-        return descriptors, likenesses
+            content = _content(data)
+            known = self._named.get(name)
+            if known is None or known.content != content:
+                known = self._read_named(check.text(name, "descriptors"), data, content)
+                is_common = is_common and self._named.get(known.name) is known
+            descriptors[known.name] = known.descriptor
+            if known.problem is not None:
+                problems.append({"path": f"descriptors.{known.name}", "problem": known.problem})
+        return descriptors, is_common
 
-    def _descriptor_named(
-        self, name: str, data: t.Any
-    ) -> tuple[Descriptor | DescriptorError, bool]:
-        """Return a descriptor, and whether it is that of this name on the hosts before, where one had it."""
-        content = _content(data)
-        before = self._named.get(name)
-        if before is not None and before[0] == content:
-            return before[1], True
+    def _read_named(self, name: str, data: t.Any, content: bytes | None) -> _Named:
+        """Return a descriptor with its name, kept where it is the first one of this name."""
         found = self._descriptor(data, content)
-        if before is not None or content is None:
-            return found, False
-        self._named[name] = content, found
-        self._likenesses.descriptors[name] = found if isinstance(found, Descriptor) else None
-        return found, True
+        if isinstance(found, Descriptor):
+            known = _Named(name, content, found, None)
+        else:
+            known = _Named(name, content, None, str(found))
+        if content is not None and name not in self._named:
+            self._named[name] = known
+            self._common[name] = known.descriptor
+        return known
 
     def _descriptor(self, data: t.Any, content: bytes | None) -> Descriptor | DescriptorError:
         found = self._descriptors.get(content)
