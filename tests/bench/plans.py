@@ -90,7 +90,7 @@ class Result:
     status: str
     shortage: tuple[int, int] | None
     cost: dict[str, int]
-    bound: dict[str, int]
+    bound: dict[str, int] | None
     read: float
     planned: float
     verified: float
@@ -166,8 +166,10 @@ def _report(case: Case) -> bool:
         f" {result.read:5.2f} s {result.planned:5.2f} s {most:>5} {result.written:5.2f} s"
         f" {result.verified:5.2f} s {result.memory:5.0f} MB  {_verdict(missed)}"
     )
+    bound = result.bound or {}
     least = ", ".join(
-        f"{name} {number} (at least {result.bound[name]})" for name, number in result.cost.items()
+        f"{name} {number} (at least {bound.get(name, 'unknown')})"
+        for name, number in result.cost.items()
     )
     print(f"  {'':7} {result.status}: {least}", flush=True)
     return not missed
@@ -322,7 +324,7 @@ def measure(case: Case) -> Result:
         status=plan["status"],
         shortage=shortage and (shortage["need"], shortage["reachable"]),
         cost=t.cast(dict[str, int], cost),
-        bound=t.cast(dict[str, int], bound),
+        bound=t.cast("dict[str, int] | None", bound),
         read=min(reading),
         planned=min(planning),
         verified=verified,

@@ -104,6 +104,25 @@ class Resources:
         )
 
 
+class Chain(Resources):
+    """Pools of free devices of so many kinds; a device of each kind takes the place of one of its own or of the next one."""
+
+    def __init__(self, kinds: int) -> None:
+        super().__init__()
+        self.demands = [(kind, None) for kind in range(kinds)]
+
+    def pool(self, kind: int, free: int) -> int:
+        return self.number(Pool(kind, free, 0))
+
+    def transitions(self, resource: int, demand: int) -> tuple[Transition, ...]:
+        state = self._states[resource]
+        if state.family - demand not in (0, 1):
+            return ()
+        left = state._replace(free=state.free - 1)
+        cost = OTHER_TYPE * (state.family != demand)
+        return (Transition(self.number(left) if left.free else None, cost, None),)
+
+
 STATES = st.one_of(
     st.builds(Parent, st.sampled_from(FAMILIES), st.none(), st.just(0), st.integers(0, 1)),
     st.builds(Pool, st.sampled_from(FAMILIES), st.integers(1, 3), st.integers(0, 1)),

@@ -27,6 +27,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.best_fit import Fit, Progress
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.effort import Effort
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
+    Demands,
     PackingProblem,
     Packings,
 )
@@ -108,6 +109,7 @@ class _Neighbourhoods:
         self._packings = packings
         self._fit = fit
         self._random = random.Random(_SEED)
+        self._bins_of: dict[Demands, list[int]] = {}
         self._of_type: dict[int, list[int]] = defaultdict(list)
         for number, each in enumerate(problem.bins):
             self._of_type[packings.type_numbers[each.state]].append(number)
@@ -117,13 +119,12 @@ class _Neighbourhoods:
         return sum([len(self._items[item].demands) for item in items])
 
     def ruin_and_recreate(self) -> int:
-        """Empty some bins of a type that takes one of the items left, and fill them with that item and their own.
+        """Empty some bins, of whichever types, that take one of the items left, and fill them with that item and their own.
 
         Return how many places were looked at.
         """
         wanted = self._one_of(self.unplaced)
-        bin_type = self._one_of(self._packings.bin_types_for(self._items[wanted].demands))
-        bins = self._of_type[bin_type]
+        bins = self._bins_for(self._items[wanted].demands)
         count = self._random.randint(_FEWEST_BINS, _MOST_BINS)
         chosen = sorted({self._one_of(bins) for _bin in range(count)})
         before = {number: self.partial.empty(number) for number in chosen}
@@ -134,7 +135,7 @@ class _Neighbourhoods:
             for item in items
         }
         items.sort(key=lambda item: -sizes[item])
-        left = [item for item in items if not self._place(item, bin_type, chosen)]
+        left = [item for item in items if not self._place(item, chosen)]
         more = self._devices(left) - len(self._items[wanted].demands)
         if more > 0:
             for number, contents in before.items():
@@ -148,7 +149,14 @@ class _Neighbourhoods:
     def _one_of(self, numbers: list[int]) -> int:
         return numbers[self._random.randrange(len(numbers))]
 
-    def _place(self, item: int, bin_type: int, chosen: list[int]) -> bool:
+    def _bins_for(self, demands: Demands) -> list[int]:
+        """Return the bins that take ``demands`` while they are empty."""
+        if demands not in self._bins_of:
+            types = self._packings.bin_types_for(demands)
+            self._bins_of[demands] = [number for each in types for number in self._of_type[each]]
+        return self._bins_of[demands]
+
+    def _place(self, item: int, chosen: list[int]) -> bool:
         """Place an item where it fits best, more or less, and return whether one of the bins takes it."""
         wanted, partial = self._items[item], self.partial
         places = []
@@ -157,6 +165,7 @@ class _Neighbourhoods:
             if allows(wanted, number, limits, groups, partial.bins[number].refuses):
                 packing = self._packings.best(partial.state[number], wanted.demands)
                 if packing is not None:
+                    bin_type = self._packings.type_numbers[partial.bins[number].state]
                     uneven, much = self._fit.slack(bin_type, packing.after)
                     places.append((uneven + much * self._random.random(), number, packing))
         if places:

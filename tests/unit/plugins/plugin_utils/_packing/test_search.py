@@ -41,6 +41,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.search imp
 from ansible_collections.vfio.migration.tests.unit.resources import (
     SIZES,
     UNITS,
+    Chain,
     Parent,
     Pool,
     Resources,
@@ -203,6 +204,24 @@ def test_repair_finds_a_place_for_every_item_where_there_is_little_room_to_spare
     problem = planted(random.Random(3), 60, 1)
     left = [rating(problem, search(problem, Budget(n, 0)))[0] for n in (0, 500)]
     assert left[0] > left[1] == 0
+
+
+def test_repair_moves_items_between_bins_that_are_all_different():
+    """Each kind of device may become the next one, too, so that one item's place is had where others move along."""
+    chance = random.Random(1)
+    resources = Chain(4)
+    items, bins = [], []
+    while len(items) < 200:
+        places: list[int] = []
+        while len(places) < 8:
+            size = min(chance.randint(1, 4), 8 - len(places))
+            of_item = [chance.randrange(4) for _device in range(size)]
+            places += of_item
+            items.append(Item(tuple(sorted(chance.choice([k, max(0, k - 1)]) for k in of_item))))
+        bins.append(Bin(tuple(sorted(resources.pool(k, places.count(k)) for k in {*places}))))
+    problem = PackingProblem(resources, items, bins, False)
+    assert search(problem, Budget(0, 0)).unplaced
+    assert not search(problem, Budget(steps=0)).unplaced
 
 
 def test_repair_ends_where_no_more_can_be_placed():
