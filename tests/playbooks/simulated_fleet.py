@@ -33,10 +33,6 @@ COLLECTION = Path(__file__).resolve().parents[2]
 # For whoever takes text for a template: it makes the file canary. A name may have it, as it has no slash.
 PROGRAM = "{{ lookup('ansible.builtin.pipe', 'touch $CANARY') }}"
 _PROGRAMS = Path(__file__).with_name("simulated_host.py")
-# Ansible makes many objects that stay. To look through them for garbage less often spares a sixth of its time.
-_PLAYBOOK = (
-    "import gc; gc.set_threshold(100_000, 20, 50); from ansible.cli.playbook import main; main()"
-)
 # A task of a role is rarely as slow, even on a busy machine.
 _SECONDS = 900
 
@@ -51,6 +47,9 @@ class Fleet:
     takes, as ``dies`` the steps of the module that are killed once they have done what they do, and as ``told`` what its host says of the
     migration in place of how far it is. ``room`` is how many devices each host may get, ``forks`` how many of them Ansible works on at the same time.
     """
+
+    # What Python is to run as ansible-playbook.
+    ANSIBLE_PLAYBOOK: t.ClassVar[tuple[str, str]] = ("-m", "ansible.cli.playbook")
 
     def __init__(
         self, place: Path, hosts: t.Sequence[str], guests: Guests, room: int = 8, forks: int = 4
@@ -297,7 +296,7 @@ class Fleet:
     ) -> list[str]:
         (self.place / "hosts.json").write_text(json.dumps(self.inventory(variables)))
         (self.place / "extra.yml").write_text(extra or "{}")
-        command = [sys.executable, "-c", _PLAYBOOK, "--inventory=../hosts.json"]
+        command = [sys.executable, *self.ANSIBLE_PLAYBOOK, "--inventory=../hosts.json"]
         return [*command, "--extra-vars=@../extra.yml", *arguments, *playbooks.split()]
 
     def inventory(self, variables: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
