@@ -6,6 +6,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from ansible_collections.vfio.migration.tests.playbooks.simulated_fleet import Fleet
+
+# Ansible makes many objects that stay, among which Python looks for garbage again and again, and wakes a thousand times a second
+# to see whether a task has ended: a quarter of its time, which no test is about. Benchmarks run it as it is.
+_PATIENT = """\
+import gc
+gc.set_threshold(100_000, 20, 50)
+from ansible.cli.playbook import main
+from ansible import constants
+constants.DEFAULT_INTERNAL_POLL_INTERVAL = 0.005
+main()
+"""
+Fleet.ANSIBLE_PLAYBOOK = ("-c", _PATIENT)
 
 
 @pytest.fixture

@@ -48,6 +48,9 @@ class Fleet:
     migration in place of how far it is. ``room`` is how many devices each host may get, ``forks`` how many of them Ansible works on at the same time.
     """
 
+    # What Python is to run as ansible-playbook.
+    ANSIBLE_PLAYBOOK: t.ClassVar[tuple[str, str]] = ("-m", "ansible.cli.playbook")
+
     def __init__(
         self, place: Path, hosts: t.Sequence[str], guests: Guests, room: int = 8, forks: int = 4
     ) -> None:
@@ -293,7 +296,7 @@ class Fleet:
     ) -> list[str]:
         (self.place / "hosts.json").write_text(json.dumps(self.inventory(variables)))
         (self.place / "extra.yml").write_text(extra or "{}")
-        command = [sys.executable, "-m", "ansible.cli.playbook", "--inventory=../hosts.json"]
+        command = [sys.executable, *self.ANSIBLE_PLAYBOOK, "--inventory=../hosts.json"]
         return [*command, "--extra-vars=@../extra.yml", *arguments, *playbooks.split()]
 
     def inventory(self, variables: t.Mapping[str, t.Any]) -> dict[str, t.Any]:

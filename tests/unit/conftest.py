@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 
 # A busy machine must not fail a test, nor must luck: the cases are the same every time.
 _UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("unhurried", _UNHURRIED, derandomize=True, max_examples=25)
+settings.register_profile("unhurried", _UNHURRIED, derandomize=True, max_examples=12)
 # For make fuzz; hypothesis keeps what it finds and tries it first the next time.
 settings.register_profile("long", _UNHURRIED, max_examples=20_000)
 # For a first look while working: pytest --hypothesis-profile=quick
