@@ -9,7 +9,6 @@ import ast
 import copy
 import dataclasses
 import itertools
-import marshal
 import re
 import sys
 import typing as t
@@ -20,11 +19,7 @@ from ansible_collections.vfio.migration.plugins.filter.migration_plan import mig
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor import drivers
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.search import Budget
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner import (
-    request,
-    verify,
-    verify_drivers,
-)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner import request, verify
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import make_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
     Avoided,
@@ -227,7 +222,7 @@ def test_it_shares_no_code_with_what_makes_plans(room):
             # What was asked is given to both, and the verifier reads it as plain data: see the test below.
             asked = node.module == request.__name__ and names == ["Conditions"]
             own = {f"{node.module}.{name}" for name in names} | {node.module}
-            # What is known of drivers as data, for which a test is below, too.
+            # What is known of drivers as data, see ``test_verify_drivers.py``.
             known = room.stem == "verify_drivers" and node.module == drivers.__name__
             if known:
                 assert names == ["entries_of"]
@@ -235,51 +230,6 @@ def test_it_shares_no_code_with_what_makes_plans(room):
             if not asked and not any(f"{each}".startswith(verify.__name__) for each in own):
                 imported.add((node.module or "").partition(".")[0])
     assert imported <= sys.stdlib_module_names
-
-
-def test_it_reads_plain_data_of_drivers_and_calls_no_function_of_theirs():
-    """What an entry's functions do is the engine's; the rest is given to both, like the facts."""
-    tree = ast.parse(Path(verify_drivers.__file__).read_text(encoding="utf-8"))
-    attributes = {each.attr for each in ast.walk(tree) if isinstance(each, ast.Attribute)}
-    read = attributes & {each.name for each in dataclasses.fields(drivers.Driver)}
-    assert read == {"learnt", "always_compared", "needs", "switched", "at_once"}
-    for _kind, name in drivers._DRIVERS:
-        for each in drivers.entries_of(name):
-            assert not any(callable(getattr(each, field)) for field in read)
-        known = verify_drivers.known_of({"driver": name})
-        marshal.dumps(tuple(known))
-
-
-# What functions of entries, and parents that are not like others, decide otherwise than is generally so, and where the
-# verifier has rules of its own for it.
-_OWN_RULES = {
-    "demanded": {"vfio_ap"},
-    "written": {"vfio_ap"},
-    "foreseen": {"vfio_ap"},
-    "same_uuid": {"vfio_ap"},
-    "unconfigured": {"vfio_ap"},
-    "settled": {"vfio_ap"},
-    "spellings": {"vfio_ap", "nvidia"},
-    "idle": {"nvidia"},
-    "choices": {"nvidia"},
-    "instance": {"nvidia"},
-    "numbers": {"vfio_ap"},
-    "resources": {"i915"},
-    "proportional": {"i915"},
-}
-
-
-@pytest.mark.parametrize("field", _OWN_RULES)
-def test_what_a_driver_decides_by_functions_the_verifier_decides_itself(field):
-    """A driver with such a field needs a rule in ``verify_*.py``, as those named here have, and its name here."""
-    nothing_known = getattr(drivers.Driver(), field)
-    with_it = {
-        name
-        for _kind, name in drivers._DRIVERS
-        for each in drivers.entries_of(name)
-        if getattr(each, field) != nothing_known
-    }
-    assert with_it == _OWN_RULES[field]
 
 
 _FIELDS = {each.name for each in dataclasses.fields(Conditions)}
