@@ -9,8 +9,8 @@
 
 A derived descriptor holds what the kernel shows of every device, and the configurable attributes. A driver has an entry
 if that does not tell its devices apart, or says too much; if it is known whether its devices can migrate; or if more is
-documented than sysfs shows. Everything that this collection knows of a driver stands in its entry. Pure: the caller
-reads the files.
+documented than sysfs shows. What a driver's devices show, compare and need stands in its entry. How the parents of NVIDIA
+and of GVT-g share a card among types stands in the planner, where cards are counted. Pure: the caller reads the files.
 """
 
 from __future__ import annotations
@@ -154,6 +154,10 @@ class Driver:
     better_equal: t.Mapping[str, str] = field(default_factory=dict)
     # Reads in a type's description what a device of it takes of its parent, numbers by name.
     resources: t.Callable[[str], dict[str, int]] | None = None
+    # The PCI ids of the functions whose state it knows, as a regular expression, and whether physical functions, or other
+    # devices, have the same ids. A distribution need not build the driver.
+    functions: str | None = None
+    only_virtual: bool = False
     # Whether the types of a parent take from common resources in proportion, so that a plan may mix them. Of another
     # driver's parent a plan makes one type only, which is safe however its types share the parent.
     proportional: bool = False
@@ -179,6 +183,15 @@ def driver_profile(kind: str, driver: str | None) -> Driver:
     # Modules and drivers of one name are spelt with either.
     found = _DRIVERS.get((kind, (driver or "").replace("-", "_")), _NOTHING_KNOWN)
     return found if isinstance(found, Driver) else found()
+
+
+def entries_of(driver: str) -> list[Driver]:
+    """Return what is known of the driver of this name, spelt as in ``_DRIVERS``, one entry for each kind of its devices."""
+    return [
+        found if isinstance(found, Driver) else found()
+        for (_kind, name), found in _DRIVERS.items()
+        if name == driver
+    ]
 
 
 def derived_set(own: t.Mapping[str, str]) -> dict[str, str]:
@@ -420,8 +433,10 @@ def why_idle(
 
 def _variant_driver(pci_id: str, virtual: bool) -> str | None:
     """Return the driver that knows the state of functions with this id; ``None`` where Linux has none."""
-    better = "xe_vfio_pci" if _XE_FUNCTIONS.match(pci_id) else _VARIANT_DRIVERS.get(pci_id)
-    return None if better in _OF_VIRTUAL_FUNCTIONS and not virtual else better
+    for (_kind, driver), found in _DRIVERS.items():
+        if isinstance(found, Driver) and found.functions and re.fullmatch(found.functions, pci_id):
+            return None if found.only_virtual and not virtual else driver
+    return None
 
 
 def choices(text: str) -> list[str]:
@@ -696,7 +711,8 @@ def _vfio_ap() -> Driver:
     )
 
 
-# Whether they migrate: Linux, drivers/vfio/pci/*/Kconfig and samples/vfio-mdev (mtty: commit 2b88119e35b0).
+# Whether they migrate: Linux, drivers/vfio/pci/*/Kconfig and samples/vfio-mdev (mtty: commit 2b88119e35b0). Whose functions'
+# state they know: the id tables in drivers/vfio/pci/*/.
 _DRIVERS: dict[tuple[str, str], Driver | t.Callable[[], Driver]] = {
     # GVT-g works out the available_instances of every type from what is left of apertures and fences
     # (drivers/gpu/drm/i915/gvt/vgpu.c). Whether it can migrate depends on the kernel's build.
@@ -746,12 +762,14 @@ _DRIVERS: dict[tuple[str, str], Driver | t.Callable[[], Driver]] = {
     ("pci", "vfio_pci"): Driver(migrates=False),
     ("pci", "hisi_acc_vfio_pci"): Driver(
         migrates=True,
+        functions="19e5a25[169]",
         files=("physfn/revision", "revision"),
         shows=_hisi_shows,
         cautions=(_QUEUES,),
     ),
     ("pci", "mlx5_vfio_pci"): Driver(
         migrates=True,
+        functions="15b3101e",
         needs=_MADE_MIGRATABLE,
         switched=True,
         attributes=_mlx5_function,
@@ -762,18 +780,24 @@ _DRIVERS: dict[tuple[str, str], Driver | t.Callable[[], Driver]] = {
         always_compared=frozenset(("fw_ver", "board_id")),
         unless_shown={"fw_ver": _FIRMWARE},
     ),
-    ("pci", "pds_vfio_pci"): Driver(migrates=True),
+    ("pci", "pds_vfio_pci"): Driver(migrates=True, functions="1dd81003"),
     ("pci", "qat_vfio_pci"): Driver(
         migrates=True,
+        functions="8086494[1359]",
         attributes=_services,
         files=("physfn/qat/cfg_services",),
         cautions=(_RATE_LIMITS,),
         learnt={"cfg_services": _SERVICES},
         always_compared=frozenset(("cfg_services",)),
     ),
-    ("pci", "virtio_vfio_pci"): Driver(migrates=True, needs=_DEVICE_PARTS),
+    ("pci", "virtio_vfio_pci"): Driver(
+        migrates=True, functions="1af4104[12]", only_virtual=True, needs=_DEVICE_PARTS
+    ),
     ("pci", "xe_vfio_pci"): Driver(
         migrates=True,
+        # Intel's graphics BMG, PTL and WCL (Linux, drivers/vfio/pci/xe/main.c, include/drm/intel/pciids.h).
+        functions="8086(?:e2(?:0[29bcd]|1[0126]|2[0-3])|b0(?:8[0-7f]|[9ab]0)|fd8[01])",
+        only_virtual=True,
         needs=_XE_FIRMWARE,
         attributes=_xe_function,
         files=("revision", "physfn/sriov_admin/vf*/profile/vram_quota"),
@@ -794,23 +818,3 @@ _EMPTIED_BY = {
     for name, text in profile.emptied_by.items()
     for each in (name, name.rpartition("/")[2])
 }
-# The VFIO driver that knows the state of the functions with an id (Linux, the id tables in drivers/vfio/pci/*/). A
-# distribution need not build each.
-_VARIANT_DRIVERS = {
-    "15b3101e": "mlx5_vfio_pci",
-    "19e5a251": "hisi_acc_vfio_pci",
-    "19e5a256": "hisi_acc_vfio_pci",
-    "19e5a259": "hisi_acc_vfio_pci",
-    "1af41041": "virtio_vfio_pci",
-    "1af41042": "virtio_vfio_pci",
-    "1dd81003": "pds_vfio_pci",
-    "80864941": "qat_vfio_pci",
-    "80864943": "qat_vfio_pci",
-    "80864945": "qat_vfio_pci",
-    "80864949": "qat_vfio_pci",
-}
-# Those for virtual functions whose physical functions, or other devices, have the same ids.
-_OF_VIRTUAL_FUNCTIONS = frozenset(("virtio_vfio_pci", "xe_vfio_pci"))
-# Intel's graphics devices that xe-vfio-pci is for (Linux, drivers/vfio/pci/xe/main.c, include/drm/intel/pciids.h: BMG, PTL
-# and WCL), whose virtual functions have the ids of the physical ones.
-_XE_FUNCTIONS = re.compile(r"8086(?:e2(?:0[29bcd]|1[0126]|2[0-3])|b0(?:8[0-7f]|[9ab]0)|fd8[01])\Z")

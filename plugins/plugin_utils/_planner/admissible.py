@@ -42,7 +42,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.network im
     address_of,
     takes_address,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Request
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
+    Conditions,
+    Request,
+)
 
 
 class Refusal(t.NamedTuple):
@@ -73,17 +76,37 @@ class NewDevice(t.NamedTuple):
 Target = Device | NewDevice
 
 
-class Likeness(t.NamedTuple):
-    """What is known of a target that an earlier plan names."""
+class Likeness(t.Protocol):
+    """What is known of every target: of one that is there, of one that could be made, and of one that an earlier plan names."""
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def type(self) -> str | None: ...
+
+
+class StatedTarget(t.NamedTuple):
+    """What an earlier plan states of a target, wherever that is now."""
 
     kind: str
     type: str | None
 
 
 class Requirement(t.NamedTuple):
-    """A condition that looks at a source and its target: whether it ``holds``, and the ``words`` for what it wants."""
+    """A condition on a source and what its target is like: whether it ``holds``, and the ``words`` for what it wants.
 
-    holds: t.Callable[[Device, t.Any, t.Any], bool]
+    Each placement of an earlier plan shows by itself whether it keeps to it.
+    """
+
+    holds: t.Callable[[Device, Likeness], bool]
+    words: t.Callable[[Device], str]
+
+
+class JudgedRequirement(t.NamedTuple):
+    """A condition that only a look at the target itself decides; otherwise as ``Requirement``."""
+
+    holds: t.Callable[[Device, Target, Candidates], bool]
     words: t.Callable[[Device], str]
 
 
@@ -94,20 +117,27 @@ def _can_return(source: Device, target: Target, candidates: Candidates) -> bool:
 
 
 # By the names of the conditions; each is asked only where its condition is.
-REQUIREMENTS = {
+REQUIREMENTS: dict[str, Requirement] = {
     "keep_kind": Requirement(
-        lambda source, target, candidates: bool(source.kind == target.kind),
+        lambda source, target: source.kind == target.kind,
         lambda source: f"of kind {source.kind}",
     ),
     "keep_type": Requirement(
-        lambda source, target, candidates: bool(source.type == target.type),
+        lambda source, target: source.type == target.type,
         lambda source: f"of type {source.type}",
     ),
-    "round_trip": Requirement(
+}
+JUDGED_REQUIREMENTS: dict[str, JudgedRequirement] = {
+    "round_trip": JudgedRequirement(
         _can_return,
         lambda source: "from which it is known that the device could migrate back",
     ),
 }
+
+
+def asked_of_each(conditions: Conditions) -> list[Requirement]:
+    """Return which requirements are asked for that each placement keeps, or does not keep, by itself."""
+    return [each for name, each in REQUIREMENTS.items() if getattr(conditions, name)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +173,14 @@ class Admission:
             (each["source"]["host"], each["source"]["id"]) for each in request.kept
         }
         self._of_others = {device.key for guest in request.others for device in guest.devices}
-        self.asked = [
-            each for name, each in REQUIREMENTS.items() if getattr(request.conditions, name)
-        ]
+        self.asked: tuple[Requirement | JudgedRequirement, ...] = (
+            *asked_of_each(request.conditions),
+            *[
+                each
+                for name, each in JUDGED_REQUIREMENTS.items()
+                if getattr(request.conditions, name)
+            ],
+        )
         self.moving: dict[str, set[str]] = defaultdict(set)
         # By host, the devices of guests with several, each of which has to support P2P, and so have their targets.
         self._several: dict[str, set[str]] = defaultdict(set)
@@ -346,10 +381,17 @@ class Admission:
             if refusal is not None:
                 return refusal
         for each in self.asked:
-            if not each.holds(source, target, self.candidates):
+            if not self._holds(each, source, target):
                 words = each.words(source)
                 return Refusal("condition", f"it is not {words}", words)
         return None
+
+    def _holds(
+        self, asked: Requirement | JudgedRequirement, source: Device, target: Target
+    ) -> bool:
+        if isinstance(asked, Requirement):
+            return asked.holds(source, target)
+        return asked.holds(source, target, self.candidates)
 
     def beside_address(self, source: Device, target: Device) -> Refusal | None:
         """Return that another function of the card of ``target`` has the MAC address of ``source``, and is held, if one does."""

@@ -36,12 +36,11 @@ class KnownNumbers:
 
     def of(self, problem: Problem) -> Known | None:
         """Return what is known of a problem that nothing was solved with yet; ``None`` where more than numbers decides."""
-        admission, request = problem.admission, problem.request
+        admission = problem.admission
         if not admission.is_plain or admission.matrices or problem.exclusions != NO_EXCLUSIONS:
             return None
-        conditions = request.conditions
         numbers = (
-            *(conditions.keep_kind, conditions.keep_type, conditions.round_trip),
+            admission.asked,
             problem.resources.sealed(),
             tuple(problem.items),
             tuple(problem.bins),

@@ -217,8 +217,8 @@ def make_verified_plan(
         previous = previous.afresh
         plan, changes = _make_plan_with(fleet, request, previous, progress)
         broken = objected_to(plan)
-    if earlier is not None:
-        changes = changed_after_all(changes, plan, earlier)
+    if previous is not None:
+        changes = changed_after_all(changes, previous.with_others, plan, earlier)
     kept = previous.request.kept if previous else ()
     ends = sources_of(kept)
     of_earlier = [each.sentence for each in broken if not ends.isdisjoint(each.sources)]

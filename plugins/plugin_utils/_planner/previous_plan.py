@@ -61,8 +61,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible
     NO_EXCLUSIONS,
     REQUIREMENTS,
     Admission,
-    Likeness,
     NewDevice,
+    StatedTarget,
+    asked_of_each,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.backing import (
     Allocation,
@@ -83,7 +84,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.placing im
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import Problem
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
-    OPTIONS,
     Conditions,
     Guest,
     Request,
@@ -144,13 +144,15 @@ class PreviousPlan:
     """What of an earlier plan still holds: ``request`` is the rest of a request, with that as ``kept``.
 
     ``changes`` says for each guest that is to be planned anew why it is, ``given_up`` the same where all are, as
-    what stays is in the way of the rest. ``afresh`` is for a plan of which all stays, and may stay only together.
+    what stays is in the way of the rest. ``afresh`` is for a plan of which all stays, and may stay only together; it has
+    the first devices of guests that are planned anew for no other reason in ``with_others``.
     """
 
     request: Request
     changes: list[Change]
     given_up: list[Change]
     afresh: PreviousPlan | None = None
+    with_others: frozenset[tuple[str, str]] = frozenset()
 
 
 def still_holding(earlier: t.Any, request: Request, fleet: Fleet, facts: Facts) -> PreviousPlan:
@@ -209,8 +211,12 @@ def still_holding(earlier: t.Any, request: Request, fleet: Fleet, facts: Facts) 
 def _together(found: PreviousPlan, request: Request, earlier: t.Any) -> PreviousPlan:
     """Return a previous plan of which all of ``found`` stays, in its waves, or nothing, as moves in it may wait for each other."""
     told = {_end_of(each): each for each in found.changes}
-    anew = [told.get(each.devices[0].key) or _change(each, _TOGETHER) for each in request.guests]
-    afresh = PreviousPlan(request, anew, anew)
+    ends = [each.devices[0].key for each in request.guests]
+    anew = [
+        told.get(end) or _change(each, _TOGETHER)
+        for end, each in zip(ends, request.guests, strict=True)
+    ]
+    afresh = PreviousPlan(request, anew, anew, with_others=frozenset(ends) - told.keys())
     if found.request.guests:
         return afresh
     kept = _in_waves(found.request.kept, earlier)
@@ -286,16 +292,19 @@ def _is_guest(holder: Holder, name: str, uuid: str | None) -> bool:
 
 
 def changed_after_all(
-    changes: t.Sequence[Change], plan: contract.PlanBody, earlier: t.Any
+    changes: t.Sequence[Change],
+    with_others: t.Container[tuple[str, str]],
+    plan: contract.PlanBody,
+    earlier: t.Any,
 ) -> list[Change]:
-    """Return ``changes`` without those of guests that were planned anew with others, and go where they did."""
+    """Return ``changes`` without those of guests that were planned anew only ``with_others``, and go where they did."""
     with _reading():
         before = {_end_of(each): _target_of(each) for each in earlier["placements"]}
     now = {_end_of(each): _target_of(each) for each in plan["placements"]}
     return [
         each
         for each in changes
-        if each["reason"] != _TOGETHER
+        if _end_of(each) not in with_others
         or _end_of(each) not in now
         or now[_end_of(each)] != before.get(_end_of(each))
     ]
@@ -486,7 +495,7 @@ def _other_conditions(earlier: t.Any, request: Request) -> str | None:
     different = sorted(
         name
         for name in now
-        if now[name] != then[name] and not OPTIONS[name].per_placement and name not in _OF_AMOUNTS
+        if now[name] != then[name] and name not in REQUIREMENTS and name not in _OF_AMOUNTS
     )
     if different:
         return f"the earlier plan was made with another {', '.join(different)}"
@@ -501,11 +510,7 @@ def _waits(earlier: t.Any, request: Request) -> bool:
 
 def _why_without_pins(guest: Guest, planned: list[t.Any], request: Request) -> str | None:
     conditions = request.conditions
-    asked = [
-        REQUIREMENTS[name]
-        for name, option in OPTIONS.items()
-        if option.per_placement and getattr(conditions, name)
-    ]
+    asked = asked_of_each(conditions)
     for device, placement in zip(guest.devices, planned, strict=True):
         if placement is None:
             return "the earlier plan has no place for it"
@@ -514,9 +519,10 @@ def _why_without_pins(guest: Guest, planned: list[t.Any], request: Request) -> s
         refused = conditions.why_refused(target["host"], guest.name, guest.uuid, guest.host)
         if target["host"] not in request.targets or (avoided or refused) is not None:
             return f"{target['host']} may not receive it any more"
-        likeness = Likeness(target["kind"], target["type"])
-        if not all(each.holds(device, likeness, None) for each in asked):
-            return "the earlier plan makes it a device of another kind or type"
+        stated = StatedTarget(target["kind"], target["type"])
+        unmet = [each.words(device) for each in asked if not each.holds(device, stated)]
+        if unmet:
+            return f"its target in the earlier plan is not {' and '.join(unmet)}"
     return None
 
 

@@ -244,23 +244,20 @@ def _names_of_guest(
 class Option(t.NamedTuple):
     """How a condition is given: ``check`` returns it in plain types, ``spec`` is its argument in Ansible's terms.
 
-    A ``lasting`` one of an earlier plan goes on to hold where no other is given. For one that is ``per_placement``,
-    each placement of an earlier plan tells by itself whether it keeps to it.
+    A ``lasting`` one of an earlier plan goes on to hold where no other is given.
     """
 
     check: t.Callable[[str, t.Any], t.Any]
     spec: dict[str, t.Any]
     lasting: bool
-    per_placement: bool
 
 
 def _option(
     check: t.Callable[[str, t.Any], t.Any],
     lasting: bool = True,
-    per_placement: bool = False,
     **spec: t.Any,
 ) -> dict[str, Option]:
-    return {"option": Option(check, spec, lasting, per_placement)}
+    return {"option": Option(check, spec, lasting)}
 
 
 @dataclass(frozen=True)
@@ -304,8 +301,8 @@ class Conditions:
     )
     numa_local: bool = field(default=False, metadata=_option(flag, type="bool"))
     distinct_gpus: bool = field(default=False, metadata=_option(flag, type="bool"))
-    keep_kind: bool = field(default=False, metadata=_option(flag, per_placement=True, type="bool"))
-    keep_type: bool = field(default=False, metadata=_option(flag, per_placement=True, type="bool"))
+    keep_kind: bool = field(default=False, metadata=_option(flag, type="bool"))
+    keep_type: bool = field(default=False, metadata=_option(flag, type="bool"))
     round_trip: bool = field(default=False, metadata=_option(flag, type="bool"))
     reuse: bool = field(default=False, metadata=_option(flag, type="bool"))
     avoid: t.Mapping[Avoided, str] = field(

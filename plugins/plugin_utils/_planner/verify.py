@@ -7,8 +7,9 @@
 
 """The verifier: check a finished plan against the raw facts. Pure.
 
-It shares no code with what makes plans. It reads facts, templates, versions and virtio features by itself and in the
-most naive way, so that one fault cannot both make a wrong plan and hide it. A rule is a function whose name says what
+It shares no decision with what makes plans. It reads facts, templates, versions and virtio features by itself and in the
+most naive way, so that one fault there cannot both make a wrong plan and hide it. Given to both are the facts, the fields of
+``Conditions``, and the data of drivers. A false claim that something has no place is found only in part. A rule is a function whose name says what
 holds; it yields a sentence with host and device for each case in which that does not hold.
 """
 

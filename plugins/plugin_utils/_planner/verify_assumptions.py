@@ -29,6 +29,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_cas
     release,
     takes_version,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_drivers import (
+    known_of,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_expected import (
     existing_descriptor,
     expected_target,
@@ -47,10 +50,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_mat
 )
 
 _ALL_SUPPORT_P2P = "a guest with several VFIO devices migrates only where all of them support P2P"
-# Drivers whose functions migrate only where the physical function has what sysfs does not show; of mlx5's devlink tells.
-_NEED_MORE = frozenset(("virtio_vfio_pci", "xe_vfio_pci"))
-# Drivers that migrate so many functions of one physical function at a time.
-_AT_A_TIME = {"mlx5_vfio_pci": 4}
 _SEVERAL_VGPUS = (
     "not every release of NVIDIA's vGPU software gives a guest several vGPUs of one GPU"
 )
@@ -212,8 +211,8 @@ def _support_unknown(case: Case, move: Move) -> t.Iterator[str]:
     for side, device, descriptor in ends:
         if descriptor is None or not descriptor.derived:
             continue
-        driver = descriptor.own.get("driver", "")
-        if device["migration"]["supported"] is None and driver.replace("-", "_") in _NEED_MORE:
+        if device["migration"]["supported"] is None and known_of(descriptor.own).needs_more:
+            driver = descriptor.own["driver"]
             yield f"whether the {side} can migrate is not known: driver {driver} "
 
 
@@ -225,7 +224,7 @@ def _limit(move: Move) -> int:
 def _most_of(descriptor: NaiveDescriptor | None) -> int:
     if descriptor is None or not descriptor.derived:
         return 0
-    return _AT_A_TIME.get(descriptor.own.get("driver", "").replace("-", "_"), 0)
+    return known_of(descriptor.own).at_once
 
 
 def _ends(move: Move) -> t.Iterator[str]:

@@ -197,6 +197,9 @@ class Case:
         self._places: dict[tuple[str, t.Any], _Place] = {}
         self._alike: dict[bytes | str, tuple[int, _Types]] = {}
         self.left = frozenset(self.unplaced)
+        self._avoided: dict[str, list[tuple[t.Any, ...]]] = defaultdict(list)
+        for place in asked.avoid:
+            self._avoided[place[0]].append(place)
         # To receive nothing is a limit as well.
         self.is_limited = asked.limit is not None
         self.moves: list[Move] = []
@@ -250,6 +253,17 @@ class Case:
                 move.several = True
             for move in vgpus if len(vgpus) > 1 else ():
                 move.several_vgpus = True
+
+    def is_avoided(
+        self, host: str, parent: t.Any, guest: t.Collection[t.Any] = (), guest_host: t.Any = None
+    ) -> bool:
+        """Return whether nothing may go under ``parent`` of ``host``, or no ``guest``, by its name and UUID, that is on ``guest_host``."""
+        for _host, under, whose, on_host in self._avoided.get(host, ()):
+            if under not in (None, parent) or on_host not in (None, guest_host):
+                continue
+            if whose is None or whose in guest:
+                return True
+        return False
 
     def device(self, key: Key) -> Entry | None:
         """Return what the facts say of a device; ``None`` where they have none, or its host takes no part in the plan."""

@@ -205,7 +205,7 @@ def _places_not_counted(
                 or key in places
                 or case.is_planned(key)
                 or device["in_use"] is not None
-                or case.asked.why_avoided(host, device["parent"]) is not None
+                or case.is_avoided(host, device["parent"])
             ):
                 continue
             like = place_like(device)

@@ -7,7 +7,8 @@
 
 """Descriptors and the template language, read and matched in the most naive way, for the verifier alone. Pure.
 
-It shares no code with ``_descriptor`` and ``_compat``: a fault there is not to hide what it makes of a plan.
+It shares no code with ``_descriptor`` and ``_compat``, a fault of which is not to hide what it makes of a plan; the names that
+drivers compare are data, see ``verify_drivers.py``.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ import re
 import typing as t
 from dataclasses import dataclass
 from fractions import Fraction
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_drivers import (
+    known_of,
+)
 
 Attributes = t.Mapping[str, str]
 # Values of variables, and all those that each variable may have.
@@ -181,24 +186,6 @@ def read_naive_set(attributes: Attributes, derived: bool) -> NaiveSet | None:
     return NaiveSet(terms, values, frozenset(attributes), unknown)
 
 
-# What is read of a device by its driver, where the host shows it; the second names are those that all devices have.
-_LEARNT: dict[str, tuple[frozenset[str], frozenset[str]]] = {
-    driver: (frozenset(some.split() + every.split()), frozenset(every.split()))
-    for driver, some, every in (
-        ("vfio_ccw", "dev_busid subchannel_type chpid_type", ""),
-        (
-            "vfio_ap",
-            "ap_config control_domains migratable ap_functions ap_class hwtype unfit_adapters missing_control_domains",
-            "",
-        ),
-        ("nvidia", "type_name subsystem_id", ""),
-        ("mlx5_vfio_pci", "", "fw_ver board_id"),
-        ("qat_vfio_pci", "", "cfg_services"),
-        ("xe_vfio_pci", "", "revision vram_quota"),
-    )
-}
-
-
 # What the target of an AP matrix must have none of, by what of the matrix it is about.
 _ASKED_OF_TARGET = {"unfit_adapters": "adapters", "missing_control_domains": "control_domains"}
 
@@ -215,8 +202,7 @@ def asked_of_target(own: Attributes) -> set[str]:
 
 def learnt_names(attributes: Attributes) -> frozenset[str]:
     """Return the names among ``attributes`` of what a driver's devices show on some hosts and not on others."""
-    names, _every = _learnt_by(attributes)
-    names |= {VERSION}
+    names = known_of(attributes).learnt | {VERSION}
     return frozenset(each for each in attributes if each in names)
 
 
@@ -238,13 +224,8 @@ def unknown_names(own: Attributes, other: Attributes) -> list[str]:
         for each in found
         if (each not in other if each in asked else (each in own) != (each in other))
     ]
-    _names, every = _learnt_by(own)
+    every = known_of(own).always_compared
     return sorted([*one_sided, *(every - own.keys() - other.keys())])
-
-
-def _learnt_by(attributes: Attributes) -> tuple[frozenset[str], frozenset[str]]:
-    driver = attributes.get("driver", "").replace("-", "_")
-    return _LEARNT.get(driver, (frozenset(), frozenset()))
 
 
 def _term(name: str, parts: list[tuple[str, str | None]], values: _Values) -> _Term:

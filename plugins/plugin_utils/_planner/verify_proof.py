@@ -152,7 +152,7 @@ class _Places:
                 if (mac := address_held(device)) is not None:
                     self._held.add((host, mac))
                 if device["in_use"] is None and device["kind"] in kinds:
-                    avoided = case.asked.why_avoided(host, device["parent"]) is not None
+                    avoided = case.is_avoided(host, device["parent"])
                     like = _likeness(case, host, device)
                     key = (host, device["id"])
                     if like in likes and not avoided and not case.is_planned(key):
@@ -169,12 +169,11 @@ class _Places:
         if guest.likes is None or any(self._owners[mac] > 1 for mac in guest.macs):
             return None
         needed = Counter(guest.likes)
-        refused = self._case.asked.why_refused
         rarest = min(needed, key=lambda like: len(self._hosts[like]))
         for host in self._hosts[rarest]:
             if (
                 host != guest.host
-                and refused(host, guest.name, guest.uuid, guest.host) is None
+                and not self._case.is_avoided(host, None, (guest.name, guest.uuid), guest.host)
                 and all((host, mac) not in self._held for mac in guest.macs)
                 and all(self._free[host][like] >= count for like, count in needed.items())
             ):
@@ -195,7 +194,10 @@ class _Places:
                 self._take(move.target_key[0], like)
         placed = 0
         for guest in guests:
-            if guest.likes is None or asked.groups_of(guest.name, guest.uuid):
+            in_a_group = any(
+                each in group for group in asked.apart for each in (guest.name, guest.uuid)
+            )
+            if guest.likes is None or in_a_group:
                 continue
             host = self.host_for(guest)
             if host is not None:

@@ -242,13 +242,8 @@ def targets_may_receive(case: Case) -> Objections:
         host = move.target["host"]
         if host == move.key[0] or host not in receiving:
             yield move.objection(f"{move} must not go to this host")
-        for place in asked.avoid:
-            if place[0] != host or place[1] not in (None, move.target["parent"]):
-                continue
-            if place[3] not in (None, move.key[0]):
-                continue
-            if place[2] is None or place[2] in (move.vm, move.vm_uuid):
-                yield move.objection(f"{move} goes to a place that is to be avoided")
+        if case.is_avoided(host, move.target["parent"], (move.vm, move.vm_uuid), move.key[0]):
+            yield move.objection(f"{move} goes to a place that is to be avoided")
 
 
 def sources_can_migrate(case: Case) -> Objections:

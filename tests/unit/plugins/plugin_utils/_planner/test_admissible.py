@@ -10,6 +10,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates 
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible import (
     INCOMPATIBLE,
+    JUDGED_REQUIREMENTS,
     NO_EXCLUSIONS,
     REQUIREMENTS,
     Admission,
@@ -114,10 +115,9 @@ def test_a_condition_refuses_in_its_own_words(condition, target, words):
     assert admission(**{condition: True}).refusal(SOURCE, EQUAL) is None
 
 
-def test_every_requirement_is_a_condition_and_what_a_placement_tells_is_a_requirement():
+def test_every_requirement_is_a_condition():
     assert REQUIREMENTS.keys() <= OPTIONS.keys()
-    per_placement = {name for name, option in OPTIONS.items() if option.per_placement}
-    assert per_placement <= REQUIREMENTS.keys()
+    assert JUDGED_REQUIREMENTS.keys() <= OPTIONS.keys() - REQUIREMENTS.keys()
 
 
 def test_a_device_is_to_be_had_unless_something_holds_it_or_it_moves_itself():

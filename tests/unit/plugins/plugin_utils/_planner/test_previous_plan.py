@@ -12,6 +12,10 @@ import re
 import pytest
 from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible import (
+    REQUIREMENTS,
+    Requirement,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_options import (
     report_for,
@@ -199,13 +203,38 @@ def test_only_what_was_to_be_of_another_kind_or_type_is_planned_anew(condition):
     (other,) = [vm for vm in first["placements"] if vm["target"]["kind"] == "pci"]
     again = plan_for(fleet, ["a"], earlier=stored(first), **{condition: True})
     assert [each["vm"] for each in again["changes"]] == [other["vm"]]
-    assert "a device of another kind or type" in again["changes"][0]["reason"]
+    source = fleet["a"]["devices"][0]
+    wanted = {"keep_kind": f"of kind {source['kind']}", "keep_type": f"of type {source['type']}"}
+    assert [each["reason"] for each in again["changes"]] == [
+        f"its target in the earlier plan is not {wanted[condition]}"
+    ]
     assert len(again["placements"]) == 1
     # What was stricter then is no obstacle now.
     looser = plan_for(fleet, ["a"], earlier=stored(again), **{condition: False})
     assert [each["reason"] for each in looser["changes"]] == [
         "the earlier plan has no place for it"
     ]
+
+
+def test_a_requirement_needs_its_entry_alone_to_be_held_against_an_earlier_plan(monkeypatch):
+    """One that is made up, in the place of a condition that is asked of no target otherwise."""
+    function = device("0000:01:10.0", gvt("8", "4"), kind="pci", attributes=[])
+    fleet = {
+        "a": host([device(UUIDS[n], vm=f"vm-{n}", pid=n) for n in (1, 2)]),
+        "b": host([function], [parent(available={"i915-GVTg_V5_4": 2})]),
+    }
+    first = plan_for(fleet, ["a"])
+    (other,) = [vm for vm in first["placements"] if vm["target"]["kind"] == "pci"]
+    made_up = Requirement(
+        lambda source, target: (target.kind, target.type) == ("mdev", source.type),
+        lambda source: f"such as {source.id} wants it",
+    )
+    monkeypatch.setitem(REQUIREMENTS, "numa_local", made_up)
+    again = plan_for(fleet, ["a"], earlier=stored(first), numa_local=True)
+    assert [each["reason"] for each in again["changes"]] == [
+        f"its target in the earlier plan is not such as {other['source']['id']} wants it"
+    ]
+    assert {each["target"]["kind"] for each in again["placements"]} == {"mdev"}
 
 
 def test_what_may_not_receive_any_more_is_left(fleet):

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import ast
 import copy
+import dataclasses
 import itertools
+import re
 import sys
 import typing as t
 from pathlib import Path
 
 import pytest
 from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor import drivers
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.search import Budget
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner import request, verify
@@ -216,12 +219,41 @@ def test_it_shares_no_code_with_what_makes_plans(room):
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0
             names = [alias.name for alias in node.names]
-            # What was asked is told to both, as plain data.
+            # What was asked is given to both, and the verifier reads it as plain data: see the test below.
             asked = node.module == request.__name__ and names == ["Conditions"]
             own = {f"{node.module}.{name}" for name in names} | {node.module}
+            # What is known of drivers as data, see ``test_verify_drivers.py``.
+            known = room.stem == "verify_drivers" and node.module == drivers.__name__
+            if known:
+                assert names == ["entries_of"]
+                continue
             if not asked and not any(f"{each}".startswith(verify.__name__) for each in own):
                 imported.add((node.module or "").partition(".")[0])
     assert imported <= sys.stdlib_module_names
+
+
+_FIELDS = {each.name for each in dataclasses.fields(Conditions)}
+_METHODS = {name for name in vars(Conditions) if not name.startswith("__")} - _FIELDS
+
+
+@pytest.mark.parametrize("room", VERIFIER, ids=lambda room: room.stem)
+def test_it_reads_conditions_by_their_fields_alone(room):
+    """Their methods are how the planner reads them: a fault there would be the verifier's as well."""
+    assert {"why_avoided", "why_refused", "groups_of", "limit_of", "_refusals"} <= _METHODS
+    source = room.read_text(encoding="utf-8")
+    read = {
+        (ast.unparse(node.value).rpartition(".")[2], node.attr)
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Attribute)
+    }
+    of_conditions = {
+        attribute for owner, attribute in read if owner in ("asked", "conditions", "Conditions")
+    }
+    assert of_conditions <= _FIELDS
+    # Nor under another name. ``stated`` is there what a plan says of a source, and a parent of versions.
+    assert {attribute for _owner, attribute in read} & _METHODS <= {"stated"}
+    by_name = re.findall(r'attrgetter\("asked\.(\w+)"\)', source)
+    assert {*by_name} <= _FIELDS
 
 
 @pytest.mark.parametrize("priority", [{}, {"vm-2": 1}])

@@ -19,6 +19,10 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.network
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner import verify
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.reason import Reason
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
+    OPTIONS,
+    Conditions,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.resources import Resources
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_case import Objection
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.waves import MoveOrder
@@ -1309,6 +1313,60 @@ def test_each_group_has_faults():
         *(fault.rule for fault in FAULTS.values()),
         *SHOWN_BY_DAMAGE,
     }
+
+
+# For each condition a fault by which a plan breaks it, and with which value of the condition the same plan would not break
+# that rule. So a new condition needs a rule, and a fault that shows that the rule reads it.
+BROKEN_BY: dict[str, tuple[str, t.Any]] = {
+    # All rules go by the direction that the plan states, which one rule compares with what was asked.
+    "direction": ("another direction is planned", "either"),
+    "limit": ("a limit is not read", None),
+    "capacity": ("what guests take is not read", {}),
+    "spare": ("what is to be spare is not read", {}),
+    "apart": ("groups are not read", ()),
+    "failure_domains": ("failure domains are not read", {}),
+    "prefer": ("hosts to prefer are not read", []),
+    "priority": ("priority is not read", {}),
+    "numa_local": ("NUMA nodes are not read", False),
+    "distinct_gpus": ("the GPUs of a guest are not read", False),
+    "keep_kind": ("another kind will do", False),
+    "keep_type": ("another type will do", False),
+    "round_trip": ("what is there is taken to return", False),
+    "reuse": ("devices are used again", True),
+    "avoid": ("what is to be avoided is not read", {}),
+    "drain": ("a drained host receives", None),
+    "free_devices": ("what nobody holds stays", "none"),
+    "targets": ("hosts that may not receive do", None),
+}
+# Conditions that no plan breaks, and why.
+BROKEN_BY_NONE = {
+    "policy": "it says which of two plans is better: what a plan comes to is in its cost, and the cost is counted",
+}
+
+
+def test_each_condition_has_a_rule_that_reads_it_or_an_excuse():
+    assert sorted([*BROKEN_BY, *BROKEN_BY_NONE]) == sorted(OPTIONS)
+
+
+@pytest.mark.parametrize("name", BROKEN_BY)
+def test_a_plan_that_breaks_a_condition_is_refused_for_that(name, monkeypatch):
+    fault, value = FAULTS[BROKEN_BY[name][0]], BROKEN_BY[name][1]
+    seen: list[tuple[t.Any, ...]] = []
+    plant = Plant(monkeypatch)
+    real = verify.objections
+    plant.function("objections", lambda real: lambda *given: seen.append(given) or real(*given))
+    fault.plant(plant)
+    migration_plan(fault.facts, **fault.asked)
+    plan, facts, conditions, *others = seen[0]
+
+    def broken(asked: Conditions) -> bool:
+        found = real(plan, facts, asked, *others)
+        return any(each.sentence.startswith(f"{fault.rule}: ") for each in found)
+
+    # Any plan can state what it does not keep to.
+    assert name == "direction" or fault.rule != "the plan is for what was asked"
+    assert broken(conditions)
+    assert not broken(dataclasses.replace(conditions, **{name: value}))
 
 
 # No fault of one function makes plans that break these; test_verify.py has damaged plans that do.
