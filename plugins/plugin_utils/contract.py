@@ -91,8 +91,8 @@ ReasonCode = t.Annotated[
             # What is in the way on one host: it would do, but is not to be had.
             *(
                 "taken",
-                "room_taken",
-                "no_room",
+                "capacity_taken",
+                "no_capacity",
                 "card_full",
                 "in_use",
                 "holder_unknown",

@@ -51,7 +51,7 @@ NO_RESULTS: t.Sequence[_Result] = ({},) * len(TASKS)
 ByModule = dict[str, list[_Device]]
 
 
-class Failure(t.TypedDict):
+class HostFailure(t.TypedDict):
     """What failed on a host, and under which parent, as the option ``avoid`` of a plan has it."""
 
     host: str
@@ -64,7 +64,7 @@ class Preparation(t.TypedDict):
 
     made: ByModule
     leftover: ByModule
-    failures: list[Failure]
+    failures: list[HostFailure]
 
 
 class Fault(t.TypedDict):
@@ -175,9 +175,9 @@ def _guest_of(placement: Placement) -> tuple[str, str | None, str | None]:
     return placement["source"]["host"], placement["vm"], placement.get("vm_uuid")
 
 
-def _place(failure: Fault) -> Failure:
+def _place(failure: Fault) -> HostFailure:
     """Return where a failure was, as the option ``avoid`` has it."""
-    place: Failure = {"host": failure["host"], "problem": failure["problem"]}
+    place: HostFailure = {"host": failure["host"], "problem": failure["problem"]}
     if failure["parent"]:
         place["parent"] = failure["parent"]
     return place
@@ -190,7 +190,7 @@ def _place(failure: Fault) -> Failure:
 class Blame:
     """What another plan does without: the places to ``avoid``, and the devices to be ``given_up``, each with the reason."""
 
-    avoid: list[Failure]
+    avoid: list[HostFailure]
     given_up: dict[tuple[str, str], str]
 
 
