@@ -13,9 +13,6 @@ import typing as t
 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor import drivers
 from ansible_collections.vfio.migration.plugins.module_utils._host.device import (
-    MDEV_DEVICES,
-    MDEV_PARENTS,
-    PCI_DEVICES,
     Device,
     MediatedDevice,
     Parent,
@@ -45,7 +42,12 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.reading impor
     read_kernel_text,
     reading,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
+from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import (
+    MDEV_DEVICES,
+    MDEV_PARENTS,
+    PCI_DEVICES,
+    Sysfs,
+)
 
 # The readers of vDPA devices, of devlink and of what is set of virtual functions are loaded where there is something to read, as few hosts need them and most
 # of what the facts cost is loading.

@@ -18,11 +18,13 @@ import typing as t
 from collections import Counter
 
 from ansible import constants
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.libvirt_limits import (
+    MOST_ARRIVING,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import (
     MAX_LABEL,
     printable,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._host.arriving import MOST_ARRIVING
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.vfio.migration.plugins.module_utils._change.migration_options import (
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.migration_options import (
     read_options,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
