@@ -15,6 +15,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor import drivers, virtio
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identifiers import VDPA
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.pattern import mismatch
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.template import (
     InvalidPattern,
@@ -36,7 +37,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor i
     derive,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
-    VDPA,
     Choices,
     Device,
     Fleet,

@@ -11,8 +11,9 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field, replace
 
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identifiers import VDPA
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import listed
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import VDPA, Fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.disks import (
     DiskCopying,
     copying_by,
