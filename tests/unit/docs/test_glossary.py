@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import re
 from pathlib import Path
 
@@ -72,3 +73,25 @@ def test_no_public_name_has_a_word_that_is_not_used(word):
     assert sorted(name for name, of in parts.items() if word in [p.lower() for p in of]) == []
     stems = {path.stem for path in ROOM_FILES}
     assert sorted(stem for stem in stems if word in stem.split("_")) == []
+
+
+def test_each_error_derives_from_the_one_base():
+    bases = {
+        node.name: [base.id for base in node.bases if isinstance(base, ast.Name)]
+        for path in ROOM_FILES
+        for node in definitions(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef)
+    }
+
+    def derived(name: str) -> set[str]:
+        """Return all that a class derives from, by name."""
+        return {name}.union(*map(derived, bases.get(name, ())))
+
+    builtin = {name for name, each in vars(builtins).items() if is_exception(each)}
+    errors = {name for name in bases if derived(name) & builtin}
+    assert len(errors) > 10
+    assert [name for name in sorted(errors) if "VfioMigrationError" not in derived(name)] == []
+
+
+def is_exception(found: object) -> bool:
+    return isinstance(found, type) and issubclass(found, BaseException)

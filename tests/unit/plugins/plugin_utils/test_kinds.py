@@ -8,7 +8,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-import yaml
+from ansible.module_utils.common.yaml import yaml_load
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identifiers import KINDS
 from ansible_collections.vfio.migration.plugins.modules import vfio_migration_facts
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
@@ -22,9 +22,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.left_behind
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.preparing import MADE
 
 PER_KIND = {
-    "the choices of vfio_migration_facts": yaml.safe_load(vfio_migration_facts.DOCUMENTATION)[
-        "options"
-    ]["kinds"]["choices"],
+    "the choices of vfio_migration_facts": yaml_load(vfio_migration_facts.DOCUMENTATION)["options"][
+        "kinds"
+    ]["choices"],
     "the tasks of a plan": [each.kind for each in TASKS],
     "the tasks that the verifier looks for": verify_document._LISTS,
     "the results of the role prepare": MADE,
