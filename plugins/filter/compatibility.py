@@ -108,12 +108,11 @@ _value:
 
 @as_filter("compatibility")
 def compatibility(source: t.Any, target: t.Any, direction: str = "source_lists") -> Verdict:
-    given: t.Any = verdict(
+    return verdict(
         descriptor_argument("the source", source),
         descriptor_argument("the target", target),
         direction_of(direction),
     )
-    return t.cast(Verdict, given)
 
 
 class FilterModule:

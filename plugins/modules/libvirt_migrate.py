@@ -225,10 +225,6 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.guest_migra
 from ansible_collections.vfio.migration.plugins.module_utils._change.migration_limits import (
     MigrationLimits,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._change.migration_options import (
-    MigrationOptionError,
-    read_options,
-)
 from ansible_collections.vfio.migration.plugins.module_utils._change.private_directory import (
     PrivateDirectory,
 )
@@ -236,6 +232,10 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors 
     VfioMigrationError,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identifiers import UUID
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.migration_options import (
+    MigrationOptionError,
+    read_options,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._host.libvirt_binding import (
     DEFAULT_URI,
     Libvirt,

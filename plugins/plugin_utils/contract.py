@@ -21,6 +21,8 @@ import sys
 import types
 import typing as t
 
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identifiers import KINDS
+
 if t.TYPE_CHECKING:
     from typing_extensions import NotRequired as NotRequired  # pylint: disable=useless-import-alias
 elif sys.version_info >= (3, 11):
@@ -49,7 +51,7 @@ Count = t.Annotated[int, where(minimum=0)]
 Positive = t.Annotated[int, where(minimum=1)]
 Index = t.Annotated[int, where(minimum=0)]
 
-Kind = t.Annotated[str, where(enum=("mdev", "pci", "vdpa"))]
+Kind = t.Annotated[str, where(enum=KINDS)]
 Origin = t.Annotated[str, where(enum=("directory", "file", "derived"))]
 VlanProtocol = t.Annotated[str, where(enum=("802.1Q", "802.1ad"))]
 LinkState = t.Annotated[str, where(enum=("auto", "enable", "disable"))]
@@ -91,8 +93,8 @@ ReasonCode = t.Annotated[
             # What is in the way on one host: it would do, but is not to be had.
             *(
                 "taken",
-                "room_taken",
-                "no_room",
+                "capacity_taken",
+                "no_capacity",
                 "card_full",
                 "in_use",
                 "holder_unknown",

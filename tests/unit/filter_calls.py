@@ -13,7 +13,7 @@ from pathlib import Path
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.checks import (
-    Case,
+    MigrationCase,
     check_migration,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests import find_guests
@@ -59,7 +59,9 @@ class Step:
         fleet = read_fleet(self.fleet)
         hosts = {host: said_by_libvirt(answer) for host, answer in self.libvirt.items()}
         guests = find_guests(fleet, hosts, drain=[self.world.source])
-        return check_migration(Case(fleet, guests, hosts, hosts, drain=[self.world.source]))
+        return check_migration(
+            MigrationCase(fleet, guests, hosts, hosts, drain=[self.world.source])
+        )
 
     @property
     def migrations(self) -> t.Any:

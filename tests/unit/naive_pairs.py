@@ -17,6 +17,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
     Fleet,
     obstacle,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Verdict
 
 Pair = tuple[tuple[str, str], tuple[str, str]]
 
@@ -26,7 +27,7 @@ def device_pairs(
     direction: str,
     sources: t.Collection[str] | None = None,
     targets: t.Collection[str] | None = None,
-) -> dict[Pair, dict[str, t.Any]]:
+) -> dict[Pair, Verdict]:
     """Return the verdicts on all compatible pairs of devices."""
     judge = Judge(direction)
     found = {}

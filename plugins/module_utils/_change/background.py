@@ -40,8 +40,6 @@ OUTCOME = "outcome"
 _ATTEMPT = "attempt"
 _SUFFIX = ".json"
 _PAUSE_SECONDS = 0.5
-# From its result until its process has ended.
-_END_SECONDS = 2.0
 # What is being written is read again after this long, so often.
 _TORN_SECONDS = 0.02
 _TORN_READS = 50
@@ -147,30 +145,10 @@ class BackgroundWork:
                 return found
             time.sleep(_PAUSE_SECONDS)
 
-    def forget(self, seconds: float = _END_SECONDS) -> bool:
-        """Remove the file of work that has ended, or is about to, within so many ``seconds``; return whether there is none now."""
-        end = time.monotonic() + seconds
-        while self._directory.exists(self._file):
-            descriptor = self._locked(make=False)
-            if descriptor is not None:
-                try:
-                    self._directory.remove(self._file)
-                finally:
-                    os.close(descriptor)
-            elif time.monotonic() >= end:
-                return False
-            else:
-                time.sleep(_TORN_SECONDS)
-        return True
-
-    def _locked(self, make: bool = True) -> int | None:
-        """Return a descriptor of the file with the lock; ``None`` where another has it, or there is no file to lock."""
-        flags = os.O_RDWR | (os.O_CREAT if make else 0)
+    def _locked(self) -> int | None:
+        """Return a descriptor of the file with the lock; ``None`` where another has it."""
         while True:
-            try:
-                descriptor = self._directory.open(self._file, flags)
-            except FileNotFoundError:
-                return None
+            descriptor = self._directory.open(self._file, os.O_RDWR | os.O_CREAT)
             if not _lock(descriptor, fcntl.LOCK_EX):
                 os.close(descriptor)
                 return None

@@ -29,12 +29,12 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.migration_l
     MigrationLimits,
     changes_per_second,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._change.migration_options import (
-    MigrationOptionError,
-    MigrationOptions,
-)
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors import (
     VfioMigrationError,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.migration_options import (
+    MigrationOptionError,
+    MigrationOptions,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.kernel_log import KernelLog
 from ansible_collections.vfio.migration.plugins.module_utils._host.libvirt_binding import (

@@ -51,9 +51,6 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.transaction
     check_not_held,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.device import (
-    MDEV_DEVICES,
-    MDEV_PARENTS,
-    MDEV_TYPES,
     MediatedDevice,
     Parent,
     read_descriptor,
@@ -65,6 +62,11 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.mdevctl impor
 from ansible_collections.vfio.migration.plugins.module_utils._host.processes import nodes, why_held
 from ansible_collections.vfio.migration.plugins.module_utils._host.reading import (
     HostReadError,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import (
+    MDEV_DEVICES,
+    MDEV_PARENTS,
+    MDEV_TYPES,
 )
 
 _CREATE_HINTS = {

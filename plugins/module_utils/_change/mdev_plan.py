@@ -47,8 +47,6 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identif
     attribute_pairs,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.device import (
-    MDEV_DEVICES,
-    MDEV_PARENTS,
     MediatedDevice,
     Parent,
     read_descriptor,
@@ -68,7 +66,11 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.reading impor
     HostReadError,
     reading,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
+from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import (
+    MDEV_DEVICES,
+    MDEV_PARENTS,
+    Sysfs,
+)
 
 # mdevctl's definitions of one device, by parent.
 _Definitions = t.Mapping[str, t.Dict[str, t.Any]]

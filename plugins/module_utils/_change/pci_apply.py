@@ -77,7 +77,6 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identif
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host import pci_driver
 from ansible_collections.vfio.migration.plugins.module_utils._host.device import (
-    PCI_DEVICES,
     PciDevice,
     read_descriptor,
 )
@@ -89,6 +88,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.pci_driver im
 from ansible_collections.vfio.migration.plugins.module_utils._host.pci_usage import (
     why_not_assignable,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import PCI_DEVICES
 from ansible_collections.vfio.migration.plugins.module_utils._host.vf_network import Settings
 
 _BIND_HINTS = {

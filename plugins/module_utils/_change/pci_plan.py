@@ -73,7 +73,6 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.network
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host import pci_driver
 from ansible_collections.vfio.migration.plugins.module_utils._host.device import (
-    PCI_DEVICES,
     PciDevice,
     read_descriptor,
 )
@@ -93,7 +92,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.reading impor
     HostReadError,
     read_text,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
+from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import PCI_DEVICES, Sysfs
 from ansible_collections.vfio.migration.plugins.module_utils._host.vf_network import (
     Interface,
     Settings,

@@ -17,6 +17,10 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors import (
+    VfioMigrationError,
+)
+
 Configuration = t.Dict[str, str]
 # Return this many bytes of the configuration space from an offset on, fewer where no more can be read.
 ReadBytes = t.Callable[[int, int], bytes]
@@ -68,7 +72,7 @@ _WRITTEN = {
 }
 
 
-class ConfigurationError(ValueError):
+class ConfigurationError(VfioMigrationError, ValueError):
     """The configuration space breaks a rule of PCI."""
 
 

@@ -5,12 +5,16 @@
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""The names and addresses of devices, and lists of attributes. Pure."""
+"""The kinds, names and addresses of devices, and lists of attributes. Pure."""
 
 from __future__ import annotations
 
 import re
 import typing as t
+
+# The kinds of devices: every list of them is made from this one, or a test compares the two.
+MDEV, PCI, VDPA = "mdev", "pci", "vdpa"
+KINDS = (MDEV, PCI, VDPA)
 
 # The name of an mdev, as the kernel shows it.
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")

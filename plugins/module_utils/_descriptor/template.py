@@ -27,6 +27,9 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attribu
     comparable,
     parse_version,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors import (
+    VfioMigrationError,
+)
 
 Value = t.Union[int, str]
 # What a device's value is compared with: an integer, a text, or the major and minor of a version.
@@ -82,7 +85,7 @@ _OPERATIONS: dict[Value, t.Callable[[_Number, _Number], _Number]] = {
 _OPERATIONS[_SIGN] = _OPERATIONS["-"]
 
 
-class InvalidPattern(ValueError):
+class InvalidPattern(VfioMigrationError, ValueError):
     """A set breaks a rule of the language, so it is void.
 
     ``attribute`` and ``column`` (from 1) say where, ``expected`` what would be right there.

@@ -11,17 +11,15 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.libvirt_limits import (
+    LONGEST,
+    MOST,
+    MOST_ARRIVING,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._host.libvirt_binding import (
     LibvirtError,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._host.libvirt_xml import (
-    LONGEST,
-    MOST,
-    Facts,
-)
-
-# No host runs more guests.
-MOST_ARRIVING = 4096
+from ansible_collections.vfio.migration.plugins.module_utils._host.libvirt_xml import Facts
 
 # What is read of a CPU, and the types of disks that are files of a host.
 _CPU = ("mode", "match", "check", "model", "vendor")

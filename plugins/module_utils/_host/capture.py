@@ -23,14 +23,14 @@ import typing as t
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.drivers import (
     driver_profile,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._host.device import (
+from ansible_collections.vfio.migration.plugins.module_utils._host.device import is_vfio_driver_name
+from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import (
     MDEV_DEVICES,
     MDEV_PARENTS,
     MDEV_TYPES,
     PCI_DEVICES,
-    is_vfio_driver_name,
+    Sysfs,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
 
 # What is read in the directory of every parent and every PCI device. What else a driver's descriptor is derived from
 # stands in the driver's entry.

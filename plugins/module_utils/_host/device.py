@@ -51,14 +51,13 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.reading impor
 from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import (
     DIRECTORY,
     FILE,
+    MDEV_DEVICES,
+    MDEV_PARENTS,
+    MDEV_TYPES,
+    PCI_DEVICES,
     Directory,
     Sysfs,
 )
-
-MDEV_DEVICES = "bus/mdev/devices"
-MDEV_PARENTS = "class/mdev_bus"
-MDEV_TYPES = "mdev_supported_types"
-PCI_DEVICES = "bus/pci/devices"
 
 # What the kernel itself puts into a device's directory, or into a group of attributes there.
 KERNEL_OWN = frozenset(

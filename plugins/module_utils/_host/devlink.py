@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identifiers import (
     PCI_ADDRESS,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._host.device import PCI_DEVICES
 from ansible_collections.vfio.migration.plugins.module_utils._host.netlink import (
     Attributes,
     Family,
@@ -33,7 +32,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.netlink impor
     text,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.reading import reading
-from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
+from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import PCI_DEVICES, Sysfs
 
 _FAMILY = "devlink"
 _VERSION = 1

@@ -12,10 +12,13 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor import drivers
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identifiers import (
+    KINDS,
+    MDEV,
+    PCI,
+    VDPA,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._host.device import (
-    MDEV_DEVICES,
-    MDEV_PARENTS,
-    PCI_DEVICES,
     Device,
     MediatedDevice,
     Parent,
@@ -45,7 +48,12 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.reading impor
     read_kernel_text,
     reading,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
+from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import (
+    MDEV_DEVICES,
+    MDEV_PARENTS,
+    PCI_DEVICES,
+    Sysfs,
+)
 
 # The readers of vDPA devices, of devlink and of what is set of virtual functions are loaded where there is something to read, as few hosts need them and most
 # of what the facts cost is loading.
@@ -55,7 +63,6 @@ if t.TYPE_CHECKING:  # pragma: no cover
     from ansible_collections.vfio.migration.plugins.module_utils._host.vf_network import Settings
 
 SCHEMA = 1
-KINDS = ("mdev", "pci", "vdpa")
 
 _VDPA_BUS = "bus/vdpa"
 _DEBUGFS = ("kernel", "debug", "vfio")
@@ -84,18 +91,18 @@ def gather_facts(
     nvidia = NvidiaFacts(gathering, ask_nvml, seconds)
     devices: list[Facts] = []
     parents: list[Facts] = []
-    if "mdev" in kinds:
+    if MDEV in kinds:
         mdev = _MdevFacts(gathering, nvidia)
         parents += mdev.parents()
         devices += mdev.devices()
-    if "pci" in kinds:
+    if PCI in kinds:
         devices += _PciFacts(
             gathering,
             nvidia,
             find_port or _devlink_port(sysfs),
             ask_network or _network(sysfs),
         ).devices()
-    if "vdpa" in kinds and sysfs.exists(_VDPA_BUS):
+    if VDPA in kinds and sysfs.exists(_VDPA_BUS):
         from ansible_collections.vfio.migration.plugins.module_utils._host.vdpa_facts import (
             VdpaFacts,
         )
@@ -137,7 +144,7 @@ class _MdevFacts:
         if others and not types:
             return None
         facts: Facts = {
-            "kind": "mdev",
+            "kind": MDEV,
             "id": name,
             "driver": parent.driver,
             "pci_id": parent.pci_id,

@@ -24,6 +24,10 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identif
     PCI_ADDRESS,
     UUID,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.libvirt_limits import (
+    LONGEST,
+    MOST,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._host.libvirt_binding import (
     LibvirtError,
 )
@@ -34,9 +38,6 @@ Facts = t.Dict[str, t.Any]
 # REMOTE_STRING_MAX of libvirt's protocol, and what libxml2 takes.
 _MAX_BYTES = 4 << 20
 _MAX_DEPTH = 256
-# Of each list, and of each text in characters.
-MOST = 512
-LONGEST = 1024
 
 _NUMBER = re.compile(r"(?:0[xX]([0-9a-fA-F]{1,8})|([0-9]{1,10}))\Z")
 _DIGITS = re.compile(r"[0-9]{1,18}\Z")

@@ -14,12 +14,12 @@ import typing as t
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.configuration import (
     Configuration,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._host.device import PCI_DEVICES
 from ansible_collections.vfio.migration.plugins.module_utils._host.gathering import (
     Facts,
     Gathering,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.reading import reading
+from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import PCI_DEVICES
 
 # Returns the library's answer, ``None`` where there is no library.
 AskNvml = t.Callable[[], t.Optional[Facts]]

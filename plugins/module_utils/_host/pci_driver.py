@@ -15,16 +15,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ansible_collections.vfio.migration.plugins.module_utils._host.device import (
-    PCI_DEVICES,
-    PciDevice,
-)
+from ansible_collections.vfio.migration.plugins.module_utils._host.device import PciDevice
 from ansible_collections.vfio.migration.plugins.module_utils._host.reading import (
     decimal,
     read_number,
     read_text,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
+from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import PCI_DEVICES, Sysfs
 
 PCI_DRIVERS = "bus/pci/drivers"
 

@@ -16,17 +16,14 @@ import typing as t
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import (
     DescriptorError,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._host.device import (
-    MDEV_DEVICES,
-    PciDevice,
-)
+from ansible_collections.vfio.migration.plugins.module_utils._host.device import PciDevice
 from ansible_collections.vfio.migration.plugins.module_utils._host.processes import (
     Holders,
     nodes,
     why_held,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.reading import reading
-from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
+from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import MDEV_DEVICES, Sysfs
 
 _NETWORK_INTERFACES = "class/net"
 _DISKS = "class/block"

@@ -19,6 +19,12 @@ import os
 import stat
 import typing as t
 
+# Where devices are.
+MDEV_DEVICES = "bus/mdev/devices"
+MDEV_PARENTS = "class/mdev_bus"
+MDEV_TYPES = "mdev_supported_types"
+PCI_DEVICES = "bus/pci/devices"
+
 FILE = "file"
 DIRECTORY = "directory"
 LINK = "symbolic link"

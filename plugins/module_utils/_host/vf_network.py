@@ -22,7 +22,6 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.network
     LINK_STATES,
     PROTOCOLS,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._host.device import PCI_DEVICES
 from ansible_collections.vfio.migration.plugins.module_utils._host.netlink import (
     Attributes,
     Links,
@@ -34,7 +33,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.reading impor
     decimal,
     reading,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
+from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import PCI_DEVICES, Sysfs
 
 # A setting's name, as ``ip link`` has it, to its value. Those that a driver does not tell are missing. ``mac`` may be all
 # zeros, ``vlan`` 0 is none, rates are in Mbit/s and 0 without a limit.

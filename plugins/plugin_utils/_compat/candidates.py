@@ -15,10 +15,12 @@ import typing as t
 from dataclasses import dataclass
 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor import drivers, virtio
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identifiers import VDPA
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.pattern import mismatch
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.template import (
     InvalidPattern,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils import contract
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.certainty import (
     Reason,
     excludes,
@@ -36,7 +38,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor i
     derive,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
-    VDPA,
     Choices,
     Device,
     Fleet,
@@ -68,12 +69,12 @@ class Existing:
 
     device: Device
     descriptor: Descriptor
-    judge: t.Callable[[], dict[str, t.Any]]
+    judge: t.Callable[[], contract.Verdict]
     attributes: tuple[tuple[str, str], ...] = ()
     waits: bool = False
 
     @property
-    def verdict(self) -> dict[str, t.Any]:
+    def verdict(self) -> contract.Verdict:
         """The verdict; what is not yet as it will be may turn out otherwise."""
         verdict = self.judge()
         if self.waits:
@@ -87,8 +88,8 @@ class Existing:
         return bool(self.verdict["compatible"])
 
     @property
-    def reasons(self) -> list[dict[str, t.Any]]:
-        return list(self.verdict["reasons"])
+    def reasons(self) -> list[contract.Reason]:
+        return self.verdict["reasons"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +198,7 @@ class Candidates:
         # Only a source that has its say tells what a device must be that is not there yet.
         self.predicts = direction in ("source_lists", "either")
         self.fleet = fleet
-        self._verdicts: dict[tuple[Descriptor, Descriptor], dict[str, t.Any]] = {}
+        self._verdicts: dict[tuple[Descriptor, Descriptor], contract.Verdict] = {}
         self._refusals: dict[tuple[Descriptor, Descriptor], list[Reason]] = {}
         self._given_descriptors: dict[tuple[t.Any, ...], Descriptor] = {}
         self._creatable: dict[tuple[Descriptor, tuple[str, ...], Offer], Creatable | None] = {}
@@ -251,7 +252,7 @@ class Candidates:
             return self._configured(target, source.descriptor, descriptor), ()
         return descriptor, ()
 
-    def _verdict(self, source: Descriptor, target: Descriptor) -> dict[str, t.Any]:
+    def _verdict(self, source: Descriptor, target: Descriptor) -> contract.Verdict:
         key = (source, target)
         if key not in self._verdicts:
             self._verdicts[key] = self.judge.verdict(source, target)
@@ -368,7 +369,7 @@ class Candidates:
         there = _features_of(offered.features or 0, offered.type)
         return all(not wanted <= there for wanted in self._wanted_features[source])
 
-    def doubts(self, source: Device, target: Device) -> list[Reason]:
+    def doubts(self, source: Device, target: Device) -> t.Sequence[t.Mapping[str, t.Any]]:
         """Return the reasons against ``target`` where they are only assumed; none where it does or it is known not to."""
         found = self.existing(source, target)
         # What is to be given attributes is provisional in any case; here it counts whether it is known what refuses it.

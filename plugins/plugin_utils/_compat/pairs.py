@@ -248,7 +248,7 @@ class _Comparison:
             )
         return pairs, misses
 
-    def _miss(self, target: _Class, reasons: list[dict[str, t.Any]], certainty: str) -> _Miss:
+    def _miss(self, target: _Class, reasons: t.Any, certainty: str) -> _Miss:
         return {
             "target": target.name,
             "devices": target.devices,
@@ -401,7 +401,7 @@ def _class_table(*sides: list[_Class]) -> dict[str, t.Any]:
     return table
 
 
-def _compact(verdict: dict[str, t.Any]) -> dict[str, t.Any]:
+def _compact(verdict: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     kept = ("set", "bindings", "certainty", "direction_conflict", "warnings")
     return {key: verdict[key] for key in kept}
 

@@ -17,9 +17,10 @@ import functools
 import operator
 import typing as t
 
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identifiers import VDPA
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.virtio import feature_names
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import VDPA, Fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import MASK
 
 

@@ -26,6 +26,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.templat
     VERSION,
     InvalidPattern,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils import contract
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.certainty import (
     Reason,
     excludes,
@@ -48,12 +49,10 @@ def verdict(
     source: Descriptor | DescriptorError | None,
     target: Descriptor | DescriptorError | None,
     direction: str = "source_lists",
-) -> dict[str, t.Any]:
+) -> contract.Verdict:
     """Return the verdict: whether a device with descriptor ``source`` may migrate to one with ``target``.
 
     ``None`` stands for a device that has no descriptor, ``DescriptorError`` for one whose descriptor cannot be used.
-    The result is the verdict of the public contract: ``compatible``, ``direction``, ``direction_conflict``,
-    ``certainty``, ``set``, ``bindings``, ``reasons`` and ``warnings``.
     """
     if isinstance(source, Descriptor) and isinstance(target, Descriptor):
         return Judge(direction).verdict(source, target)
@@ -99,7 +98,7 @@ class Judge:
             self._differences[key] = differences(source, target)
         return self._differences[key]
 
-    def verdict(self, source: Descriptor, target: Descriptor) -> dict[str, t.Any]:
+    def verdict(self, source: Descriptor, target: Descriptor) -> contract.Verdict:
         """Return the verdict for two descriptors; see the function ``verdict``."""
         outward = self._match(source, target, True)
         inward = self._match(target, source, False)
@@ -305,11 +304,13 @@ def _both(one: t.Mapping[str, str], other: t.Mapping[str, str], name: str) -> st
 def _result(
     direction: str,
     match: dict[str, t.Any] | None,
-    reasons: list[dict[str, t.Any]],
+    reasons: list[Reason],
     conflict: bool,
     certainty: str,
     warnings: list[str],
-) -> dict[str, t.Any]:
+) -> contract.Verdict:
+    # What runs on hosts knows the contract's shapes, but not the contract.
+    why: t.Any = reasons
     return {
         "compatible": match is not None,
         "direction": direction,
@@ -317,12 +318,12 @@ def _result(
         "certainty": certainty,
         "set": match["set"] if match else None,
         "bindings": dict(match["bindings"]) if match else {},
-        "reasons": reasons,
+        "reasons": why,
         "warnings": warnings,
     }
 
 
-def _no_descriptor(side: str, malformed: object) -> dict[str, t.Any]:
+def _no_descriptor(side: str, malformed: object) -> Reason:
     attribute = malformed.attribute if isinstance(malformed, DescriptorError) else None
     problem = f": {malformed}" if isinstance(malformed, DescriptorError) else ""
     return {

@@ -22,20 +22,23 @@ import typing as t
 from collections import Counter
 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import shown
-from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identifiers import UUID
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identifiers import (
+    KINDS,
+    MDEV,
+    UUID,
+    VDPA,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.network_settings import (
     NO_MAC,
     fault_of,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import plain_text
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import GATHER, VDPA
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import GATHER
 
-MDEV, PCI = "mdev", "pci"
 CHOICES = "choices"
 CHOICE_NAMES = "choice_names"
 NETWORK = "network"
-KINDS = frozenset((MDEV, PCI, VDPA))
 # The kinds of devices that can be made.
 MADE_KINDS = frozenset((MDEV, VDPA))
 

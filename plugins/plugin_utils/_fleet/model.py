@@ -13,12 +13,11 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor import drivers
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identifiers import VDPA
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import Descriptor
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import DeviceLabel, ReasonCode
 
 GATHER = "run vfio_migration_facts there"
-
-VDPA = "vdpa"
 
 # What the mediated devices of a host state: parent's id, whether derived, and software_version.
 Stated = tuple[tuple[str | None, bool, str], ...]

@@ -35,6 +35,11 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attribu
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.drivers import (
     driver_profile,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identifiers import (
+    KINDS,
+    MDEV,
+    VDPA,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.vgpu_types import (
     stated_limits,
 )
@@ -48,7 +53,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.check import
     CHOICE_NAMES,
     CHOICES,
     MAX_PID,
-    MDEV,
     NETWORK,
     FactsError,
 )
@@ -61,7 +65,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor i
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
-    VDPA,
     Choices,
     Device,
     DeviceClass,
@@ -391,7 +394,7 @@ class _Likenesses(dict[tuple[t.Any, ...], tuple[DeviceClass, _States]]):
     def __missing__(self, key: tuple[t.Any, ...]) -> tuple[DeviceClass, _States]:
         kind, parent, mdev_type, numa_node, *common = key
         check.plain_texts([each for each in (parent, mdev_type) if each is not None])
-        if kind not in check.KINDS or not check.is_node(numa_node):
+        if kind not in KINDS or not check.is_node(numa_node):
             raise TypeError
         # Each device is looked up with texts of its own: those in the keys are few, so that they are at hand.
         kept = tuple(

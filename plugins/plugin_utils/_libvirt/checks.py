@@ -11,8 +11,9 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field, replace
 
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identifiers import VDPA
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import listed
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import VDPA, Fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.disks import (
     DiskCopying,
     copying_by,
@@ -108,7 +109,7 @@ class Checks(t.TypedDict):
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class MigrationCase:
     """What is checked: ``guests`` as ``find_guests`` returns them, and ``hosts`` as libvirt there answered at first.
 
     ``asked`` is what libvirt answered when it was asked for these guests alone: on their own hosts with QEMU's word where
@@ -189,7 +190,7 @@ def _too_old(
     return None
 
 
-def check_migration(case: Case) -> Checks:
+def check_migration(case: MigrationCase) -> Checks:
     """Return which guests may be planned for, and where they may go."""
     checked = check_guests(case)
     possible = possible_targets(case.hosts, case.targets, case.drain)
@@ -229,7 +230,7 @@ def check_migration(case: Case) -> Checks:
     )
 
 
-def host_infos(case: Case, hosts: t.Iterable[str]) -> dict[str, HostInfo]:
+def host_infos(case: MigrationCase, hosts: t.Iterable[str]) -> dict[str, HostInfo]:
     """Return what libvirt says that these hosts have for guests."""
     return {host: info for host in hosts if (info := case.hosts[host].info) is not None}
 
@@ -261,7 +262,7 @@ def parents_to_avoid(fleet: Fleet, hosts: t.Mapping[str, LibvirtHost]) -> list[P
 # --- where guests fit ---
 
 
-def name_in_plan(case: Case, guest: Guest) -> str:
+def name_in_plan(case: MigrationCase, guest: Guest) -> str:
     """Return by what a plan knows a guest from all others: its UUID, or its name where the facts have no UUID of it."""
     there = case.fleet.hosts.get(guest["host"] or "")
     held = [each.in_use for each in (there.devices if there is not None else ())]
@@ -281,7 +282,7 @@ class _Fitting:
     guests: list[Guest] = field(default_factory=list)
     notes: list[Sentence] = field(default_factory=list)
 
-    def coming(self, case: Case) -> list[ArrivingGuest]:
+    def coming(self, case: MigrationCase) -> list[ArrivingGuest]:
         """Return the guests that go, with the targets to which they may not go."""
         return [
             ArrivingGuest(info, name_in_plan(case, guest), barred)
@@ -308,7 +309,7 @@ class _Fitting:
         ]
 
 
-def _fit(case: Case, guests: t.Sequence[Guest], possible: t.Sequence[str]) -> _Fitting:
+def _fit(case: MigrationCase, guests: t.Sequence[Guest], possible: t.Sequence[str]) -> _Fitting:
     """Return which of the ``possible`` targets fit which of these guests; a guest that none of them fits stays."""
     lacking: dict[str, dict[int, list[Misfit]]] = {
         host: {
@@ -342,13 +343,13 @@ def shown_misfits(host: str, missing: t.Iterable[Misfit]) -> list[str]:
     return [f"{host} {each.lacks}, and it {each.needs}; {each.remedy}" for each in missing]
 
 
-def missing_on(case: Case, guest: Guest, host: str) -> list[Misfit]:
+def missing_on(case: MigrationCase, guest: Guest, host: str) -> list[Misfit]:
     """Return what ``host`` lacks for a guest."""
     arrival = _arrival(case, guest, host)
     return misfits(arrival) if arrival is not None else []
 
 
-def _arrival(case: Case, guest: Guest, host: str) -> Arrival | None:
+def _arrival(case: MigrationCase, guest: Guest, host: str) -> Arrival | None:
     """Return a guest on its way to ``host``, ``None`` where nothing is known of it."""
     info = case.info(guest)
     if info is None:
@@ -393,12 +394,12 @@ def _why_no_target(
 # --- what keeps a guest where it is ---
 
 
-def check_guests(case: Case) -> list[Guest]:
+def check_guests(case: MigrationCase) -> list[Guest]:
     """Return the guests with what forbids to migrate each of them now, wherever to."""
     return [guest | {"reason": "; ".join(_obstacles(case, guest)) or None} for guest in case.guests]
 
 
-def _obstacles(case: Case, guest: Guest) -> list[str]:
+def _obstacles(case: MigrationCase, guest: Guest) -> list[str]:
     host = guest["host"]
     if guest["reason"] or host is None:
         return [guest["reason"] or "no host of the play has it"]
@@ -437,7 +438,7 @@ def _why_unknown(host: str, guest: Guest, asked: LibvirtHost) -> str:
     )
 
 
-def _viommu(case: Case, guest: Guest, info: GuestInfo) -> t.Iterator[str]:
+def _viommu(case: MigrationCase, guest: Guest, info: GuestInfo) -> t.Iterator[str]:
     version = case.hosts[guest["host"] or ""].versions.get(QEMU, "")
     has_viommu = bool(guest["kinds"]) and info["iommu"] is not None
     if has_viommu and is_older(version, MINIMUM_FOR_VIOMMU):
@@ -447,14 +448,14 @@ def _viommu(case: Case, guest: Guest, info: GuestInfo) -> t.Iterator[str]:
         )
 
 
-def _ending(_case: Case, _guest: Guest, info: GuestInfo) -> t.Iterator[str]:
+def _ending(_case: MigrationCase, _guest: Guest, info: GuestInfo) -> t.Iterator[str]:
     if info["state"] == "crashed":
         yield "it has crashed; destroy or restart it"
     elif info["state"] == "shutdown":
         yield "it is being shut down; wait until it is off, or destroy it"
 
 
-def _unmigratable(_case: Case, _guest: Guest, info: GuestInfo) -> t.Iterator[str]:
+def _unmigratable(_case: MigrationCase, _guest: Guest, info: GuestInfo) -> t.Iterator[str]:
     for each in info["obstacles"]:
         known = _OBSTACLES.get(each["kind"])
         if known is not None:
@@ -474,7 +475,7 @@ _OBSTACLES = {
 }
 
 
-def _blocked(case: Case, guest: Guest, info: GuestInfo) -> t.Iterator[str]:
+def _blocked(case: MigrationCase, guest: Guest, info: GuestInfo) -> t.Iterator[str]:
     reasons = info["blocked_reasons"]
     told = case.asked[guest["host"] or ""].problems.get(guest["vm"])
     if reasons is None and case.asks_qemu and not told:
@@ -484,7 +485,7 @@ def _blocked(case: Case, guest: Guest, info: GuestInfo) -> t.Iterator[str]:
         yield f"QEMU would not migrate it: {reason}; {remedy}"
 
 
-def _disks(case: Case, guest: Guest, info: GuestInfo) -> t.Iterator[str]:
+def _disks(case: MigrationCase, guest: Guest, info: GuestInfo) -> t.Iterator[str]:
     """Yield which disks only the host of a guest has, unless they are copied, or libvirt is to take no care."""
     copying = case.copying
     if alone := copying.alone(info["disks"]):
@@ -509,7 +510,7 @@ def _shown_disks(disks: t.Iterable[DiskInfo]) -> str:
     return listed([f"{disk['target']} ({disk['source']})" for disk in disks])
 
 
-def _certificates(case: Case, guest: Guest, info: GuestInfo) -> t.Iterator[str]:
+def _certificates(case: MigrationCase, guest: Guest, info: GuestInfo) -> t.Iterator[str]:
     host = guest["host"] or ""
     missing = case.encryption.requires(case.hosts[host], CLIENT)
     if missing is not None:
@@ -518,7 +519,7 @@ def _certificates(case: Case, guest: Guest, info: GuestInfo) -> t.Iterator[str]:
         )
 
 
-def _several_connections(case: Case, guest: Guest, info: GuestInfo) -> t.Iterator[str]:
+def _several_connections(case: MigrationCase, guest: Guest, info: GuestInfo) -> t.Iterator[str]:
     host = guest["host"] or ""
     missing = case.multifd.requires(case.hosts[host])
     if missing is not None:
@@ -528,7 +529,7 @@ def _several_connections(case: Case, guest: Guest, info: GuestInfo) -> t.Iterato
         )
 
 
-def _definitions(case: Case, guest: Guest, info: GuestInfo) -> t.Iterator[str]:
+def _definitions(case: MigrationCase, guest: Guest, info: GuestInfo) -> t.Iterator[str]:
     """Yield what its domain has that cannot be replaced on another host, which would else show when its targets are made."""
     found, host = info["definitions"], guest["host"] or ""
     if found is None or VDPA in guest["kinds"]:
@@ -544,7 +545,7 @@ def _definitions(case: Case, guest: Guest, info: GuestInfo) -> t.Iterator[str]:
         yield f"its domain cannot be moved as it is: {why}; fix it in the running and in the stored definition (virsh edit)"
 
 
-_RULES: tuple[t.Callable[[Case, Guest, GuestInfo], t.Iterator[str]], ...] = (
+_RULES: tuple[t.Callable[[MigrationCase, Guest, GuestInfo], t.Iterator[str]], ...] = (
     *(_ending, _unmigratable, _viommu, _blocked, _disks),
     *(_certificates, _several_connections, _definitions),
 )
@@ -572,7 +573,7 @@ def _hosts_left_out(
 
 
 def _not_known(
-    case: Case, guests: t.Sequence[Guest], targets: t.Iterable[str]
+    case: MigrationCase, guests: t.Sequence[Guest], targets: t.Iterable[str]
 ) -> t.Iterator[Sentence]:
     """Yield of what the guests need what no answer says whether the targets have it. It keeps no guest from going there."""
     for host in targets:
@@ -593,7 +594,7 @@ def _not_known(
         yield from first_of(sentences, "thing that is not known", "things that are not known")
 
 
-def _disks_not_known(case: Case, guests: t.Iterable[Guest]) -> t.Iterator[Sentence]:
+def _disks_not_known(case: MigrationCase, guests: t.Iterable[Guest]) -> t.Iterator[Sentence]:
     """Yield which files with disks may be on one host alone, or others on each: libvirt itself compares nothing of them."""
     copying = case.copying
     for guest in guests:
@@ -612,7 +613,7 @@ def _disks_not_known(case: Case, guests: t.Iterable[Guest]) -> t.Iterator[Senten
             )
 
 
-def _jobs_not_known(case: Case, guests: t.Iterable[Guest]) -> t.Iterator[Sentence]:
+def _jobs_not_known(case: MigrationCase, guests: t.Iterable[Guest]) -> t.Iterator[Sentence]:
     """Yield on which guests libvirt may be at work: where it is silent on one, it is asked about no other."""
     whom: dict[str, list[str]] = {}
     for guest in guests:

@@ -17,7 +17,7 @@ import functools
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.vfio.migration.plugins.module_utils._change.migration_options import (
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.migration_options import (
     read_options,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.info import DiskInfo

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vfio.migration.plugins.module_utils._change.migration_options import (
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.migration_options import (
     read_options,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import listed

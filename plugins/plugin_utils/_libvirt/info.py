@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vfio.migration.plugins.module_utils._host.libvirt_xml import LONGEST, MOST
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.libvirt_limits import (
+    LONGEST,
+    MOST,
+)
 
 
 class AssignedInfo(t.TypedDict):

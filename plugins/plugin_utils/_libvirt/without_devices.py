@@ -14,7 +14,7 @@ from collections import Counter, defaultdict
 from dataclasses import replace
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.checks import (
-    Case,
+    MigrationCase,
     host_infos,
     missing_on,
     name_in_plan,
@@ -40,7 +40,7 @@ class Places(t.NamedTuple):
 
 
 def place_without_devices(
-    case: Case,
+    case: MigrationCase,
     guests: t.Iterable[Guest],
     targets: t.Sequence[str],
     planned: t.Mapping[Key, str],
@@ -88,7 +88,7 @@ def _kib(info: GuestInfo | None) -> int:
 
 
 def _first_fit(
-    case: Case,
+    case: MigrationCase,
     guest: Guest,
     info: GuestInfo | None,
     targets: t.Iterable[str],
@@ -112,7 +112,9 @@ def _first_fit(
 class _Left:
     """What hosts have left of what guests take beside devices."""
 
-    def __init__(self, case: Case, guests: t.Iterable[Guest], targets: t.Iterable[str]) -> None:
+    def __init__(
+        self, case: MigrationCase, guests: t.Iterable[Guest], targets: t.Iterable[str]
+    ) -> None:
         coming = [
             ArrivingGuest(info, name_in_plan(case, each))
             for each in guests

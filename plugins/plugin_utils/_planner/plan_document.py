@@ -14,7 +14,10 @@ import typing as t
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identifiers import UUID
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identifiers import (
+    UUID,
+    VDPA,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.template import VERSION
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.virtio import DEVICE_NAME
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
@@ -23,12 +26,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._compat.configurati
     takes,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import Descriptor
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
-    VDPA,
-    Device,
-    Fleet,
-    Host,
-)
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Device, Fleet, Host
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.effort import Effort
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.objective import Cost
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner import backing

@@ -17,6 +17,11 @@ import typing as t
 from collections import defaultdict
 from dataclasses import dataclass
 
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identifiers import (
+    MDEV,
+    PCI,
+    VDPA,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.reason import Reason
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     DeviceLabel,
@@ -32,8 +37,9 @@ _Result = t.Mapping[str, t.Any]
 
 
 class Tasks(t.NamedTuple):
-    """Where a plan has the tasks of one module, by what that names a device, and the action that made or changed it."""
+    """Where a plan has the tasks of the module for one kind, by what that names a device, and the action that made or changed it."""
 
+    kind: str
     key: str
     name: str
     action: str
@@ -41,9 +47,9 @@ class Tasks(t.NamedTuple):
 
 # In the order in which the modules run.
 TASKS = (
-    Tasks("devices", "uuid", "created"),
-    Tasks("pci_devices", "address", "configured"),
-    Tasks("vdpa_devices", "name", "created"),
+    Tasks(MDEV, "devices", "uuid", "created"),
+    Tasks(PCI, "pci_devices", "address", "configured"),
+    Tasks(VDPA, "vdpa_devices", "name", "created"),
 )
 NO_RESULTS: t.Sequence[_Result] = ({},) * len(TASKS)
 
@@ -51,7 +57,7 @@ NO_RESULTS: t.Sequence[_Result] = ({},) * len(TASKS)
 ByModule = dict[str, list[_Device]]
 
 
-class Failure(t.TypedDict):
+class HostFailure(t.TypedDict):
     """What failed on a host, and under which parent, as the option ``avoid`` of a plan has it."""
 
     host: str
@@ -64,7 +70,7 @@ class Preparation(t.TypedDict):
 
     made: ByModule
     leftover: ByModule
-    failures: list[Failure]
+    failures: list[HostFailure]
 
 
 class Fault(t.TypedDict):
@@ -175,9 +181,9 @@ def _guest_of(placement: Placement) -> tuple[str, str | None, str | None]:
     return placement["source"]["host"], placement["vm"], placement.get("vm_uuid")
 
 
-def _place(failure: Fault) -> Failure:
+def _place(failure: Fault) -> HostFailure:
     """Return where a failure was, as the option ``avoid`` has it."""
-    place: Failure = {"host": failure["host"], "problem": failure["problem"]}
+    place: HostFailure = {"host": failure["host"], "problem": failure["problem"]}
     if failure["parent"]:
         place["parent"] = failure["parent"]
     return place
@@ -190,7 +196,7 @@ def _place(failure: Fault) -> Failure:
 class Blame:
     """What another plan does without: the places to ``avoid``, and the devices to be ``given_up``, each with the reason."""
 
-    avoid: list[Failure]
+    avoid: list[HostFailure]
     given_up: dict[tuple[str, str], str]
 
 
@@ -326,7 +332,7 @@ def still_awaited(before: t.Iterable[Placement], new: t.Iterable[Placement]) -> 
     return [each for each in before if place_of(each) not in left]
 
 
-_KEYS = {"mdev": TASKS[0], "pci": TASKS[1], "vdpa": TASKS[2]}
+_OF_KIND = {each.kind: each for each in TASKS}
 
 
 def still_there(
@@ -341,7 +347,7 @@ def still_there(
     found = []
     for placement in placements:
         host, kind, name = place_of(placement)
-        if kind in _KEYS and name in names.get((host, _KEYS[kind].key), ()):
+        if kind in _OF_KIND and name in names.get((host, _OF_KIND[kind].key), ()):
             found.append(placement)
     return found
 
@@ -358,7 +364,7 @@ def removed_of(
 
 def tasks_for(made: ByModule, device: t.Mapping[str, t.Any]) -> None:
     """Add to what was ``made`` on a host a ``device`` of a plan."""
-    tasks = _KEYS[device["kind"]]
+    tasks = _OF_KIND[device["kind"]]
     task = {tasks.name: device["id"]}
     if tasks.key == "devices":
         task |= {key: device[key] for key in ("parent", "type") if device.get(key)}

@@ -357,7 +357,7 @@ class Reasons:
             return [*dict.fromkeys(shortages)]
         return [*self._limited(name, guest), *self._together(host, guest, source)] or [
             Reason(
-                "room_taken",
+                "capacity_taken",
                 "no place there beside the other guests that this plan places, which share what there is",
             )
         ]
@@ -603,7 +603,7 @@ class Reasons:
             devices = self._devices_under(parent)
             left = mdev_type.available_instances
             words = used_up(mdev_type.id, where, made.instances, left, devices)
-            return Reason("no_room", words)
+            return Reason("no_capacity", words)
         queue = self._queue_assigned(source, parent)
         if queue is not None:
             words = f"{where}: this plan gives its AP queue {queue} to another guest there"
@@ -612,7 +612,7 @@ class Reasons:
         if is_card_parent(parent) and parent.card is not None:
             if makes:
                 words = f"this plan makes {listed(sorted(makes))} under {where} already"
-                return Reason("room_taken", words)
+                return Reason("capacity_taken", words)
             return self._why_no_capacity(parent.host, parent.card, mdev_type.id) or _TO_BE_HAD
         capacity = self._capacity_of(parent)
         family = family_of(parent, mdev_type.id)
@@ -623,14 +623,14 @@ class Reasons:
             )
             if family != mdev_type.id:
                 words = f"this plan makes {made_there} under {where}, which takes one size of frame buffer only"
-            return Reason("room_taken", words)
+            return Reason("capacity_taken", words)
         left = instances_left(parent, capacity, mdev_type, makes)
         if left < made.instances:
             words = (
                 f"not enough of {mdev_type.id} left under {where}: {made.instances} needed, {left}"
                 f" of {mdev_type.available_instances} available_instances not taken by this plan"
             )
-            return Reason("room_taken", words)
+            return Reason("capacity_taken", words)
         return _TO_BE_HAD
 
     def _queue_assigned(self, source: Device, parent: Parent) -> str | None:

@@ -35,7 +35,15 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_cas
 _OF_HARDWARE = frozenset(
     (
         *("driver_version", "major_version", "configuration", "attribute", "target_no_p2p"),
-        *("no_list", "void_set", "unknown_device", "taken", "room_taken", "no_room", "card_full"),
+        *(
+            "no_list",
+            "void_set",
+            "unknown_device",
+            "taken",
+            "capacity_taken",
+            "no_capacity",
+            "card_full",
+        ),
         *("in_use", "holder_unknown", "moves_itself", "mac_address", "queue_assigned"),
         *("other_uuid", "guest_together"),
     )

@@ -17,7 +17,11 @@ import os
 import re
 import typing as t
 
-from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identifiers import UUID
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identifiers import (
+    KINDS,
+    PCI,
+    UUID,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import hold, read_fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import (
@@ -94,9 +98,8 @@ JOURNALS = "cleanup_journals"
 AT_WORK = "cleanup_at_work"
 
 _CHOICES = (*REMOVABLE, INTERRUPTED)
-# Where a module has its journals, in the order of ``REMOVED``.
-_KINDS = ("mdev", "pci", "vdpa")
-_JOURNAL = re.compile(r"/run/vfio[.]migration/(mdev|pci|vdpa)\Z")
+# Where a module has its journals.
+_JOURNAL = re.compile(rf"/run/vfio[.]migration/({'|'.join(KINDS)})\Z")
 
 _Run = dict[str, t.Any]
 
@@ -258,7 +261,7 @@ def _interrupted(run: _Run, hostvars: t.Any, host: str) -> list[str]:
         return []
     lines = str(result_of(hostvars, host, JOURNALS).get("stdout") or "").splitlines()
     found = {match[1] for line in lines if (match := _JOURNAL.match(line))}
-    return [kind for kind in _KINDS if kind in found]
+    return [kind for kind in KINDS if kind in found]
 
 
 def _made(placement: t.Any, made: t.Collection[tuple[str, ...]]) -> t.Any:
@@ -398,7 +401,7 @@ def remaining_addresses(run: t.Mapping[str, t.Any], hostvars: t.Any) -> t.Iterat
             continue
         unchanged = [
             each.get("address")
-            for result in results_of(hostvars, host, _KINDS.index("pci"))
+            for result in results_of(hostvars, host, PCI)
             if not has_failed(result) and isinstance(result.get("devices"), list)
             for each in result["devices"]
             if isinstance(each, t.Mapping) and each.get("action") == "unchanged"
@@ -416,7 +419,7 @@ def _not_undone(run: _Run, hostvars: t.Any) -> t.Iterator[str]:
         return
     for host in run["tasks"]:
         for kind in _interrupted(run, hostvars, host):
-            result = result_of(hostvars, host, REMOVED[_KINDS.index(kind)])
+            result = result_of(hostvars, host, REMOVED[kind])
             why = result.get("msg") if has_failed(result) else "; ".join(_warnings(result))
             yield f"{host} still has a journal in /run/vfio.migration/{kind}: {why or 'a call is at work'}"
     if run["by_journals"]:

@@ -12,8 +12,14 @@ from __future__ import annotations
 import typing as t
 
 from ansible.errors import AnsibleActionFail
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identifiers import (
+    MDEV,
+    PCI,
+    VDPA,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.preparation import (
+    TASKS,
     ByModule,
     remaining,
 )
@@ -25,9 +31,17 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.run_variabl
 
 # What the tasks of the role register.
 GATHERED = "cleanup_gathered"
-REMOVED = ("cleanup_result", "cleanup_pci_result", "cleanup_vdpa_result")
+REMOVED = {
+    MDEV: "cleanup_result",
+    PCI: "cleanup_pci_result",
+    VDPA: "cleanup_vdpa_result",
+}
 # The same for each device by itself, where a call for all of them has failed.
-_EACH_REMOVED = ("cleanup_each_result", "cleanup_each_pci_result", "cleanup_each_vdpa_result")
+EACH_REMOVED = {
+    MDEV: "cleanup_each_result",
+    PCI: "cleanup_each_pci_result",
+    VDPA: "cleanup_each_vdpa_result",
+}
 
 # What needs no plan: what calls of modules that were killed have left half done, by the journals on the hosts.
 INTERRUPTED = "interrupted"
@@ -54,7 +68,7 @@ def left_after(
     left: dict[str, ByModule] = {}
     words = []
     for host, asked in tasks.items():
-        results = [results_of(hostvars, host, number) for number in range(len(REMOVED))]
+        results = [results_of(hostvars, host, tasks.kind) for tasks in TASKS]
         rest, problem = remaining(asked, results, ids_of(result_of(hostvars, host, GATHERED)))
         if rest:
             left[host] = rest
@@ -73,12 +87,12 @@ def out_of_date(progress: str, write: t.Callable[[], None]) -> list[str]:
     return []
 
 
-def results_of(hostvars: t.Any, host: str, number: int) -> list[dict[str, t.Any]]:
-    """Return what became of the call for all devices, by its number in ``REMOVED``, or of the calls for each, where there were any."""
-    found = result_of(hostvars, host, _EACH_REMOVED[number]).get("results")
+def results_of(hostvars: t.Any, host: str, kind: str) -> list[dict[str, t.Any]]:
+    """Return what became of the call for all devices, of a ``kind``, or of the calls for each, where there were any."""
+    found = result_of(hostvars, host, EACH_REMOVED[kind]).get("results")
     singles = [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
     if all(each.get("skipped") for each in singles):
-        return [result_of(hostvars, host, REMOVED[number])]
+        return [result_of(hostvars, host, REMOVED[kind])]
     return singles
 
 

@@ -18,17 +18,19 @@ import typing as t
 from collections import Counter
 
 from ansible import constants
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.libvirt_limits import (
+    MOST_ARRIVING,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import (
     MAX_LABEL,
     printable,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._host.arriving import MOST_ARRIVING
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.checks import (
-    Case,
     Checks,
+    MigrationCase,
     check_migration,
     possible_targets,
 )
@@ -297,7 +299,7 @@ def _libvirt(hostvars: t.Any, hosts: t.Iterable[str]) -> dict[str, LibvirtHost]:
     }
 
 
-def _case(run: _Run, hostvars: t.Any) -> Case:
+def _case(run: _Run, hostvars: t.Any) -> MigrationCase:
     """Return what is to be checked, by what hosts answered in this run."""
     results = {host: result_of(hostvars, host, ASKED) for host in run["reading_hosts"]}
     asked = {
@@ -314,7 +316,7 @@ def _case(run: _Run, hostvars: t.Any) -> Case:
     if targets is not None and not run["receiving"]:
         # Where no guest can go, no target was asked.
         targets = [host for host in targets if host in there or host not in run["answered"]]
-    return Case(
+    return MigrationCase(
         _fleet(hostvars, run["answered"]),
         run["found"],
         _libvirt(hostvars, there),

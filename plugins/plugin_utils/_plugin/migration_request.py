@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import typing as t
 
-from ansible_collections.vfio.migration.plugins.module_utils._change.migration_options import (
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.migration_options import (
     MigrationOptionError,
     read_options,
 )

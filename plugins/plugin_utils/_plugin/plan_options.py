@@ -93,8 +93,8 @@ def plan_for(
         )
 
         check_plan("earlier", earlier)
-    conditions = Conditions.parse(options, earlier and conditions_of(earlier))
-    given = Conditions.parse({**options, "drain": None, "targets": None})
+    given = Conditions.parse(options)
+    conditions = given if not earlier else Conditions.parse(options, conditions_of(earlier))
     _check_hosts(given, fleet)
     _check_spare(conditions)
     progress("reading the facts")
@@ -140,7 +140,7 @@ def search_for(
     _check_known(options, allowed)
     given = Conditions.parse(options)
     _check_spare(given)
-    _check_hosts(Conditions.parse({**options, "targets": None}), fleet)
+    _check_hosts(given, fleet)
     read = read_fleet(
         hold(fleet, names("hosts", hosts)),
         limit=age_limit(max_age),

@@ -20,6 +20,11 @@ import os
 import typing as t
 
 from ansible.errors import AnsibleActionFail
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identifiers import (
+    MDEV,
+    PCI,
+    VDPA,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import counted
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.age import in_words
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
@@ -31,6 +36,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values impor
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.preparation import (
     NO_RESULTS,
+    TASKS,
     Blame,
     ByModule,
     Fault,
@@ -108,7 +114,7 @@ _MOVED = ("sources", "guests", "devices")
 # What the tasks of the roles register.
 GATHERED = "prepare_gathered"
 MEMORY = "prepare_memory"
-MADE = ("prepare_result", "prepare_pci_result", "prepare_vdpa_result")
+MADE = {MDEV: "prepare_result", PCI: "prepare_pci_result", VDPA: "prepare_vdpa_result"}
 
 _ALL_OBSTACLES = "The playbook vfio.migration.report shows them all."
 _Run = dict[str, t.Any]
@@ -126,7 +132,7 @@ _NOTHING_YET: _Run = {
     # Those that hold nothing any more on their hosts, which were planned for from facts gathered earlier.
     "gone": [],
 }
-_NOTHING_TO_MAKE: _Run = {"devices": [], "pci_devices": [], "vdpa_devices": []}
+_NOTHING_TO_MAKE: _Run = {each.key: [] for each in TASKS}
 _LOST = {"unreachable": True, "msg": "it is excluded from the rest of the run"}
 
 
@@ -248,7 +254,7 @@ def _noted(run: _Run, hostvars: t.Any) -> _Run:
     _answered, silent = gathered(hostvars, run["participants"], GATHERED)
     for host in run["participants"]:
         # A host that the run has lost says nothing, and may have made anything.
-        results = [result_of(hostvars, host, name) or _LOST for name in MADE]
+        results = [result_of(hostvars, host, MADE[each.kind]) or _LOST for each in TASKS]
         found = preparation(run["plan"], host, results, made.get(host) or {})
         made[host] = found["made"]
         failure = fault_of(run["plan"], host, results)

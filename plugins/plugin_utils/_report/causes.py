@@ -88,8 +88,8 @@ _OWN: dict[contract.ReasonCode, _Summary] = {
 # What is in the way on a host: what is nearest to being out of the way first.
 _ON_HOST: dict[contract.ReasonCode, _Summary] = {
     "taken": _Summary(_WAIT, _ONE_MORE),
-    "room_taken": _Summary(_WAIT, _ONE_MORE),
-    "no_room": _Summary(
+    "capacity_taken": _Summary(_WAIT, _ONE_MORE),
+    "no_capacity": _Summary(
         "no target host has capacity for a new {what}",
         "a target host with capacity for {what}, or remove what takes it up",
     ),
@@ -164,8 +164,6 @@ _ON_HOST: dict[contract.ReasonCode, _Summary] = {
 }
 # With these the plan does not say what keeps the other device.
 _TOGETHER = OF_ANOTHER_DEVICE - {"guest_stays"}
-# All but the code that only says that there are more.
-SUMMARIZED = _OWN.keys() | _ON_HOST.keys()
 
 
 def causes_in(

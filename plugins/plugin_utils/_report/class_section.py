@@ -114,7 +114,7 @@ class ClassSection:
         """Return what keeps devices of a class where they are, as a code and in a sentence."""
         if self._reachability.targets[name]:
             return (
-                "no_room",
+                "no_capacity",
                 "no compatible device on another host is free, and none has capacity for a new one",
             )
         misses = self._misses(name)

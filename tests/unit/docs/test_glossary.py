@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import re
 from pathlib import Path
 
@@ -42,14 +43,20 @@ def test_each_class_of_the_rooms_has_its_word():
     assert not missing, f"not in the glossary: {', '.join(missing)}"
 
 
+NAMED = [
+    name
+    for line in re.findall(r"^ +In code: (.*)$", TERMS, re.M)
+    for name in re.findall(r"``(\w+)``", line)
+]
+
+
 def test_each_name_in_the_glossary_is_in_the_code():
-    named = {
-        n
-        for line in re.findall(r"^ +In code: (.*)$", TERMS, re.M)
-        for n in re.findall(r"``(\w+)``", line)
-    }
-    assert len(named) > 50
-    assert sorted(named - NAMES) == []
+    assert len(NAMED) > 50
+    assert sorted({*NAMED} - NAMES) == []
+
+
+def test_each_name_in_the_glossary_has_one_word():
+    assert sorted({name for name in NAMED if NAMED.count(name) > 1}) == []
 
 
 def words_not_used() -> list[str]:
@@ -66,3 +73,25 @@ def test_no_public_name_has_a_word_that_is_not_used(word):
     assert sorted(name for name, of in parts.items() if word in [p.lower() for p in of]) == []
     stems = {path.stem for path in ROOM_FILES}
     assert sorted(stem for stem in stems if word in stem.split("_")) == []
+
+
+def test_each_error_derives_from_the_one_base():
+    bases = {
+        node.name: [base.id for base in node.bases if isinstance(base, ast.Name)]
+        for path in ROOM_FILES
+        for node in definitions(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef)
+    }
+
+    def derived(name: str) -> set[str]:
+        """Return all that a class derives from, by name."""
+        return {name}.union(*map(derived, bases.get(name, ())))
+
+    builtin = {name for name, each in vars(builtins).items() if is_exception(each)}
+    errors = {name for name in bases if derived(name) & builtin}
+    assert len(errors) > 10
+    assert [name for name in sorted(errors) if "VfioMigrationError" not in derived(name)] == []
+
+
+def is_exception(found: object) -> bool:
+    return isinstance(found, type) and issubclass(found, BaseException)

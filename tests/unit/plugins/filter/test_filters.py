@@ -31,7 +31,7 @@ from ansible_collections.vfio.migration.plugins.filter.superfluous_devices impor
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.checks import (
-    Case,
+    MigrationCase,
     check_migration,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests import find_guests
@@ -239,7 +239,7 @@ def test_filters_of_the_roles_hand_on_texts_of_hosts_as_they_are():
     hosts = {name: said_by_libvirt(plain(tagged(answer))) for name, answer in libvirt.items()}
     read = read_fleet(fleet)
     guests = find_guests(read, hosts, asked=dict.fromkeys([vm]))
-    checks = check_migration(Case(read, guests, hosts, hosts, drain=["a"]))
+    checks = check_migration(MigrationCase(read, guests, hosts, hosts, drain=["a"]))
     plan = migration_plan(fleet, sources=[checks["chosen"][0]["device"]], targets=["b"])
     migrations = libvirt_order(checks["chosen"], plan, tagged({vm: "2"}))
     states = placement_states(fleet, plan)

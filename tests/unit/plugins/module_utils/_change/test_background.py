@@ -54,7 +54,7 @@ def held(tmp_path, **result):
     return doing
 
 
-def test_its_status_and_its_result_are_told(work, tmp_path, place):
+def test_its_status_and_its_result_are_told(work, tmp_path):
     work.begin(held(tmp_path, said="x" * 5000))
     until(tmp_path / "begun")
     found = work.look()
@@ -63,8 +63,6 @@ def test_its_status_and_its_result_are_told(work, tmp_path, place):
     (tmp_path / "go").touch()
     found = work.wait(SECONDS)
     assert (found.ended, found.status) == (True, {"outcome": "done", "said": "x" * 5000})
-    assert work.forget()
-    assert list(place.iterdir()) == []
 
 
 def test_what_it_waits_for_is_limited(work, tmp_path):
@@ -76,11 +74,10 @@ def test_what_it_waits_for_is_limited(work, tmp_path):
     assert work.wait(SECONDS).ended
 
 
-def test_nobody_begins_it_twice_nor_takes_its_file_away(work, tmp_path, place):
+def test_nobody_begins_it_twice(work, tmp_path, place):
     work.begin(held(tmp_path))
     with pytest.raises(AtWork, match="another run is already migrating it"):
         work.begin(held(tmp_path))
-    assert not work.forget(seconds=0)
     assert [each.name for each in place.iterdir()] == ["one.json"]
     (tmp_path / "go").touch()
     assert work.wait(SECONDS).ended
@@ -139,14 +136,14 @@ def test_an_attempt_that_begins_and_ends_while_another_start_of_it_comes_is_begu
     (tmp_path / "go").touch()
     late, locked = tried(place, "first"), BackgroundWork._locked
 
-    def after_another(self, make=True):
+    def after_another(self):
         monkeypatch.undo()
         first = tried(place, "first")
         first.begin(held(tmp_path, number=1))
         end = time.monotonic() + SECONDS
         while first.look().runs and time.monotonic() < end:
             time.sleep(0.01)
-        return locked(self, make)
+        return locked(self)
 
     monkeypatch.setattr(BackgroundWork, "_locked", after_another)
     late.begin(held(tmp_path, number=2))
@@ -171,7 +168,6 @@ def test_work_whose_process_was_killed_has_ended_without_a_result(work, tmp_path
     found = work.wait(SECONDS)
     assert (found.runs, found.ended) == (False, True)
     assert "outcome" not in found.status
-    assert work.forget()
 
 
 def test_work_that_fails_has_no_result(work):
@@ -231,7 +227,6 @@ def test_it_has_nothing_open_that_somebody_waits_for(work, tmp_path):
 
 def test_work_that_nobody_has_begun_is_not_there(work):
     assert (work.look().begun, work.look().runs, work.look().status) == (False, False, {})
-    assert work.forget()
 
 
 def test_its_file_is_for_its_owner_alone(work, tmp_path, place):

@@ -21,12 +21,12 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.guest_migra
 from ansible_collections.vfio.migration.plugins.module_utils._change.migration_limits import (
     MigrationLimits,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._change.migration_options import (
-    MigrationOptionError,
-    MigrationOptions,
-)
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors import (
     VfioMigrationError,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.migration_options import (
+    MigrationOptionError,
+    MigrationOptions,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.libvirt_binding import (
     LibvirtError,

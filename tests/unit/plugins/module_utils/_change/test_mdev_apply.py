@@ -27,10 +27,10 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.mdev_plan i
     validate,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._change.plan import ABSENT, PRESENT
-from ansible_collections.vfio.migration.plugins.module_utils._host.device import MDEV_DEVICES
 from ansible_collections.vfio.migration.plugins.module_utils._host.mdevctl import Mdevctl
 from ansible_collections.vfio.migration.plugins.module_utils._host.processes import Holders, unknown
 from ansible_collections.vfio.migration.plugins.module_utils._host.reading import HostReadError
+from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import MDEV_DEVICES
 from ansible_collections.vfio.migration.tests.unit.sysfs_trees import (
     GPU,
     UUIDS,

@@ -16,10 +16,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.drivers
     driver_profile,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host import devlink as devlink_module
-from ansible_collections.vfio.migration.plugins.module_utils._host.device import (
-    PCI_DEVICES,
-    KernelFiles,
-)
+from ansible_collections.vfio.migration.plugins.module_utils._host.device import KernelFiles
 from ansible_collections.vfio.migration.plugins.module_utils._host.devlink import (
     Devlink,
     Port,
@@ -28,7 +25,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.devlink impor
     migratable_request,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.netlink import decoded, encoded
-from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
+from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import PCI_DEVICES, Sysfs
 from ansible_collections.vfio.migration.tests.unit.pci_trees import CARD, FIRST, SECOND, PciTree
 
 ROCE, MIGRATABLE = 1, 2

@@ -10,9 +10,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identifiers import KINDS
 from ansible_collections.vfio.migration.plugins.module_utils._host import processes
 from ansible_collections.vfio.migration.plugins.module_utils._host.devlink import Port
-from ansible_collections.vfio.migration.plugins.module_utils._host.facts import KINDS, gather_facts
+from ansible_collections.vfio.migration.plugins.module_utils._host.facts import gather_facts
 from ansible_collections.vfio.migration.plugins.module_utils._host.processes import Holders
 from ansible_collections.vfio.migration.plugins.module_utils._host.reading import HostReadError
 from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs

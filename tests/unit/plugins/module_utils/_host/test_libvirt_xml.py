@@ -9,12 +9,12 @@ import json
 import typing as t
 
 import pytest
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.libvirt_limits import MOST
 from ansible_collections.vfio.migration.plugins.module_utils._host import libvirt_xml
 from ansible_collections.vfio.migration.plugins.module_utils._host.libvirt_binding import (
     LibvirtError,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.libvirt_xml import (
-    MOST,
     capability_facts,
     cpu_xml,
     guest_facts,

@@ -25,6 +25,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor i
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner import verify
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Conditions
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Verdict
 from ansible_collections.vfio.migration.tests.unit import naive_pairs
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host, parent
 from hypothesis import given
@@ -85,7 +86,7 @@ def function(shown: dict[str, str] | None = None, **changes: str) -> dict[str, t
     return own | ({"configuration": shown} if shown else {})
 
 
-def judged(source: dict, target: dict, direction: str = "source_lists") -> dict[str, t.Any]:
+def judged(source: dict, target: dict, direction: str = "source_lists") -> Verdict:
     return verdict(read_descriptor(source), read_descriptor(target), direction)
 
 

@@ -21,6 +21,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor i
     read_descriptor,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner import verify
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Verdict
 from ansible_collections.vfio.migration.tests.unit.sysfs_trees import Tree, nobody
 from ansible_collections.vfio.migration.tests.unit.vendor_trees import (
     NETWORK_FUNCTION,
@@ -49,7 +50,7 @@ def gather(tmp_path: Path) -> Gather:
 
 
 @pytest.fixture
-def judge(gather: Gather) -> t.Callable[[VendorTree, VendorTree], dict[str, t.Any]]:
+def judge(gather: Gather) -> t.Callable[[VendorTree, VendorTree], Verdict]:
     """Return what gives the verdict on the devices of two trees."""
 
     def descriptor(vendor: VendorTree) -> t.Any:

@@ -17,6 +17,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict imp
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import (
     read_descriptor,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Verdict
 from ansible_collections.vfio.migration.tests.unit.fleets import sets
 
 GUIDE = Path(__file__).parents[5] / "docs" / "docsite" / "rst" / "verdict_guide.rst"
@@ -30,7 +31,7 @@ def judged(
     source: str = SELF,
     direction: str = "source_lists",
     origin: str = "file",
-) -> dict:
+) -> Verdict:
     """Return the verdict where the source lists ``compatible`` and the target, which lists nothing, is ``own``."""
     return verdict(
         read_descriptor(

@@ -16,12 +16,13 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict imp
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import (
     read_descriptor,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Verdict
 from ansible_collections.vfio.migration.tests.unit.fleets import gvt, gvt_self
 from hypothesis import given
 from hypothesis import strategies as st
 
 
-def judge(source: dict, target: dict, direction: str = "source_lists") -> dict:
+def judge(source: dict, target: dict, direction: str = "source_lists") -> Verdict:
     return verdict(read_descriptor(source), read_descriptor(target), direction)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.checks import (
-    Case,
+    MigrationCase,
     check_guests,
     check_migration,
     name_in_plan,
@@ -45,11 +45,11 @@ def answering(*guests, **changes) -> LibvirtHost:
     return read_host(libvirt_info(*guests, **changes))
 
 
-def case(guests, hosts, asked=None, fleet=None, **others) -> Case:
+def case(guests, hosts, asked=None, fleet=None, **others) -> MigrationCase:
     """Return what is to be checked, of which targets were asked about ``guests`` in their order."""
     places = {(each["host"], each["uuid"]): place for place, each in enumerate(guests)}
     asked = hosts if asked is None else asked
-    return Case(fleet or read_fleet({}), guests, hosts, asked, places=places, **others)
+    return MigrationCase(fleet or read_fleet({}), guests, hosts, asked, places=places, **others)
 
 
 def reason_of(info, kinds=("mdev",), versions=None, **others) -> str | None:

@@ -15,7 +15,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.answers im
     read_answer,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.checks import (
-    Case,
+    MigrationCase,
     check_migration,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.domain_xml import (
@@ -167,7 +167,7 @@ def test_what_libvirt_says_is_a_host_and_checks_come_to_an_end(here, there):
             for name, answer in (("a", here), ("b", there))
         }
         guests = find_guests(FLEET, hosts, drain=["a"])
-        checks = check_migration(Case(FLEET, guests, hosts, hosts, drain=["a"]))
+        checks = check_migration(MigrationCase(FLEET, guests, hosts, hosts, drain=["a"]))
     for each in hosts.values():
         assert isinstance(each, LibvirtHost)
         assert set(each.versions) <= {"libvirt", "QEMU"}

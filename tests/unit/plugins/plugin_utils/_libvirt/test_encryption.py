@@ -7,7 +7,7 @@ import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.checks import (
-    Case,
+    MigrationCase,
     check_migration,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.encryption import (
@@ -52,7 +52,9 @@ def checked(encryption: Encryption, source: bool = True, target: bool = True):
     hosts = {"a": a_host(source, guest_info("vm-17", UUIDS[5])), "b": a_host(target)}
     guests = find_guests(fleet, hosts, drain=["a"])
     return check_migration(
-        Case(fleet, guests, hosts, hosts, drain=["a"], asks_qemu=False, encryption=encryption)
+        MigrationCase(
+            fleet, guests, hosts, hosts, drain=["a"], asks_qemu=False, encryption=encryption
+        )
     )
 
 

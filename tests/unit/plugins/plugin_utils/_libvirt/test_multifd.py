@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.vfio.migration.plugins.module_utils._change.migration_options import (
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.migration_options import (
     read_options,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.checks import (
-    Case,
+    MigrationCase,
     check_migration,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.encryption import (
@@ -48,7 +48,7 @@ def checked(multifd, source=NEW, target=NEW):
     hosts = {"a": a_host(source, guest_info("vm-17", UUIDS[5])), "b": a_host(target)}
     guests = find_guests(fleet, hosts, drain=["a"])
     return check_migration(
-        Case(fleet, guests, hosts, hosts, drain=["a"], asks_qemu=False, multifd=multifd)
+        MigrationCase(fleet, guests, hosts, hosts, drain=["a"], asks_qemu=False, multifd=multifd)
     )
 
 

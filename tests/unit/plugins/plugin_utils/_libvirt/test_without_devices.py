@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.checks import (
-    Case,
+    MigrationCase,
     check_migration,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests import (
@@ -75,7 +75,9 @@ def placed(sizes, rooms, planned=(), stated=None, pages=None, **info):
             for each in fixed
         ),
     ]
-    case = Case(fleet, known, hosts, hosts, drain=["a"], stated=Conditions.parse(stated or {}))
+    case = MigrationCase(
+        fleet, known, hosts, hosts, drain=["a"], stated=Conditions.parse(stated or {})
+    )
     coming = {("a", each["name"]): next(iter(rooms)) for each in fixed}
     return place_without_devices(case, guests, [*rooms], coming)
 
@@ -222,10 +224,10 @@ def test_the_checks_hold_for_them_too(info, word):
     asked = {"a": read_host(libvirt_info(guest_info("plain", **{"devices": [], **info})))}
     fleet = read_fleet({"a": host()})
     guests = guests_without_devices(fleet, hosts, ["a"])
-    checks = check_migration(Case(fleet, guests, hosts, asked, drain=["a"]))
+    checks = check_migration(MigrationCase(fleet, guests, hosts, asked, drain=["a"]))
     (left,) = checks["left"]
     assert word in left["reason"]
-    checks = check_migration(Case(fleet, guests, hosts, hosts, drain=["a"]))
+    checks = check_migration(MigrationCase(fleet, guests, hosts, hosts, drain=["a"]))
     assert [each["vm"] for each in checks["chosen"]] == ["plain"]
 
 
@@ -236,7 +238,7 @@ def test_two_guests_of_one_name_go_to_hosts_of_their_own():
         hosts |= {name: receiving(1 << 20) for name in rooms}
         fleet = read_fleet({name: host([]) for name in "ab"})
         guests = guests_without_devices(fleet, hosts, ["a", "b"])
-        case = Case(fleet, guests, hosts, hosts, drain=["a", "b"])
+        case = MigrationCase(fleet, guests, hosts, hosts, drain=["a", "b"])
         places = place_without_devices(case, guests, [*rooms], {})
         assert sorted(places.targets.values()) == [*rooms]
         if len(rooms) < 2:

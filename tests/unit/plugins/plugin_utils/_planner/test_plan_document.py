@@ -229,7 +229,7 @@ def test_an_aggregator_takes_the_room_of_as_many_instances():
         },
         {
             "host": "b",
-            "code": "room_taken",
+            "code": "capacity_taken",
             "reason": "not enough of i915-GVTg_V5_4 left under 0000:00:02.0 on b: 2 needed,"
             " 0 of 4 available_instances not taken by this plan",
         },

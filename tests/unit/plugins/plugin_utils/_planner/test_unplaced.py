@@ -147,7 +147,7 @@ def test_what_those_take_of_a_limit_that_were_placed_before_is_told(code, option
     assert alone == [code]
     for more in ({"priority": {"vm-0": 1}}, {"earlier": earlier}):
         _plan, there = codes(**more)
-        assert code in there and "room_taken" not in there
+        assert code in there and "capacity_taken" not in there
 
 
 def test_that_guests_must_be_apart_is_told():

@@ -41,7 +41,7 @@ class Hosts(dict[str, dict[str, t.Any]]):
         self[name] = {**found, "prepare_gathered": found}
 
     def results(self, name: str, mdev: t.Any) -> None:
-        self[name].update(zip(preparing.MADE, (mdev, SKIPPED, SKIPPED)))
+        self[name].update(zip(preparing.MADE.values(), (mdev, SKIPPED, SKIPPED)))
 
     def make(self, run: t.Any, but: t.Mapping[str, t.Any] | None = None) -> None:
         """Have the hosts make what they are to make; those in ``but`` answer that."""

@@ -62,7 +62,7 @@ class Gpus(dict[str, dict[str, t.Any]]):
                 for each in tasks["pci_devices"]
             ]
             made = {"changed": True, "devices": answered}
-            self[name].update(zip(preparing.MADE, (SKIPPED, made, SKIPPED), strict=True))
+            self[name].update(zip(preparing.MADE.values(), (SKIPPED, made, SKIPPED), strict=True))
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import typing as t
 import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
+from ansible_collections.vfio.migration.plugins.plugin_utils._report import causes
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.causes import (
     MAX_CAUSES,
-    SUMMARIZED,
     Cause,
     cause_in,
     count_causes,
@@ -24,10 +24,16 @@ from hypothesis import given
 def test_causes_with_one_reason_are_one():
     causes = [
         (Cause("in_use", "rare", remedy="wait"), 1, None),
-        (Cause("no_room", "common", "first"), 2, "vm-1"),
-        (Cause("no_room", "common", "second", more=True), 3, "vm-1"),
+        (Cause("no_capacity", "common", "first"), 2, "vm-1"),
+        (Cause("no_capacity", "common", "second", more=True), 3, "vm-1"),
     ]
-    common = {"devices": 5, "guests": 1, "code": "no_room", "reason": "common", "example": "first"}
+    common = {
+        "devices": 5,
+        "guests": 1,
+        "code": "no_capacity",
+        "reason": "common",
+        "example": "first",
+    }
     rare = {"devices": 1, "guests": 0, "code": "in_use", "reason": "rare", "example": None}
     assert count_causes(causes) == [
         {**common, "more": True, "remedy": None},
@@ -36,7 +42,7 @@ def test_causes_with_one_reason_are_one():
 
 
 def test_only_those_of_most_devices_are_kept():
-    counted = count_causes((Cause("no_room", str(n)), n, None) for n in range(1, 9))
+    counted = count_causes((Cause("no_capacity", str(n)), n, None) for n in range(1, 9))
     assert [each["devices"] for each in counted] == [8, 7, 6, 5, 4]
     assert len(counted) == MAX_CAUSES
 
@@ -58,7 +64,7 @@ def why(host: str | None, code: str, words: str = "whatever it says", **rest: t.
             f"one more place for {WHAT}, on one more target host or by freeing one",
         ),
         (
-            [why("b", "no_room")],
+            [why("b", "no_capacity")],
             f"no target host has capacity for a new {WHAT}",
             f"a target host with capacity for {WHAT}, or remove what takes it up",
         ),
@@ -118,7 +124,7 @@ def test_a_cause_does_not_depend_on_the_wording_of_reasons(facts):
 
 def test_every_code_but_that_there_are_more_has_a_summary():
     (keywords,) = t.get_args(contract.ReasonCode)[1:]
-    assert {*dict(keywords)["enum"]} - {"more"} == SUMMARIZED
+    assert {*dict(keywords)["enum"]} - {"more"} == causes._OWN.keys() | causes._ON_HOST.keys()
 
 
 def test_a_name_of_a_device_is_no_pattern():
