@@ -9,7 +9,7 @@ import pytest
 from ansible_collections.vfio.migration.tests.playbooks.simulated_fleet import Fleet
 
 # Ansible makes many objects that stay, among which Python looks for garbage again and again, and wakes a thousand times a second
-# to see whether a task has ended: a quarter of its time, which no test is about. Benchmarks run it as it is.
+# to see whether a task has ended: a sixth of its time, which no test is about. Benchmarks run it as it is.
 _PATIENT = """\
 import gc
 gc.set_threshold(100_000, 20, 50)
