@@ -8,7 +8,7 @@
 """What is known of today's drivers, none of which speaks the proposal: one entry of ``_DRIVERS`` for each.
 
 A derived descriptor holds what the kernel shows of every device, and the configurable attributes. A driver has an entry
-if that does not tell its devices apart, or says too much; if it is known whether its devices can migrate; or if more is
+if that does not distinguish its devices, or holds too much; if it is known whether its devices can migrate; or if more is
 documented than sysfs shows. Everything that this collection knows of a driver stands in its entry. Pure: the caller
 reads the files.
 """
@@ -222,7 +222,7 @@ def is_documented(own: t.Mapping[str, str], name: str) -> bool:
 
 
 def is_unknown(name: str, value: str | None) -> bool:
-    """Return whether a derived ``self`` with this value of an attribute in ``may_be_unknown`` tells nothing by it."""
+    """Return whether a derived ``self`` with this value of an attribute in ``may_be_unknown`` states nothing by it."""
     return value is None or (name == _VERSION and value == UNSTATED_VERSION)
 
 
@@ -292,7 +292,7 @@ def line_for(name: str, value: str) -> str:
     """Return the line that is written to the attribute ``name``, with its group or without, so that it has ``value``.
 
     It is the line that ``echo`` would write: NVIDIA's driver takes the last byte for the newline and keeps the rest (oVirt,
-    vdsm, issue 92), and the kernel does not see a write of nothing. The name tells the driver, as its groups are its own:
+    vdsm, issue 92), and the kernel does not see a write of nothing. The name identifies the driver, as its groups are its own:
     definitions, by which devices come back, need not know to which one a device will be bound.
     """
     return (value or _EMPTIED_BY.get(name, "")) + "\n"
@@ -485,7 +485,7 @@ def _sorted_parameters(text: str) -> str:
 
 
 def _nvidia_mdev(read: Read) -> t.Iterator[tuple[str, str]]:
-    """Yield the type's name, as releases of the driver number types anew, and the board, whose variants do not mix.
+    """Yield the type's name, as each release of the driver numbers types differently, and the board, whose variants do not mix.
 
     Source: docs.nvidia.com/ai-enterprise, release 8, "Live Migration", on variants of GPU boards.
     """
@@ -524,7 +524,7 @@ def _services(read: Read) -> t.Iterator[tuple[str, str]]:
 
 
 def _hisi_shows(files: Files) -> tuple[bool | None, str] | None:
-    """Return that the card is too old, which its PCI revision tells.
+    """Return that the card is too old, by its PCI revision.
 
     Only from 0x30 on has a virtual function what migration needs; an older one gets the generic interface (Linux,
     drivers/vfio/pci/hisilicon/hisi_acc_vfio_pci.c, include/linux/hisi_acc_qm.h).
@@ -563,10 +563,10 @@ def _mlx5_function(files: Files) -> t.Iterator[tuple[str, str]]:
         for attribute in ("fw_ver", "board_id")
     }
     if None in shown.values() or not shown:
-        told = files.versions("physfn")
+        versions = files.versions("physfn")
         shown = {
-            "fw_ver": told.get("fw.version"),
-            "board_id": told.get("fw.psid"),
+            "fw_ver": versions.get("fw.version"),
+            "board_id": versions.get("fw.psid"),
             **{name: value for name, value in shown.items() if value is not None},
         }
     for name, value in shown.items():
