@@ -56,7 +56,7 @@ _BY_HAND = "undo by hand what the file lists"
 def place(sysfs: Sysfs, kind: str) -> str:
     """Return the directory for one kind of devices: in ``/run`` for those in ``/sys``, in the caller's home for a copy's.
 
-    It is not in ``/run/lock``, where every user may write, and never beside a copy, where whoever made that may have put
+    It is not in ``/run/lock``, where every user may write, and never beside a copy, where the user who made that may have put
     something. Raises ``HostReadError`` where there is no home.
     """
     if sysfs.live:
@@ -219,7 +219,7 @@ class Journal:
         with self._directory.alone():
             others = [other for other in self._names(_LOCK) if other != name]
             if all(self._call_of(other) != call for other in others):
-                # In this order, so that whoever is killed in between leaves no journal without a lock that names it.
+                # In this order, so that a process that is killed in between leaves no journal without a lock that names it.
                 self._directory.discard_new(call + _JOURNAL)
                 self._directory.remove(call + _JOURNAL)
             os.ftruncate(self._locks[name], 0)

@@ -116,7 +116,7 @@ class Convergence:
         self.refusal = why
 
     def _is_judged(self, passes: int) -> bool:
-        """Return whether so many passes have begun that were not shorter; within a long one that is being sent, nobody knows of the next."""
+        """Return whether so many passes have begun that were not shorter; while a long one is being sent, the next is unknown."""
         return not self._falls or self._not_shorter >= passes
 
     def _comes_nearer(self, remaining: int, iteration: int | None) -> bool:

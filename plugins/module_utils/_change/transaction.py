@@ -336,7 +336,7 @@ class Transaction:
 
 
 class SysfsTransaction(Transaction):
-    """One call's changes of devices that sysfs shows; ``scan_holders`` tells which process holds which."""
+    """One call's changes of devices that sysfs shows; ``scan_holders`` finds the process that holds each."""
 
     def __init__(
         self,
