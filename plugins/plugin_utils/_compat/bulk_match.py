@@ -92,7 +92,7 @@ class Subjects:
         if or_unknown:
             holds |= self._without(name)
         if not holds:
-            # One object for all of them, by which equal choices are told.
+            # One object for all of them, so that equal choices are recognized by identity.
             only = None if wanted is None else name
             return self._nothing.setdefault(only, Condition(0, 0, {only: self.all}))
         found = Condition(holds.bit_count(), holds, {name: self.all & ~holds})

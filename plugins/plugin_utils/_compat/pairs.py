@@ -356,7 +356,7 @@ def _nearest(listing: Listing, misses: int) -> list[int]:
 
 
 def _on_other_hosts(classes: list[_Class]) -> t.Callable[[_Class], int]:
-    """Return what tells which of ``classes`` have a device on another host than one of a class."""
+    """Return a function that, for a class, gives which of ``classes`` have a device on another host."""
     everything = (1 << len(classes)) - 1
     alone: dict[str, list[int]] = defaultdict(list)
     for number, each in enumerate(classes):
