@@ -128,7 +128,7 @@ class Address(t.NamedTuple):
     guest: int
 
 
-# What a target would do but for.
+# Codes of refusals that are the only obstacle to a target which matches otherwise.
 IN_THE_WAY = frozenset({"target_no_p2p", "mac_address", "queue_assigned", "other_uuid"})
 
 

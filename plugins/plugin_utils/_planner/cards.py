@@ -8,10 +8,10 @@
 """Cards: how many vGPUs the virtual functions of one physical function can be given together. Pure.
 
 With mdev each function is a parent, and its types state ``max_instance``: so many of the type has the whole card. Without
-mdev a function takes its type as an attribute, and only the names of the types tell how much memory each takes.
+mdev a function takes its type as an attribute, and only the names of the types show how much memory each takes.
 
 A card takes one size of frame buffer only, unless it is in heterogeneous mode (NVIDIA, Virtual GPU Software User Guide,
-"Valid Time-Sliced Virtual GPU Configurations on a Single GPU"). Facts do not tell the mode, so a plan makes one size.
+"Valid Time-Sliced Virtual GPU Configurations on a Single GPU"). Facts do not state the mode, so a plan makes one size.
 With MIG a card takes several in any case ("Valid MIG-Backed Virtual GPU Configurations on a Single GPU").
 """
 
@@ -37,7 +37,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.vgpu_names
 # What one type takes in is not more finely divided.
 _MOST_CAPACITY = 1 << 64
 
-# What tells frame buffers of one size from those of another.
+# A frame buffer's size, equal for frame buffers of one size alone.
 Size = int | str | tuple[int, ...]
 # The one size of all types with MIG, which a card takes beside each other.
 MIG = "MIG"
@@ -158,7 +158,7 @@ def capacity_of_functions(
 ) -> CardCapacity:
     """Return what the card of these ``functions`` without a type has, beside which so many have one.
 
-    ``of_one_guest`` tells how many devices of these types are tried at once there: those of one guest.
+    ``of_one_guest`` returns how many devices of these types are tried at once there: those of one guest.
     """
     named: dict[str, str] = {}
     for device in functions:

@@ -60,7 +60,7 @@ def superfluous(
 
     ``remove`` is which of ``REMOVABLE``. ``hosts`` are those that answer. ``undefined`` are the targets, by host and id, that
     could not be defined in mdevctl where their sources are: these stay, as a definition must be on one host at least.
-    ``addresses`` are the physical devices, by host and id, that ``keeping_addresses`` tells: they are given back. With the guests
+    ``addresses`` are the physical devices, by host and id, that ``keeping_addresses`` returns: they are given back. With the guests
     ``at_work`` a process on their hosts is, which sends them or is about to, or may be: what they have and what they get stays.
     """
     still = [each for each in states if guest_of(each) not in at_work]

@@ -7,7 +7,7 @@
 """Steady plans: of plans that cost the same, one that does not change while it is carried out. Pure.
 
 What a plan has made is found again by its name. A device that was there already has no name of its own, so nothing in the
-facts tells for whom it is. Therefore guests that need nothing but such devices go, one after the other, to the first host
+facts shows which guest it is for. Therefore guests that need nothing but such devices go, one after the other, to the first host
 that has room for them: first fit, as of D. S. Johnson, "Near-optimal bin packing algorithms", 1973. What is made elsewhere
 does not matter to that. Nor does it matter which of them have moved: each still finds the same host the first one, as
 only guests that come after it have taken more.

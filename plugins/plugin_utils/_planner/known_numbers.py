@@ -31,7 +31,7 @@ class KnownNumbers:
     """The problems that were posed last, all with the same conditions but for what moves, and whereto."""
 
     def __init__(self) -> None:
-        # What nobody has come to for the longest time is first.
+        # The least recently used problem is first.
         self._known: dict[t.Hashable, Known] = {}
 
     def of(self, problem: Problem) -> Known | None:

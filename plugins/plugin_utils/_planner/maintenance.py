@@ -98,7 +98,7 @@ SCHEMA = 1
 _LAST = 1
 # So many different batches are looked at for one step.
 _TRIES = 40
-# So often at most the steps are begun anew, with a host first that could not be emptied.
+# So often at most the steps are begun again, with a host first that could not be emptied.
 _RESTARTS = 8
 
 _Batch = tuple[str, ...]
@@ -136,7 +136,7 @@ def maintenance_plan(
 ) -> MaintenancePlan:
     """Return the steps in which all hosts that are listed are emptied, verified; raise ``FleetError``.
 
-    ``fleet`` is all that there is. Where a step has no place for a guest, the plan ends before it and tells why.
+    ``fleet`` is all that there is. Where a step has no place for a guest, the plan ends before it and states why.
     """
     for name in asked.hosts:
         if name not in fleet.hosts:
@@ -167,19 +167,19 @@ def _planned(
         )
         return planning.result()
 
-    plan = _begun_anew(functools.partial(begin, True), asked, efforts[0], progress)
+    plan = _restarted(functools.partial(begin, True), asked, efforts[0], progress)
     if plan["blocked"] is None or plan["blocked"]["proven"] or conditions.keep_type:
         return plan
     # A device of another type may not become one of its own again: that comes last.
     progress("steps in which devices become ones of other types on the way are tried")
-    other = _begun_anew(functools.partial(begin, False), asked, efforts[0], progress)
+    other = _restarted(functools.partial(begin, False), asked, efforts[0], progress)
     return plan if other["blocked"] else other
 
 
-def _begun_anew(
+def _restarted(
     begin: t.Callable[..., MaintenancePlan], asked: Maintenance, effort: Effort, progress: Progress
 ) -> MaintenancePlan:
-    """Return the steps, begun anew with the host first that could not be emptied, until all can, or that one cannot though it is first.
+    """Return the steps, begun again with the host first that could not be emptied, until all can, or that one cannot though it is first.
 
     What fails decides what is looked at first, as with the weights of Boussemart et al., "Boosting systematic search by
     weighting constraints", 2004.
@@ -220,7 +220,7 @@ class _Planning:
     ) -> None:
         self._soonest = {name: place for place, name in enumerate(soonest)}
         self._waiting_keep_type = waiting_keep_type
-        # Nobody misses what nobody holds.
+        # A device that no process holds need not move.
         conditions = dataclasses.replace(conditions, free_devices="none", reuse=False)
         # This raises an error for a target that there is not.
         targets = dataclasses.replace(conditions, drain=None).hosts(fleet)
@@ -547,7 +547,7 @@ class _Planning:
         for name in gone:
             self._guests[name] = []
 
-    # --- what is told ---
+    # --- the sentences ---
 
     def _why(self, found: _Attempt) -> str:
         guests = sum(len(self._guests[name]) for name in found.batch)

@@ -5,7 +5,7 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""What may move where a measure is to become less, and how a way to do so is told. Pure."""
+"""What may move where a measure is to become less, and how such moves are reported. Pure."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class Movable:
         self.through_waves, self._settled = through_waves, settled
         self.guests: list[Guest] = []
         self.staying: list[Guest] = []
-        # How many devices of each host somebody holds.
+        # How many devices of each host processes hold.
         self.loads = Counter(dict.fromkeys(fleet.hosts, 0))
         for guest in guests_of(each for each in fleet.devices() if each.in_use is not None):
             stays = guest.devices[0].key in settled or any(
@@ -113,7 +113,7 @@ class Movable:
         self._judge = judge or Judge(conditions.direction)
 
     def loads_after(self, placements: t.Iterable[Placement]) -> Counter[str]:
-        """Return how many devices of each host somebody holds once these moves are made."""
+        """Return how many devices of each host processes hold once these moves are made."""
         after = self.loads.copy()
         for each in placements:
             after[each["source"]["host"]] -= 1
@@ -161,7 +161,7 @@ class Movable:
         )
 
     def most_arrivals(self, host: str) -> float:
-        """Return how many devices a host may receive at most, as far as can be told without looking for places."""
+        """Return how many devices a host may receive at most, as far as is known without a search for places."""
         found, limit = self.fleet.hosts[host], self.conditions.limit_of(host)
         free = sum(count for each, count in found.classes.items() if each.free)
         most = math.inf if found.equipment else free

@@ -81,7 +81,7 @@ class ParentCapacity(t.NamedTuple):
         return 1 - max(shares, default=0.0)
 
     def could_hold(self, made: t.Mapping[str, int]) -> bool:
-        """Return whether the parent may have room for so many of each type, by all that its types tell."""
+        """Return whether the parent may have room for so many of each type, by all that its types state."""
         wanted = self.nothing
         for type_id, count in made.items():
             wanted = self.used_with(wanted, type_id, count)

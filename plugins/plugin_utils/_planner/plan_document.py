@@ -118,7 +118,7 @@ def document(
         plan["proof"] = [*proof.by]
     if proof.assumptions:
         plan["assumptions"] = [*proof.assumptions]
-    if solution.cost.unplaced and _only_trying_tells(problem, solution):
+    if solution.cost.unplaced and _may_take_more_later(problem, solution):
         plan["further_pass"] = True
     if request.staying:
         plan["staying"] = [*request.staying]
@@ -265,7 +265,7 @@ def _is_partly_used(host: Host, card: str, ids: t.Container[str]) -> bool:
     return bool(count_with_type(under, [device for device in under if device.id in ids]))
 
 
-def _only_trying_tells(problem: Problem, solution: Solution) -> bool:
+def _may_take_more_later(problem: Problem, solution: Solution) -> bool:
     """Return whether a card that is given a type may have one more for a guest without a place, once that is done."""
     numbers = {name: number for number, name in enumerate(problem.names)}
     placed = {each.guest for each in solution.placed}
@@ -373,10 +373,10 @@ def with_rest_left(
     reason: str,
 ) -> contract.PlanBody:
     """Return ``best`` with the ``rest`` of ``request`` left behind: for ``reason`` where it had a place in the plan ``for_all``."""
-    told = {(e["source"]["host"], e["source"]["id"]): e for e in for_all["unplaced"]}
+    unplaced = {(e["source"]["host"], e["source"]["id"]): e for e in for_all["unplaced"]}
     gives_way = Reason("lower_priority", reason).on(None)
     behind: list[contract.Unplaced] = [
-        told.get(device.key) or unplaced_of(guest, device, [gives_way])
+        unplaced.get(device.key) or unplaced_of(guest, device, [gives_way])
         for guest in rest
         for device in guest.devices
     ]
@@ -420,7 +420,7 @@ class _Maker:
 
     def placement(self, placed: backing.Placement) -> contract.Placement:
         """Return where one device goes."""
-        # Which of these it is, the device that is there or the parent tells: a cast is a call, for each device of the fleet.
+        # The device or the parent shows which of these it is. There is no cast, as it is a call for each device of the fleet.
         candidate: t.Any
         mdev_type: t.Any
         parent: t.Any

@@ -305,7 +305,7 @@ def is_configured(target: t.Mapping[str, t.Any]) -> bool:
 
 
 def place_of(placement: t.Mapping[str, t.Any]) -> tuple[str, str, str]:
-    """Return what tells the target of ``placement`` from every other device of the fleet."""
+    """Return host, kind and id of the target of ``placement``, which no other device of the fleet has."""
     target = placement["target"]
     return target["host"], target["kind"], target["id"]
 
@@ -318,7 +318,7 @@ def merged(before: t.Iterable[Placement], new: t.Iterable[Placement]) -> list[Pl
 
 
 def still_awaited(before: t.Iterable[Placement], new: t.Iterable[Placement]) -> list[Placement]:
-    """Return the placements of ``before`` but those whose targets ``new`` ones leave: somebody has come to these."""
+    """Return the placements of ``before`` but those whose targets ``new`` ones leave: to these, guests have come."""
     left = {
         (source["host"], source["kind"], source["id"])
         for source in (each["source"] for each in new)
@@ -405,10 +405,10 @@ def remaining(
     """
     left: ByModule = {}
     problems: dict[str, None] = {}
-    for tasks, told in zip(TASKS, results, strict=True):
+    for tasks, answers in zip(TASKS, results, strict=True):
         asked = [*removed.get(tasks.key, ())]
         for number, each in enumerate(asked):
-            result = told[number] if len(told) == len(asked) else told[0]
+            result = answers[number] if len(answers) == len(asked) else answers[0]
             failed = bool(result.get("failed") or result.get("unreachable")) or not result
             if there is None or tasks.key == "pci_devices":
                 stays = failed or there is None

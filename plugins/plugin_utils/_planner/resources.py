@@ -156,7 +156,7 @@ class _CardKind:
 
 @dataclass(slots=True, eq=False)
 class Resources:
-    """The states of resources, the demands of devices, and what becomes of a resource that takes a device in.
+    """The states of resources, the demands of devices, and the state of a resource that takes a device in.
 
     Its methods without a docstring are those of ``_packing.packings.Resources``.
     """
