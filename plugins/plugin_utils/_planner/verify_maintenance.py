@@ -58,7 +58,7 @@ def maintenance_objections(
 
 
 def _of_the_whole(plan: Entry, emptied: set[str], hosts: set[str], guests: int) -> t.Iterator[str]:
-    """Yield what the plan says of all steps together that is not so: what is emptied, and that nothing less would do."""
+    """Yield what the plan says of all steps together that is not so: what is emptied, and that fewer moves are not enough."""
     blocked, bound, moves = plan["blocked"], plan["bound"], plan["moves"]
     yield from (f"{host} is drained, and was not asked for" for host in sorted(emptied - hosts))
     if plan["guests"] != guests:

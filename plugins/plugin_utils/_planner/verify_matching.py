@@ -134,7 +134,7 @@ class _Term(t.NamedTuple):
 
 
 class NaiveSet(t.NamedTuple):
-    """A set: its terms, those first whose variables the device's value tells, and the values of each variable."""
+    """A set: its terms, those first whose variables follow from the device's value, and the values of each variable."""
 
     terms: list[_Term]
     values: _Values
@@ -221,7 +221,7 @@ def learnt_names(attributes: Attributes) -> frozenset[str]:
 
 
 def shown_attributes(own: Attributes) -> Attributes:
-    """Return what a derived descriptor tells: a version of 0.0 stands for one that its driver does not state."""
+    """Return what a derived descriptor states: a version of 0.0 stands for one that its driver does not state."""
     unstated = own.get(VERSION) == _UNSTATED
     return {name: value for name, value in own.items() if not (unstated and name == VERSION)}
 
