@@ -173,7 +173,7 @@ def causes_in(
     what: t.Callable[[contract.DeviceLabel], str],
     guest: t.Callable[[contract.DeviceLabel], t.Hashable],
 ) -> list[Cause]:
-    """Return in short why a plan left each of these devices behind, given what each is and what tells its guest from others.
+    """Return in short why a plan left each of these devices behind, given functions that name each and identify its guest.
 
     Where the cause is another device of the guest, it is what keeps that one.
     """

@@ -5,7 +5,7 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""The report's section on classes: devices that no rule tells apart, and where they could go. Pure."""
+"""The report's section on classes: devices with equal verdicts, and where they could go. Pure."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class ClassSection:
         }
 
     def _misses(self, name: str) -> list[contract.NearMiss]:
-        """Return what comes nearest of the same kind of hardware; what another kind differs in helps nobody."""
+        """Return what comes nearest of the same kind of hardware; what another kind differs in is of no use."""
         own = self._table[name]["self"]
         return [
             each

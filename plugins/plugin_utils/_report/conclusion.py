@@ -43,7 +43,7 @@ def plan_conclusion(plan: contract.PlanSection) -> contract.Conclusion:
     else:
         sentence = _who_leaves(held, "guest", sources) + _and_free(free, able == len(held))
     if plan["changed_since"]:
-        # That was so with other facts. What can leave now, nobody has looked at.
+        # That was so with other facts. What can leave now was not planned.
         changed = _joined(plan["changed_since"])
         sentence = (
             f"By a plan that is out of date, as the facts of {changed} have changed since,"

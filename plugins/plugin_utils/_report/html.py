@@ -107,7 +107,7 @@ def _figures(report: contract.Report) -> list[tuple[str, str]]:
     """Return the numbers to be seen at a glance, each after what there are so many of."""
     plan, totals = report["plan"], report["totals"]
     if plan:
-        # Of devices that nobody holds the verdict has how many can move, unless there is nothing else.
+        # Of devices that no process holds the verdict has how many can move, unless there is nothing else.
         held = [each for each in plan["guests"] if each["in_use"]]
         movers = held or plan["guests"]
         staying = sum(each["to"] is None for each in movers)

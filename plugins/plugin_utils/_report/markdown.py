@@ -7,7 +7,7 @@
 
 """The report as Markdown, short enough for a ticket. Pure.
 
-What hosts say must not become markup, a link or somebody's name in a ticket system. Escaping does not reach that: GitHub
+What hosts say must not become markup, a link or a user's name in a ticket system. Escaping does not reach that: GitHub
 looks for ``@name``, ``#12``, ``www.`` and addresses in the text that is left when the escapes are gone. But no such
 system looks into code. So names are code, and in sentences everything is that is no plain word or number.
 """
