@@ -5,7 +5,7 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""The steps of the playbook ``cleanup`` that are taken on the control node: ask, decide what goes, tell how it ended.
+"""The steps of the playbook ``cleanup`` that are taken on the control node: ask, decide what goes, report how it ended.
 
 Each step takes what the one before returned, and returns that with what is new.
 """
@@ -216,7 +216,7 @@ def _is_unclear(result: t.Mapping[str, t.Any]) -> bool:
 
 
 def _sentences(run: _Run, hostvars: t.Any, found: Superfluous) -> list[str]:
-    """Return in words what becomes of each move, and what is undone by the journals on hosts."""
+    """Return a sentence for each move on what is done for it, and what is undone by the journals on hosts."""
     moves = [*found["sentences"], *_of_silent(run, hostvars)]
     if not run["by_journals"]:
         return moves
@@ -348,7 +348,7 @@ def _to_remove(run: _Run, hostvars: t.Any, found: Superfluous) -> _Run:
     began, at_work = {tuple(each) for each in run["began"]}, _guests_at_work(run)
     devices: list[t.Any] = list(found["devices"])
     if PREPARED in run["remove"]:
-        # Whoever was to make these may still be at it; the module waits for that.
+        # The process that was to make these may still be at it; the module waits for that.
         devices += [
             each["target"]
             for each in run["states"]
@@ -391,7 +391,7 @@ def end(run: _Run, hostvars: t.Any) -> _Run:
 
 
 def remaining_addresses(run: t.Mapping[str, t.Any], hostvars: t.Any) -> t.Iterator[Sentence]:
-    """Yield which functions keep a MAC address that a guest has taken along: nobody has noted on their hosts what they had before."""
+    """Yield which functions keep a MAC address that a guest has taken along: their hosts have no record of the earlier one."""
     for host, address, mac in run["addresses"]:
         asked = run["tasks"].get(host, {}).get("pci_devices", ())
         if all(each["address"] != address for each in asked):

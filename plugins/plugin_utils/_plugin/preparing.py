@@ -5,7 +5,7 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""The steps of the playbook ``prepare`` that are taken on the control node: ask, plan and plan again, tell how it ended.
+"""The steps of the playbook ``prepare`` that are taken on the control node: ask, plan and plan again, report how it ended.
 
 Each step takes what the one before returned, and returns that with what is new. Between them hosts make what ``tasks`` has
 for them, and in the end remove what ``undo`` has.
@@ -253,7 +253,7 @@ def _noted(run: _Run, hostvars: t.Any) -> _Run:
         made[host] = found["made"]
         failure = fault_of(run["plan"], host, results)
         if failure is None and host in silent:
-            # No guest goes where nobody says any more what is there.
+            # No guest goes to a host that no longer says what it has.
             failure = fault_of(run["plan"], host, [{"failed": True, "msg": silent[host]}])
         if failure is not None:
             failures.append(failure)
