@@ -391,7 +391,7 @@ class BootUnits:
             return set(self._units.names())
 
     def vdpa(self) -> list[DefinedUnit]:
-        """Return what is defined of vDPA devices, but for units that do not say what they define: they are of no known device."""
+        """Return what is defined of vDPA devices, except for units that do not say what they define: they are of no known device."""
         found = []
         for unit in sorted(self.names()):
             if unit.startswith(_VDPA_UNIT):

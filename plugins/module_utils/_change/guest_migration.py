@@ -59,7 +59,7 @@ _ABORT_SECONDS = 5.0
 # A libvirt that restarts is back within this time, and is tried so often meanwhile.
 _RETURN_SECONDS = 60.0
 _RETRY_SECONDS = 2.0
-# How long libvirt's word of the end may take, once it has come to that.
+# How long libvirt may take to report the end, once the migration has ended.
 _EVENT_SECONDS = 2.0
 _QEMU_LOGS = "/var/log/libvirt/qemu"
 _LOG_BYTES = 32768

@@ -10,7 +10,7 @@
 In a directory that only root can enter, ``NAME.lock`` stands for something that one call at a time works on, such as a
 parent of mediated devices. The kernel drops the lock (flock) when the process ends, whatever ends it. While a call
 changes something, the files of its locks name the call, and ``CALL.journal`` says what must be undone if the call does
-not come to its end. The journal has a line for each step, written before the step is made. To remove the journal is to
+not end. The journal has a line for each step, written before the step is made. To remove the journal is to
 complete the call, all at once; a lock that still names it then means nothing. Of a killed call, the steps that cannot be
 undone stay in the journal, which is then replaced by a shorter one.
 

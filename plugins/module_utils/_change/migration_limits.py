@@ -84,7 +84,7 @@ class Convergence:
     ) -> Decision:
         """Return what to do at the time ``now``, with so many bytes left and ``sent``, in this pass, as far as that is known.
 
-        While the guest ``stands_still`` its state goes over, and time is not up but for the timeout.
+        While the guest ``stands_still`` its state is sent, and only the timeout ends its time.
         """
         if now - self._began > self._limits.timeout:
             return Decision(

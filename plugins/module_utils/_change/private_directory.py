@@ -167,7 +167,7 @@ def _naming(path: str) -> t.Iterator[None]:
 
 
 def write_whole(descriptor: int, data: bytes) -> None:
-    """Write ``data`` in one piece; raise ``OSError`` where only a part finds room."""
+    """Write ``data`` in one piece; raise ``OSError`` where only a part was written."""
     if os.write(descriptor, data) != len(data):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

@@ -167,7 +167,7 @@ class Transaction:
                     self._recover(name, steps)
                 self._journal.unlock(name)
                 tried.add(name)
-            # What a killed call had started, such as mdevctl, has to come to its end first.
+            # What a killed call had started, such as mdevctl, has to end first.
             if tried.issuperset(self._journal.orphaned()) or time.monotonic() >= deadline:
                 return
             self._check_interrupted()

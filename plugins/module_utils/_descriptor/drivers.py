@@ -79,7 +79,7 @@ class Numbers:
 class Driver:
     """What is known of one driver. The defaults hold of a driver of which nothing is known.
 
-    Paths are those of files, from the device's directory. Attributes are named as in the facts, ``group/name``, but for
+    Paths are those of files, from the device's directory. Attributes are named as in the facts, ``group/name``, except for
     the last part alone in ``instance`` and ``spellings``.
     """
 
@@ -182,7 +182,7 @@ def driver_profile(kind: str, driver: str | None) -> Driver:
 
 
 def derived_set(own: t.Mapping[str, str]) -> dict[str, str]:
-    """Return the one set of a derived ``compatible``: what is equal to ``own``, but for what its driver demands otherwise."""
+    """Return the one set of a derived ``compatible``: what is equal to ``own``, except for what its driver demands otherwise."""
     pattern = literal(own)
     for profile in _profiles(own):
         for name, rule in profile.orders.items():

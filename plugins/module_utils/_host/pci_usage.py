@@ -60,7 +60,7 @@ def why_in_use(
 
 
 def interface_with(sysfs: Sysfs, mac: str, address: str) -> str | None:
-    """Return the name of a network interface of the host's own that has a MAC address, but for those of the device at ``address``."""
+    """Return the name of a network interface of the host's own that has a MAC address, except for those of the device at ``address``."""
     own = _below(sysfs, _NETWORK_INTERFACES, address)
     with reading(sysfs.path(_NETWORK_INTERFACES)):
         for name in sysfs.names(_NETWORK_INTERFACES):

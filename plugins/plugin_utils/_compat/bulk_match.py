@@ -233,7 +233,7 @@ class Listing:
         return found
 
     def within(self, failures: int) -> int:
-        """Return the subjects that match a pattern, or would but for at most so many of its attributes."""
+        """Return the subjects that match a pattern in all but at most so many of its attributes."""
         if failures < 2:
             return self.matched | self._near if failures else self.matched
         return bits.at_most(self.distance(), failures, self._all)

@@ -481,14 +481,14 @@ class _Makers:
             yield from self._offers[mdev_type]
 
     def _room(self, offers: set[tuple[Offer, int]], source: _Class) -> dict[str, int]:
-        """Return how many of what takes so many instances of these offers each host has room for.
+        """Return how many devices that take so many instances of these offers each host can make.
 
         The only host that has devices of ``source`` is left out.
         """
         rooms: Counter[str] = Counter()
         for offered, instances in offers:
             for host, available in self._offers[offered.type][offered].items():
-                # Types of one parent share its room: the parents of a host add up, its types do not.
+                # Types of one parent share its capacity: the parents of a host add up, its types do not.
                 room = sum(each // instances for each in available)
                 if room and self.alike[host] != [source.only_host]:
                     rooms[host] += room

@@ -135,7 +135,7 @@ class Parent:
 
 
 class ParentFacts(t.NamedTuple):
-    """A parent but for its host."""
+    """A parent, without its host."""
 
     kind: str
     id: str

@@ -113,7 +113,7 @@ def read_fleet(
 ) -> Fleet:
     """Return the fleet in ``hostvars``, or in a mapping of host to that host's facts; ``hosts`` narrows it.
 
-    Hosts whose facts are older than ``limit`` are unknown, but for those whose facts count at ``any_age``. So are those
+    Hosts whose facts are older than ``limit`` are unknown, except for those whose facts count at ``any_age``. So are those
     ``left_out``, with the reason, whatever facts there are of them. No facts are held: a host whose ``devices`` are asked for
     is read again.
     """

@@ -91,7 +91,7 @@ def interrupted(run: str, request: str | None, migration: Migration) -> Migratio
 
 
 def at_the_end(records: t.Iterable[MigrationRecord], complete: bool) -> list[MigrationRecord]:
-    """Return the records of a run that has come to its end; ``complete``: all guests that were asked for have moved."""
+    """Return the records of a run that has ended; ``complete``: all guests that were asked for have moved."""
     return [{**each, "ended": True, "complete": complete} for each in records]
 
 
@@ -152,7 +152,7 @@ def sent_before(
     """Return the guests that earlier runs with this ``request`` have sent, each as it was sent last.
 
     The request is not done yet: nothing is taken of runs up to the last one in which all guests had moved that were asked for. With
-    ``only_broken_off`` nothing is taken of those up to the last one that has come to its end, either, but those that were on their way then.
+    ``only_broken_off`` nothing is taken of those up to the last one that has ended, either, but those that were on their way then.
     """
     own = [each for each in records if each.get("request") == request]
     # Who was not sent again is where the run before has sent it.

@@ -174,7 +174,7 @@ class _Run:
             heapq.heapify(heap)
         self._known = {key for heap in self._heaps.values() for _score, key, _packing in heap}
         # The heaps by the ranks that they had when they were looked at last. What is in domains only grows, so none is better
-        # by now but for what was added, and the code that adds something notes the new rank here.
+        # by now except for what was added, and the code that adds something notes the new rank here.
         self._ranks = [(self._rank(heap), domains) for domains, heap in self._heaps.items() if heap]
         heapq.heapify(self._ranks)
 

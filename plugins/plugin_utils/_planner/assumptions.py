@@ -275,7 +275,7 @@ def _is_derived(device: Device) -> bool:
 def _limits(
     problem: Problem, reached: t.AbstractSet[int], placed: t.Mapping[int, str]
 ) -> t.Iterator[str]:
-    """Yield the hosts that would take in a guest with demands that are ``reached`` but for the limits that were asked for."""
+    """Yield the hosts where only the limits that were asked for exclude a guest with demands that are ``reached``."""
     conditions, resources = problem.request.conditions, problem.resources
     if not any(each.limits for each in problem.bins):
         return

@@ -54,7 +54,7 @@ class CardCapacity(t.NamedTuple):
     """What a card has: of ``capacity`` units so many are ``used``, by devices of this ``size`` if there is one already.
 
     ``types`` has the share of each type. ``certain`` is whether the driver itself states how many there can be.
-    ``partly_used`` is whether there are types already, so that only trying shows if there is room for more than one device.
+    ``partly_used`` is whether there are types already, so that only a trial shows if there is capacity for more than one device.
     """
 
     types: tuple[tuple[str, TypeShare], ...]
@@ -166,7 +166,7 @@ def capacity_of_functions(
             names = device.choices.names or ("",) * len(device.choices.values)
             named.update(zip(device.choices.values, names, strict=False))
     if with_type:
-        # What these have taken is not shown, only that there is room for one more of what is to be had.
+        # What these have taken is not shown, only that there is capacity for one more of what is available.
         shares = {each: TypeShare(1, each) for each in named}
         return CardCapacity(
             tuple(sorted(shares.items())), of_one_guest(named), 0, None, False, True

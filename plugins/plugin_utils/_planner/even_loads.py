@@ -73,7 +73,7 @@ class EvenLoads:
     def bound(self) -> Value:
         """Return what the sum of squares is at least, whichever devices fit.
 
-        As if each device moved by itself: from the highest loads, but for what cannot move, to the lowest, but for hosts
+        As if each device moved by itself: from the highest loads, except for what cannot move, to the lowest, except for hosts
         that have no more place. As both sides gain less with each device, one after another is the best there is.
         Who follows others to what these leave adds nothing to the load of their host.
         """

@@ -10,7 +10,7 @@
 A guest that has moved holds its targets. What it has left stays where it was, and no process holds it. What a device states
 that was made is not known before: it is taken to state what an equal one on its host does, or else what its source does,
 and only where it is to move on. Of a card of which it is not known what else it takes once something was made there,
-nothing more is offered. So there is room for no more than there will be.
+nothing more is offered. So the facts never offer more capacity than there will be.
 """
 
 from __future__ import annotations
@@ -198,7 +198,7 @@ def _made(
     placement: Placement,
     source: t.Mapping[str, t.Any],
 ) -> _Entry:
-    """Return a device that was made, or that was there and was given a type, but for its descriptor and its holder."""
+    """Return a device that was made, or that was there and was given a type, without its descriptor and its holder."""
     target = placement["target"]
     given = [{"name": each["name"], "value": each["value"]} for each in target["attributes"]]
     if there is not None:

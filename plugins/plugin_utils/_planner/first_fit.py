@@ -8,7 +8,7 @@
 
 What a plan has made is found again by its name. A device that was there already has no name of its own, so nothing in the
 facts shows which guest it is for. Therefore guests that need nothing but such devices go, one after the other, to the first host
-that has room for them: first fit, as of D. S. Johnson, "Near-optimal bin packing algorithms", 1973. What is made elsewhere
+that has places for them: first fit, as of D. S. Johnson, "Near-optimal bin packing algorithms", 1973. What is made elsewhere
 does not matter to that. Nor does it matter which of them have moved: each still finds the same host the first one, as
 only guests that come after it have taken more.
 """
@@ -92,7 +92,7 @@ class _FirstFit:
             self._take(guest, self._numbers[host])
         self._backings: dict[int, Backing] = {}
         self._states: dict[int, State] = {}
-        # No host before this one has room for such an item.
+        # No host before this one has a place for such an item.
         self._start: dict[tuple[Demands, bool], int] = defaultdict(int)
 
     def place(self, guest: int, before: t.Sequence[Placement]) -> bool:
@@ -147,7 +147,7 @@ class _FirstFit:
 
 
 def _packings_of(problem: Problem) -> Packings:
-    """Return the packings of a problem, which others that come to the same numbers may have worked out."""
+    """Return the packings of a problem, which others with the same numbers may have worked out."""
     known = problem.known
     found = known.of_first_fit if known is not None else None
     if found is None:

@@ -9,7 +9,7 @@
 
 A step empties a batch of hosts. Its guests preferably go to hosts that are not emptied after it: those that are not
 listed, and those that have come back. So each guest moves once, which is the fewest there can be. Only where no batch finds
-room there, guests go to hosts that are still to be emptied, and move again with these. Each step is a plan as of a drain, made
+places there, guests go to hosts that are still to be emptied, and move again with these. Each step is a plan as of a drain, made
 and verified with the facts as the steps before leave them.
 
 No guest ever moves away from a host that has come back: where that was upgraded, moves are one-way.
@@ -94,7 +94,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
 )
 
 SCHEMA = 1
-# So many hosts that came back last are tried as the only targets first: what a host held before, it mostly has room for.
+# So many hosts that came back last are tried as the only targets first: what a host held before, it mostly has capacity for.
 _LAST = 1
 # So many different batches are looked at for one step.
 _TRIES = 40
@@ -594,7 +594,7 @@ class _Planning:
         closed = frozenset(() if self._asked.use_returned else self._returned)
         # In another order it would be other hosts that receive nothing any more.
         always_closed = closed if self._asked.keep_order else frozenset[str]()
-        # Once all other listed hosts are empty, there is the most room for one that there can ever be.
+        # Once all other listed hosts are empty, there is the most free capacity for one that there can ever be.
         initial = {each: self._first.hosts[each].facts for each in self._now.facts}
         empty = {name: without_holders(initial[name]) for name in self._asked.hosts}
         emptied = ChangingFleet({**initial, **empty})
@@ -711,7 +711,7 @@ def _blocking(host: str, plan: PlanBody, proven: bool) -> str:
 
 
 def _sentences(plan: MaintenancePlan) -> list[str]:
-    """Return what the plan comes to, and its steps in the order in which they are taken."""
+    """Return the conclusion of the plan, and its steps in the order in which they are taken."""
     blocked = plan["blocked"]
     emptied, moves, guests = len(plan["order"]), plan["moves"], plan["guests"]
     found = [

@@ -41,7 +41,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Pla
 
 # Host and id of a device.
 _Key = tuple[str, str]
-# What a measure comes to: numbers of which less is better, the first one before the others.
+# The value of a measure: numbers of which less is better, the first one before the others.
 Value = tuple[int, ...]
 
 

@@ -132,7 +132,7 @@ def _no_tasks() -> contract.HostTasks:
 def combined(
     fleet: Fleet, nothing: contract.PlanBody, plans: t.Sequence[contract.PlanBody]
 ) -> contract.PlanBody:
-    """Return the plan of a ``fleet`` that ``plans`` come to, each for some of the guests; ``nothing`` is the plan for no guest at all.
+    """Return the plan of a ``fleet`` that joins ``plans``, each for some of the guests; ``nothing`` is the plan for no guest at all.
 
     Each places all that it is for, beside the others or after them. What other plans there are for all of it together is not known.
     """
@@ -232,7 +232,7 @@ def _shortage_in_numbers(problem: Problem, shortage: Shortage) -> contract.Short
 
 
 def _with_trials(moves: Moves, fleet: Fleet) -> Moves:
-    """Return the moves, those with a warning that give a card several types of which only trying shows whether it has room for all."""
+    """Return the moves, those with a warning that give a card several types of which only a trial shows whether it has capacity for all."""
     given: dict[tuple[str, str], list[str]] = defaultdict(list)
     for placement, _source in moves:
         target = placement["target"]

@@ -184,7 +184,7 @@ def still_holding(earlier: t.Any, request: Request, fleet: Fleet, facts: Facts) 
                     for target in targets:
                         _check(target, facts)
                     found = [
-                        _anew(guest, device, target, fleet, candidates)
+                        _placed_again(guest, device, target, fleet, candidates)
                         for device, target in zip(guest.devices, targets, strict=True)
                     ]
                 else:
@@ -238,7 +238,7 @@ def _in_waves(kept: t.Sequence[contract.Placement], earlier: t.Any) -> list[cont
 def left_by_moves(earlier: t.Any, fleet: Fleet) -> dict[tuple[str, str], StayingDevice]:
     """Return the mdevs that no process holds, as their guests hold, or may hold, the mdevs that the plan ``earlier`` has as their targets.
 
-    So a drain comes to an end where a guest has moved to a device that has a name of its own, too. Other devices have names that
+    So a drain ends where a guest has moved to a device that has a name of its own, too. Other devices have names that
     are given again.
     """
     with _reading():
@@ -329,7 +329,7 @@ def _check(target: t.Any, facts: Facts) -> None:
         raise FleetError(f"the earlier plan does not hold: there is no {what} on {host}")
 
 
-def _anew(
+def _placed_again(
     guest: Guest, source: Device, target: t.Any, fleet: Fleet, candidates: Candidates
 ) -> contract.Placement:
     """Return the placement of ``source`` on a ``target`` that is in the facts; raise ``FleetError``."""
@@ -425,7 +425,7 @@ class _StillThere:
     def _under(
         self, guest: Guest, source: Device, target: t.Mapping[str, t.Any], host: Host
     ) -> contract.Placement | None:
-        """Return the placement on a device that has not been made yet, where its parent has room for it."""
+        """Return the placement on a device that has not been made yet, where its parent has capacity for it."""
         parent = next((each for each in host.parents if each.id == target["parent"]), None)
         if parent is None or is_card_parent(parent):
             return None

@@ -5,7 +5,7 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""Problems: what a request comes to in numbers, which items are to be packed into which bins. Pure."""
+"""Problems: a request in numbers, that is which items are to be packed into which bins. Pure."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class Problem:
 
     ``domain_loads`` are how many devices stay in each failure domain, where devices are to be spread over these.
     ``supplies`` has what each bin's resources are, ``demands`` for each item its devices with the number of what each
-    needs, the scarcest first. ``survey`` is of these hosts, or of more. ``known`` is what was found of others that come to the
+    needs, the scarcest first. ``survey`` is of these hosts, or of more. ``known`` is what was found for others with the
     same numbers, if it is looked for.
     """
 

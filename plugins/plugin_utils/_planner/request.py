@@ -343,7 +343,7 @@ class Conditions:
         return found | {"apart": [sorted(group) for group in self.apart]}
 
     def stated(self) -> PlanConditions:
-        """Return what a plan says that was asked of it, but for what it says elsewhere."""
+        """Return what a plan states as asked of it, except for what it states elsewhere."""
         found: t.Any = {
             name: value
             for name, value in self.lasting().items()

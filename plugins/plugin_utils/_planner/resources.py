@@ -394,7 +394,7 @@ class Resources:
     # --- what a proof asks ---
 
     def could_take(self, resource: int, demand: int) -> bool:
-        """Return whether ``resource`` could take in a device with ``demand`` but for the planner's own rules."""
+        """Return whether ``resource`` could take in a device with ``demand``, leaving out the planner's own rules."""
         state = self._states[resource]
         if isinstance(state, CardState):
             return bool(self._sizes(state, [demand]))
@@ -575,7 +575,7 @@ class Resources:
     def _once_opened(
         self, state: PartlyUsed, kind: _ParentKind, mdev_type: MdevType, instances: int
     ) -> PartlyUsed | None:
-        """Return a parent in ``state`` once so many ``instances`` of a type are made; ``None`` where there is no room."""
+        """Return a parent in ``state`` once so many ``instances`` of a type are made; ``None`` where there is no capacity."""
         if kind.capacity is not None:
             if kind.capacity.instances_left(state.used, mdev_type.id) < instances:
                 return None

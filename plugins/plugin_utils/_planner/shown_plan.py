@@ -233,7 +233,7 @@ def _staying(plan: Plan, fleet: Fleet, conditions: Conditions) -> list[StayingDe
 
 
 def _asked_for(plan: Plan, fleet: Fleet, stay: t.Container[_Key]) -> list[Device]:
-    """Return the devices that were to move by the request, but for those that ``stay``, and those that do move.
+    """Return the devices that were to move by the request, except for those that ``stay``, and those that do move.
 
     Where the request names none of them, as one that is made up may not, the plan's word counts.
     """

@@ -7,7 +7,7 @@
 
 """Surveys: what is on hosts, whichever guests move, found once for a problem and all of its parts. Pure.
 
-A part has some of the hosts of a problem and some of its guests, and the same conditions but for what is drained. Of
+A part has some of the hosts of a problem and some of its guests, and the same conditions except for what is drained. Of
 thousands of parts with thousands of hosts each, to look at every device again would take nearly all of the time.
 """
 

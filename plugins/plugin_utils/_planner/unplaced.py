@@ -227,7 +227,7 @@ class Reasons:
             if each.parent is not None and isinstance(made, Creatable) and mdev_type is not None:
                 self._made[(each.host, each.parent.id)][mdev_type.id] += made.instances
         self._numbers = {name: number for number, name in enumerate(problem.names)}
-        # Who asks for no reasons in detail is given those alone for which a device stays, wherever there is room.
+        # Without effort for details, a device has only the reasons that hold on every host.
         self._detailed = not self._effort.used_up
         self._alike = self._hosts_alike() if self._detailed else []
         # Devices that need the same have the same reasons.
@@ -725,7 +725,7 @@ class Reasons:
         return _first([*dict.fromkeys(busy + avoided or unmet or misses or [nothing])])
 
     def _unmet(self, host: Host, source: Device) -> list[Reason]:
-        """Return the conditions of the request but for which there would be something."""
+        """Return the conditions of the request that alone exclude a target."""
         targets: list[Target] = [*host.devices]
         targets += [
             NewDevice(parent.kind, each.id, parent, each)

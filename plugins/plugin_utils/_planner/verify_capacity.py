@@ -89,7 +89,7 @@ def _is_there(made: t.Mapping[str, int], types: t.Sequence[Entry]) -> bool:
         all(left[name] >= (available[each] + 1) * takes[each].get(name, 0) for name in names)
         for each in takes
     ):
-        # It is not stated what types take, or there would be room for more than are available.
+        # It is not stated what types take, or there were capacity for more than are available.
         whole = math.lcm(*(available[each] for each in made))
         taken: int = sum(count * (whole // available[each]) for each, count in made.items())
         return taken <= whole

@@ -473,7 +473,7 @@ def _content(value: t.Any) -> bytes | str:
 
 
 def place_like(device: Entry) -> str:
-    """Return what a device is like as a place for another one: all but what may differ where one is as good as the other."""
+    """Return what a device is like as a place for another one: all but what may differ where either can be chosen."""
     migration = {name: device["migration"].get(name) for name in ("supported", "features")}
     return as_known({**device, **_OF_NO_MATTER, "migration": migration})
 

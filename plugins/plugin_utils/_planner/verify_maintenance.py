@@ -181,7 +181,7 @@ class _Replay:
             self._free[host].update(self._needs[name])
 
     def _counts(self, step: Entry, sources: t.Sequence[Key]) -> t.Iterator[str]:
-        """Yield what the step counts otherwise than its placements come to."""
+        """Yield what the step counts otherwise than its placements do."""
         moving: dict[t.Any, list[Key]] = defaultdict(list)
         for key in sources:
             origin = self._origins.get(key, key)

@@ -368,7 +368,7 @@ def _is_in_order(rule: str, own: str, actual: str, owner_is_source: bool) -> boo
 
 
 def _result(pieces: t.Iterable[int | str]) -> int | None:
-    """Return what arithmetic comes to; ``None`` for no integer, a division by zero, or what is no arithmetic."""
+    """Return the value of arithmetic; ``None`` for no integer, a division by zero, or what is no arithmetic."""
     # Numbers and operators, a list of them for each parenthesis that is still open.
     lists: list[list[Fraction | str]] = [[]]
     tokens = [
@@ -395,7 +395,7 @@ def _result(pieces: t.Iterable[int | str]) -> int | None:
 
 
 def _flat_result(items: t.Iterable[Fraction | str]) -> Fraction:
-    """Return what numbers and operators come to, products before sums; raises ``ValueError`` where that is nothing."""
+    """Return the value of numbers and operators, products before sums; raises ``ValueError`` where that is nothing."""
     total, product, sign = Fraction(0), Fraction(0), 1
     operator, negative, number_next = "+", False, True
     for item in items:

@@ -91,7 +91,7 @@ def _of_the_largest(found: Entry, facts: Facts, unknown: t.Collection[str]) -> l
 def _of_the_measure(
     found: Entry, measured: t.Sequence[tuple[int, ...]], unknown: t.Collection[str]
 ) -> list[str]:
-    """Return what is wrong with what the measure is said to come to, where it was and will be so much by facts and placements."""
+    """Return what is wrong with the stated values of the measure, where it was and will be so much by facts and placements."""
     hosts = found["hosts_with_places"]
     if (hosts is None) != (found["measure"] != "largest"):
         return ["hosts have places by another measure, or by none"]

@@ -38,7 +38,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_mat
 def every_source_is_known_and_planned_once(case: Case) -> Objections:
     """Require that a source is in the facts, and placed or left behind once; so is each device of a drained host.
 
-    But for a function that no process holds, and that was not set up or is as good as one elsewhere.
+    Excepted is a function that no process holds, and that was not set up or has an equal one elsewhere.
     """
     # Where each placement is of a source of its own in the facts, there is nothing to count.
     if case.unplaced or sum(map(len, case.moving.values())) < len(case.placed):

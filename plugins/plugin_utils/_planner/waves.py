@@ -9,7 +9,7 @@
 A guest may need the device that another one leaves, or has to stay away from a host until another one of its group has
 left it and its failure domains. Devices that are equal and of one host are as good as each other, so who gets which of them is decided here: as
 soon as one is free, any guest that is to get one there may move. What is stuck then waits in a circle. It was passed by while
-there was room, or never was any. For the former, the way out of each bin that leads towards a place which is free in the end
+there was a free place, or there never was any. For the former, the way out of each bin that leads towards a place which is free in the end
 is kept for last, as in an Eulerian trail, and guests that got stuck are looked at first the next time, as D. E. Joslin and
 D. P. Clements do in "Squeaky wheel optimization", 1999. For the latter, one of them goes to a place that is free, wherever
 that is, which opens the circle.

@@ -253,7 +253,7 @@ def _of_silent(run: _Run, hostvars: t.Any) -> list[str]:
 
 
 def _interrupted(run: _Run, hostvars: t.Any, host: str) -> list[str]:
-    """Return the kinds of devices of which a host has journals of calls that have not come to their end."""
+    """Return the kinds of devices of which a host has journals of calls that have not ended."""
     if not run["by_journals"]:
         return []
     lines = str(result_of(hostvars, host, JOURNALS).get("stdout") or "").splitlines()
@@ -443,7 +443,7 @@ def _not_seen(run: _Run) -> list[str]:
 
 def _write(run: _Run, left: t.Mapping[str, t.Any]) -> None:
     """Write down the placements whose targets may still have to be removed one day."""
-    # What a guest has come to is prepared no more, and is not removed when that guest moves on.
+    # A target that a guest holds by now is prepared no more, and is not removed when that guest moves on.
     at_work = _guests_at_work(run)
     gone = {
         place_of(each)

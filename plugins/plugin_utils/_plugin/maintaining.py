@@ -231,7 +231,7 @@ def _plan(
 
 
 def _first_step(run: _Run, plan: MaintenancePlan, rest: t.Sequence[str]) -> _Run:
-    """Return what the first step of a plan comes to: each guest may go where it has that one, and wherever guests may stay.
+    """Return the first step of a plan as the migration's options: each guest may go where it has that one, and wherever guests may stay.
 
     What an earlier run has left in the middle of this step is cleaned up by the migration, so that is played even where
     no guest is to move any more.

@@ -126,7 +126,7 @@ class Turns:
         return None
 
     def _first(self, waiting: t.Collection[int]) -> int | None:
-        """Return the first of ``waiting`` for which there is room beside those that migrate, and those before it that can begin."""
+        """Return the first of ``waiting`` that may migrate beside those that do, and those before it that can begin."""
         moving = {number for number in self._numbers(_MOVING) if self._is_locked(_MOVING, number)}
         moving |= self._numbers(_LOST)
         ended = self._numbers(_MOVED) | self._numbers(_FAILED)

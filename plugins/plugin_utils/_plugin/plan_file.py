@@ -113,7 +113,7 @@ def asked_by(
 ) -> dict[str, t.Any]:
     """Return the options that ``plan`` was asked with, where none of those ``moving`` says in ``options`` what to move.
 
-    What ``options`` have stays, but for the hosts that take part: those that took part then. Raise ``FleetError``, also where none
+    What ``options`` have stays, except for the hosts that take part: those that took part then. Raise ``FleetError``, also where none
     of these is among the hosts of this run.
     """
     if plan is None or any(options.get(name) is not None for name in moving):

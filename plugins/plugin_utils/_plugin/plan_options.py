@@ -52,7 +52,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Pla
 
 
 def sources_of(options: t.Mapping[str, t.Any]) -> list[t.Any] | None:
-    """Return what is to be moved but for hosts that are drained, by whichever options it is named; ``None`` where by none."""
+    """Return what is to be moved, by the options that name it, without the hosts that are drained; ``None`` where by none."""
     given = [
         listed("sources", options.get("sources")),
         names("guests", options.get("guests")),

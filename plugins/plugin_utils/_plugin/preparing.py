@@ -233,7 +233,7 @@ def _refused(run: _Run, obstacles: str) -> str:
 
 
 def _goes_on(run: _Run) -> bool:
-    """Return whether another pass follows one that has made all it was to: what is there now may leave room for more."""
+    """Return whether another pass follows one that has made all it was to: what is there now may leave capacity for more."""
     return not run["check_mode"] and _may_go_on(run)
 
 
@@ -279,7 +279,7 @@ def _blame(run: _Run) -> Blame:
 
 def _no_attempt_left(run: _Run) -> str | None:
     """Return why no other plan is tried, where none is. One that ends with a device given up is not counted."""
-    # Facts that never hold are not asked for as often as a card may have room for one more.
+    # Facts that never hold are not asked for as often as a card may have capacity for one more.
     most = MOST_PASSES if run["made"] or not run["confirming"] else MOST_ATTEMPTS
     if run["attempt"] - run["excused"] < run["attempts"] and run["attempt"] < most:
         return None
@@ -395,7 +395,7 @@ def _plan(
         silent.pop(host, None)
     asked = [*known, *silent]
     if found.given_up:
-        # The same as before but for what is given up: what is emptied still receives nothing.
+        # The same as before except for what is given up: what is emptied still receives nothing.
         drained = [*(options.pop("drain", None) or ()), *(options.pop("lost", None) or ())]
         options["sources"] = [
             {"host": each["source"]["host"], "id": each["source"]["id"]}

@@ -12,7 +12,7 @@ playbook ``prepare`` has had made or changed, or was about to. The playbook ``cl
 decided on the control node; no host writes to it.
 
 ``process`` is the run of Ansible that wrote it last. While that goes on no other run may write to the file, nor clean up by it,
-but for one that it has started itself, as it waits for that. A process is known by its start too, as numbers are given again.
+except for one that it has started itself, as it waits for that. A process is known by its start too, as numbers are given again.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ def fleet_of(
     left_out: t.Any,
     any_age: t.Collection[str] = frozenset(),
 ) -> Fleet:
-    """Return what ``fleet``, ``hostvars`` or facts by host, comes to with these options of a report; raise ``FleetError``.
+    """Return the fleet that ``fleet``, ``hostvars`` or facts by host, yields with these options of a report; raise ``FleetError``.
 
     Facts of the hosts ``any_age`` may be older than ``max_age``.
     """

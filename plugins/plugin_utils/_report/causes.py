@@ -36,7 +36,7 @@ class Cause:
 
 
 class _Summary(t.NamedTuple):
-    """What a plan's reasons of one code come to.
+    """The words for a plan's reasons of one code.
 
     ``cause`` is said of all devices that it holds for, the reason itself where it is ``None``; ``remedy`` is what would make it
     possible. Both may name ``{what}``, the hardware that is needed, and of the reason its ``{host}``, ``{attribute}`` and

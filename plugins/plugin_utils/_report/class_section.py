@@ -43,7 +43,7 @@ class ClassSection:
         self.entries = [self._entry(name, obstacles.get(name, [])) for name in self.numbers]
 
     def cause(self, name: str, more: bool) -> Cause:
-        """Return why devices of the class ``name`` stay, with the nearest that one comes to going somewhere."""
+        """Return why devices of the class ``name`` stay, with the nearest miss as an example."""
         entry = self.entries[self.numbers[name]]
         near = [] if entry["targets"] else entry["misses"]
         example = "; ".join(near[0]["reasons"]) if near else None

@@ -4,7 +4,7 @@
 
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
-"""The report as one HTML file that needs nothing else. Pure but for reading the page's own parts.
+"""The report as one HTML file that needs nothing else. Pure except for reading the page's own parts.
 
 What hosts say gets into the page as escaped text, or as JSON that the script turns into text. Characters that steer,
 hide or turn text around are shown as escapes. The page's content

@@ -5,7 +5,7 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""The parts of the report's page but for its verdict, each as markup from the report's document alone."""
+"""The parts of the report's page except for its verdict, each as markup from the report's document alone."""
 
 from __future__ import annotations
 
