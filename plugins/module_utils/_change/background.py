@@ -110,7 +110,7 @@ class BackgroundWork:
             os.close(descriptor)
 
     def _is_begun(self) -> bool:
-        """Return whether it is this attempt that goes on: who has the lock may be just about to write that down."""
+        """Return whether it is this attempt that goes on: the process that has the lock may be just about to write that down."""
         if self._attempt is None:
             return False
         for look in range(_TORN_READS):

@@ -237,7 +237,7 @@ class GuestMigration:
                 f" {self._order.uuid} on its host"
             )
             return STUCK
-        # Who loses the connection to libvirt has an error of a guest that may have moved all the same.
+        # A lost connection to libvirt gives an error for a guest that may have moved all the same.
         if call.error is None or (state is None and self._is_there()):
             return MOVED
         return ABORTED if self._gave_up else FAILED

@@ -30,7 +30,7 @@ _NEW = ".new"
 class PrivateDirectory:
     """The directory at ``path``, which is made, with the one that it is in, when the first file is.
 
-    Every method raises the kernel's own ``OSError``, and ``HostReadError`` where others could have had their hands in it.
+    Every method raises the kernel's own ``OSError``, and ``HostReadError`` where others could have written to it.
     """
 
     def __init__(self, path: str) -> None:

@@ -461,7 +461,7 @@ class PciDevice(Device):
             return {}
         with reading(self.directory.path("config")):
             size = self.directory.size("config")
-            # Some bytes of it at a time: nothing is asked of a function that VFIO would not ask.
+            # Some bytes of it at a time: only reads that VFIO itself makes.
             with self.directory.pieces("config") as pieces:
                 try:
                     return configuration(identity, size, pieces.read, idle)

@@ -5,7 +5,7 @@
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""Who uses a PCI device, or keeps it from guests: a process through VFIO, or the host itself."""
+"""What uses a PCI device, or keeps it from guests: a process through VFIO, or the host itself."""
 
 from __future__ import annotations
 

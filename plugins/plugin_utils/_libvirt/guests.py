@@ -62,7 +62,7 @@ class RunningGuest:
 class LibvirtHost:
     """What libvirt on a host says: why it says nothing, if so; versions by program, as far as it says them; guests that run, by name.
 
-    ``halves`` are the UUIDs of those that are paused and not known to be whole there, ``None`` where it does not say who is paused.
+    ``halves`` are the UUIDs of those that are paused and not known to be whole there, ``None`` where it does not say which are paused.
     ``stopped`` are the UUIDs of those that are defined and do not run, by name, ``None`` where it does not say which, and ``names`` the
     names of all by UUID.
     ``info`` is what the host has for guests, ``arriving`` what it lacks for those of others, in the order in which it was asked,

@@ -28,7 +28,7 @@ class Migration(t.TypedDict):
 
 
 class Migrations(t.TypedDict):
-    """Who goes, the first one first, and who does not go now.
+    """The guests that go, the first one first, and those that do not go now.
 
     ``waiting`` go in a later wave of the plan, when those of the first one have moved. ``ended`` are the placements of guests
     that have ended since they were chosen.

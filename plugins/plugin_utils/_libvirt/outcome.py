@@ -128,7 +128,7 @@ class Staying(t.TypedDict):
 
 
 class Result(t.TypedDict):
-    """Who has not moved, sentences for the operator, and what to fail with if not all went well."""
+    """The guests that have not moved, sentences for the operator, and the message to fail with if not all went well."""
 
     stay: list[Staying]
     sentences: list[Sentence]

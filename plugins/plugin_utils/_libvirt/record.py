@@ -155,7 +155,7 @@ def sent_before(
     ``only_broken_off`` nothing is taken of those up to the last one that has ended, either, but those that were on their way then.
     """
     own = [each for each in records if each.get("request") == request]
-    # Who was not sent again is where the run before has sent it.
+    # A guest that was not sent again is where the run before has sent it.
     tried = [each for each in _not_done(own) if each["outcome"] != NOT_TRIED]
     last = {_guest(each): each for each in sorted(tried, key=_run_of)}
     if not only_broken_off:

@@ -182,7 +182,7 @@ def capacity_of_functions(
                 for other in known
                 if bool(other.slices) == bool(share.slices) and not other.exclusive
             ]
-            # Where nothing else is to be had, no more than one is sure.
+            # Where nothing else is available, no more than one is sure.
             whole = max(alike, key=lambda other: (other.slices, other.memory), default=share)
             counts[each] = fitting(share, whole)
             sizes[each] = MIG if share.slices else share.memory

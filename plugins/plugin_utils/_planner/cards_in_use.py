@@ -77,7 +77,7 @@ class CardsInUse:
     def bound(self) -> Value:
         """Return how many cards are in use at least after so few moves, whichever devices fit.
 
-        Who is on several cards counts for each of them in part: no way to empty so many cards moves fewer guests.
+        A guest on several cards counts for each of them in part: no way to empty so many cards moves fewer guests.
         """
         shares = Counter(number for guests in self._guests.values() for number in guests)
         needed = sorted(

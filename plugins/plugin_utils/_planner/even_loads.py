@@ -75,7 +75,7 @@ class EvenLoads:
 
         As if each device moved by itself: from the highest loads, except for what cannot move, to the lowest, except for hosts
         that have no more place. As both sides gain less with each device, one after another is the best there is.
-        Who follows others to what these leave adds nothing to the load of their host.
+        A guest that follows others to what these leave adds nothing to the load of their host.
         """
         sizes = sorted((len(guest.devices) for guest in self._guests), reverse=True)
         leaving = [(-count, name) for name, count in self._loads.items()]

@@ -57,7 +57,7 @@ def steady(
         guest
         for guest, of_guest in by_guest.items()
         if all((guest, each.source.id) not in fixed for each in of_guest)
-        # First fit does not know who has which MAC address on a card.
+        # First fit does not know which guest has which MAC address on a card.
         and not any(each.source.key in problem.admission.addresses for each in of_guest)
     }
     if not free:

@@ -252,7 +252,7 @@ class _Planning:
         self._again_at_least = 0
         # How many guests of a host that is still to be emptied had no place when that was tried last.
         self._left: dict[str, int] = {}
-        # Why guests have no place is asked of none but the last, of one host.
+        # The reasons why guests have no place are sought for the last one alone, of one host.
         self._effort, self._explaining = efforts
         self._budget = Budget(shared=self._effort)
         self._judge, self._known = Judge(conditions.direction), KnownNumbers()
@@ -459,7 +459,7 @@ class _Planning:
             self._of_step(batch, targets, self._capacity),
             keep_type=keep_type or self._conditions.keep_type,
         )
-        # Who stays on another host of a failure domain must not be met either, or counts there.
+        # Guests that stay on another host of a failure domain must not be met either, or count there.
         names = self._now.hosts if self._looks_at_domains else (*batch, *targets)
         hosts = {name: self._now.hosts[name] for name in names}
         if after:
@@ -489,7 +489,7 @@ class _Planning:
     def _of_step(
         self, batch: t.Sequence[str], targets: t.Sequence[str], capacity: Capacity
     ) -> Conditions:
-        """Return what is asked of emptying the hosts of a batch onto ``targets``, which have free what ``capacity`` says."""
+        """Return the conditions for emptying the hosts of a batch onto ``targets``, which have free what ``capacity`` says."""
         guests = (guest for name in batch for guest in self._guests[name])
         return dataclasses.replace(
             self._conditions,
@@ -683,7 +683,7 @@ def _conversions(placements: t.Sequence[Placement], facts: t.Mapping[str, HostFa
 
 
 def _request(part: Fleet, conditions: Conditions) -> Request:
-    """Return what is asked of a step with the hosts that take part in it."""
+    """Return the request for a step with the hosts that take part in it."""
     guests = requested(part, conditions.drain, None, "none")
     stays = staying(part, conditions)
     return Request(guests, conditions.hosts(part), conditions, staying=stays)

@@ -175,7 +175,7 @@ class Movable:
         conditions = dataclasses.replace(self.conditions, targets=[host], capacity=capacity)
         if _too_heavy(host, guests, conditions):
             return MovePlan(None, True)
-        # Who stays on another host of a failure domain must not be met either.
+        # Guests that stay on another host of a failure domain must not be met either.
         by_domain = self.conditions.apart and self.conditions.failure_domains
         hosts = sorted(self.fleet.hosts if by_domain else {host, *(e.host for e in guests)})
         return self.planned(guests, conditions, hosts)
@@ -202,7 +202,7 @@ class Movable:
         request = Request(guests, conditions.hosts(part), conditions)
         plan = make_plan(part, request, self.budget, explaining=Effort(0), judge=self._judge)
         if plan["unplaced"]:
-            # Who leaves the host, and who was to be apart from them, is not looked at.
+            # Guests that leave the host, and those that were to be apart from them, are not looked at.
             unsure = conditions.apart or plan.get("assumptions")
             proven = plan["status"] == "infeasible" and not unsure
             return MovePlan(None, proven)

@@ -183,7 +183,7 @@ def _beside(
 ) -> PlanBody:
     """Return ``best``, a plan for the first guests of ``request``, with what of the ``rest`` has a place beside them, by rank.
 
-    Who gives way to them is who has a place in ``for_all``.
+    The guests that give way to them are those with a place in ``for_all``.
     """
     if request.conditions.reuse or request.conditions.apart:
         # A place beside them could be taken in a wave in which one of the first needs it.

@@ -656,7 +656,7 @@ def count_remade(targets: t.Mapping[int, Targets], placed: t.Iterable[Placement]
 class Pins:
     """The guests that go to the host where the most of their ``targets`` are, as far as all of their devices can.
 
-    ``assignment`` is who they are, and what it costs: unlike in a plan, their packings do not follow each other.
+    ``assignment`` has these guests, and its cost: unlike in a plan, their packings do not follow each other.
     ``placed`` are those of their devices that have targets. ``bins`` are what is left of all bins, and ``domain_loads`` how
     many devices are in each failure domain then, where that matters.
     """

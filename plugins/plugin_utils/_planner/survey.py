@@ -34,7 +34,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible
 
 
 class _Found(t.NamedTuple):
-    """What is to be had on a host: a device, or one that a parent could make; ``id`` is that of the device or of the parent.
+    """What is available on a host: a device, or one that a parent could make; ``id`` is that of the device or of the parent.
 
     ``number`` is higher than that of what was found before.
     """
@@ -70,7 +70,7 @@ class Survey:
     def places(
         self, admission: Admission, names: t.Sequence[str]
     ) -> t.Iterable[t.Sequence[_Found]]:
-        """Return what is to be had on the hosts of a part, those that are alike together, in the order of the hosts."""
+        """Return what is available on the hosts of a part, those that are alike together, in the order of the hosts."""
         if not admission.is_plain:
             return self._alike(admission, names).values()
         there = {*names}

@@ -209,7 +209,7 @@ class Reasons:
         self._devices = {(each.host, each.device.id) for each in placed if each.device}
         # What the plan makes on each card, by type.
         self._on_cards: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-        # Who is given a MAC address on a card that others have as well.
+        # The guests that are given a MAC address on a card that others have as well.
         self._addresses: dict[tuple[str, str | None, str], set[int]] = defaultdict(set)
         # The AP queues that the plan assigns on each host, as far as others have them too.
         self._matrices: dict[str, list[Matrix]] = defaultdict(list)
@@ -237,7 +237,7 @@ class Reasons:
         self._under: dict[str, dict[str | None, list[Device]]] = {}
         self._capacities: dict[tuple[str, str], ParentCapacity | None] = {}
         self._reasons: dict[tuple[t.Any, ...], list[UnplacedReason]] = {}
-        # Who stays on each host and is in a group of ``apart``, and in which.
+        # The guests that stay on each host and are in a group of ``apart``, with their groups.
         self._members: dict[str, dict[str, frozenset[int]]] | None = None
 
     def of(self, guest: Guest, device: Device) -> list[UnplacedReason]:
@@ -325,7 +325,7 @@ class Reasons:
         return [(found[0], len(found) - 1) for found in alike.values()]
 
     def _there(self, host: Host) -> t.Hashable:
-        """Return what is on ``host``, free or not: why something is not to be had is said of what has no part in its state."""
+        """Return what is on ``host``, free or not: the reason of a device that is unavailable is part of that."""
         devices = frozenset(
             (*self._needs(each), each.p2p, unavailable and unavailable.code)
             for each in host.devices

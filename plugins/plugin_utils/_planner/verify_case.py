@@ -180,7 +180,7 @@ class Case:
         hosts = {key[0] for keys in (self.placed, self.unplaced) for key in keys} | self.drained
         hosts |= {each["target"]["host"] for each in plan["placements"]}
         hosts |= {host for host, _id in self.staying.union(self.moved_onto)}
-        # Who stays on other hosts of a failure domain is met there, too, and counts there.
+        # Guests that stay on other hosts of a failure domain are met there, too, and count there.
         by_domain = asked.apart or asked.policy == "spread"
         near = [{*domain} for domain in asked.failure_domains.values()] if by_domain else []
         hosts = hosts.union(*(domain for domain in near if not domain.isdisjoint(hosts)))

@@ -84,7 +84,7 @@ def _of_the_whole(plan: Entry, emptied: set[str], hosts: set[str], guests: int) 
 
 
 class _Replay:
-    """Who holds which device now; ``_origins`` has for each held device the one that its guest held at first."""
+    """Which guest holds which device now; ``_origins`` has for each held device the one that its guest held at first."""
 
     def __init__(self, facts: Facts, conditions: Conditions) -> None:
         self._needs = {**conditions.capacity.get("guests", {})}

@@ -221,7 +221,7 @@ class _Moves:
                 ahead[before] += ways
             if not left:
                 ahead[None] += ways
-        # Who leaves no device here waits for others, and none for them.
+        # Guests that leave no device here wait for others, and none waits for them.
         reached: set[_Need | None] = {None}
         reached.update(pool for pool, count in spare.items() if count > 0)
         queue, last = deque(sorted(reached, key=str)), set()
@@ -350,7 +350,7 @@ class _Turn:
                 self._wake(woken_by)
 
     def _lacking(self, guest: int) -> _Need | None:
-        """Return the first thing that ``guest`` needs and that is not to be had yet."""
+        """Return the first thing that ``guest`` needs and that is not available yet."""
         number = self._moves.numbers[self._moves.by_guest[guest][0].host]
         for group in self._moves.groups[guest]:
             need = ("group", number, group)

@@ -32,7 +32,7 @@ def absolute(path: t.Any) -> str:
 def content_of(path: str) -> str | None:
     """Return the text of the file ``path``, ``None`` where there is none; raise ``AnsibleActionFail``.
 
-    A file that a full disk or a lost host has left empty is none of the latter: what it had is not known.
+    An empty file, as a full disk or a lost host leaves it, gives an empty text, and not ``None``: what it had is not known.
     """
     try:
         return _read(path, _MOST).decode("utf-8")

@@ -5,10 +5,10 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""The steps of the playbook ``maintain`` that are taken on the control node: plan, see who is empty, see who is back.
+"""The steps of the playbook ``maintain`` that are taken on the control node: plan, see which hosts are empty, see which are back.
 
 Each takes what the one before returned, and returns that with what is new. ``now`` is what the plays in between are to do:
-empty the hosts ``drain`` onto ``targets``, which have free what ``capacity`` says; ``avoid`` says who goes to which of them not, and
+empty the hosts ``drain`` onto ``targets``, which have free what ``capacity`` says; ``avoid`` says which guests do not go to which of them, and
 ``keep_type`` whether devices keep their types; then work on ``hosts``. It has no hosts once there is nothing to do.
 """
 
@@ -248,7 +248,7 @@ def _first_step(run: _Run, plan: MaintenancePlan, rest: t.Sequence[str]) -> _Run
     pending = sorted({each["target"]["host"] for each in step["placements"]}.intersection(rest))
     # For one guest and host, the operator's own reason is the one that is shown.
     avoid = [*_moves_avoided(step["placements"], pending), *conditions.get("avoid", ())]
-    # Who moves again does so with what it has, which was planned with equal devices.
+    # A guest that moves again does so with what it has, which was planned with equal devices.
     kept = bool(pending) and not step["conversions"]
     return {
         "hosts": step["hosts"],

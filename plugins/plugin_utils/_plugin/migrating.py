@@ -305,7 +305,7 @@ def _case(run: _Run, hostvars: t.Any) -> Case:
         for host, result in results.items()
         if result and not result.get("unreachable")
     }
-    # Who answered once and not again is no target, either. Who never did is named.
+    # A host that answered once and not again is no target, either. One that never did is named.
     first, again = {*run["asking_hosts"]}, {*run["reading_hosts"]}
     there = [
         host for host in run["answered"] if host in asked or (host in first) != (host in again)

@@ -5,7 +5,7 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""How a run of ``migrate_libvirt`` ended: who has moved, who stays and why, and the record of both."""
+"""How a run of ``migrate_libvirt`` ended: which guests have moved, which stay and why, and the record of both."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ def look(run: _Run, hostvars: t.Any) -> _Run:
 
 
 def end(run: _Run, hostvars: t.Any) -> _Run:
-    """Return ``run`` with the last word: who has moved, who stays and why, and what else there is to see to.
+    """Return ``run`` with the conclusion: which guests have moved, which stay and why, and what else is to be done.
 
     Writes the record of those that were to move, as ``record``, too.
     """
