@@ -98,7 +98,7 @@ class BackgroundWork:
             if child == 0:
 
                 def record(status: Status) -> None:
-                    # Without a place for that the work goes on all the same.
+                    # The work goes on even if its status cannot be written.
                     with contextlib.suppress(OSError):
                         self._record(descriptor, status)
 

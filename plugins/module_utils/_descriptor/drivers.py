@@ -150,7 +150,7 @@ class Driver:
     compared: frozenset[str] = frozenset()
     # What is ``learnt``, by the name of an attribute, as a caution: it is said where no side shows that.
     unless_shown: t.Mapping[str, str] = field(default_factory=dict)
-    # Attributes of ``self`` that had better be equal although the target may serve the source if not, and why.
+    # Attributes of ``self`` that should be equal, although a target that differs may serve the source, and why.
     better_equal: t.Mapping[str, str] = field(default_factory=dict)
     # Reads in a type's description what a device of it takes of its parent, numbers by name.
     resources: t.Callable[[str], dict[str, int]] | None = None
@@ -213,7 +213,7 @@ def may_be_unknown(own: t.Mapping[str, str]) -> frozenset[str]:
 def is_documented(own: t.Mapping[str, str], name: str) -> bool:
     """Return whether devices that differ in an attribute of the derived ``self`` ``own`` are known not to go together.
 
-    It is so of the interface and of the driver, as none knows another one's state, and of what a driver is documented to
+    That holds for the interface and the driver, as none reads another one's state, and of what a driver is documented to
     compare. All else is equal only to be safe: another type, for one, may be the same share of a card.
     """
     return name in _KERNEL_COMPARES or any(
@@ -384,7 +384,7 @@ def migration_support(
 
 
 def unshown_need(own: t.Mapping[str, str]) -> str | None:
-    """Return what a device with the derived ``self`` ``own`` needs to migrate, where only the kernel's own word could show it.
+    """Return what a device with the derived ``self`` ``own`` needs to migrate, where only the kernel could show it.
 
     What devlink switches, a caution of the driver has already.
     """

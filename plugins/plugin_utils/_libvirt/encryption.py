@@ -52,7 +52,7 @@ class Encryption:
 
     @property
     def by_certificates(self) -> bool:
-        """Whether it is up to the hosts' certificates if a guest is sent encrypted."""
+        """Whether the hosts' certificates decide if a guest is sent encrypted."""
         over_tcp = self.transport.startswith(OVER_TCP)
         return self.choice != NEVER and over_tcp and not self._is_decided
 

@@ -111,7 +111,7 @@ def read_log(host: str, who: str, log: Answer, before: str, lines: int) -> HostL
 def lost_states(log: str) -> list[str]:
     """Return the lines of QEMU's log, since it started last, that say that a device cannot use the state that has come.
 
-    For QEMU the migration is a success all the same.
+    QEMU counts such a migration as a success.
     """
     since = log.rpartition(_STARTED)[2]
     return [line for line in since.split("\n") if _LOST_STATE.search(line)]

@@ -54,8 +54,8 @@ def superfluous(
 ) -> Superfluous:
     """Return what is to be removed of the placements in ``states``.
 
-    Who may say what: that a target was made is the plan's word, that it is free its own host's, and that its guest has not
-    come that of the source's host. A source is removed where both sides say that its guest has moved: the target's host, that
+    Each claim has one source: the plan states that a target was made, its own host that it is free, and the source's host that
+    its guest has not moved. A source is removed where both sides say that its guest has moved: the target's host, that
     the guest holds the target, and its own, that nothing holds the source and the guest is none of those ``kept`` there.
 
     ``remove`` is which of ``REMOVABLE``. ``hosts`` are those that answer. ``undefined`` are the targets, by host and id, that

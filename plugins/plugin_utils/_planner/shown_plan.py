@@ -235,7 +235,7 @@ def _staying(plan: Plan, fleet: Fleet, conditions: Conditions) -> list[StayingDe
 def _asked_for(plan: Plan, fleet: Fleet, stay: t.Container[_Key]) -> list[Device]:
     """Return the devices that were to move by the request, except for those that ``stay``, and those that do move.
 
-    Where the request names none of them, as one that is made up may not, the plan's word counts.
+    Where the request names none of them, as a made-up one may, those in the plan count.
     """
     asked, keys = plan["request"], {_key(each) for each in plan["placements"]}
     if "drain" in asked:

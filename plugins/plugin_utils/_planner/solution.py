@@ -398,7 +398,7 @@ def _first_of_equals(attempt: _Attempt, found: SearchResult) -> dict[int, int]:
     problem, admission = attempt.problem, attempt.problem.admission
     conditions = problem.request.conditions
     if not found.unplaced or conditions.reuse or conditions.apart:
-        # Where others wait for who goes, it is not all the same.
+        # Where others wait for these guests, it matters which of them go.
         return {}
     placed = {item for items in found.assignment.values() for item, _packing in items}
     alike: dict[t.Hashable, list[int]] = defaultdict(list)

@@ -136,7 +136,7 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
         "progress": progress,
         "from": source,
         "placements": placements,
-        # What was made is what is written down; without that the plan's word counts.
+        # What was made is read from the progress file; without that, from the plan.
         "made": [list(place_of(each)) for each in (changed_by(plan) if written is None else began)],
         "began": [list(place_of(each)) for each in began],
         "leaving": _leaving(placements),

@@ -120,7 +120,7 @@ class GuestMove:
         return None
 
     def begin(self, stopped: t.Callable[[], str | None] = lambda: None) -> MoveReport | None:
-        """Begin it; return how it ended, ``None`` where it goes on, or may: only its host's own word says that nothing was begun.
+        """Begin it; return how it ended, ``None`` where it goes on, or may: only its host can say that nothing was begun.
 
         ``stopped`` returns why none begins any more. It is asked last: to read the guest takes its host a while, and a busy one long.
         """
@@ -173,7 +173,7 @@ class GuestMove:
         if answer.get("runs") is not True:
             return read_report(answer.get("status"))
         if self._clock() > self._end:
-            # Its host sees to the limits, or else would keep the run from ever ending.
+            # Its host enforces the limits; one that does not would keep the run from ever ending.
             words = f"its host says that it goes on, longer than its timeout of {self._timeout:g} s allows; see to it there (virsh domjobinfo)"
             return MoveReport(LOST, errors=[words])
         if line := progress_line(self._label(), answer.get("status")):

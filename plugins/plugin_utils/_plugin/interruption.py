@@ -39,7 +39,7 @@ class _Interrupted(BaseException):
 
 @contextlib.contextmanager
 def interruptible(last: t.Callable[[], None]) -> t.Iterator[None]:
-    """Call ``last`` where one of these signals comes meanwhile, once what it has interrupted is left, and then do what it does else."""
+    """Call ``last`` where one of these signals comes meanwhile, once the interrupted block is left, and then let the signal have its usual effect."""
     if threading.current_thread() is not threading.main_thread():
         # No other one may handle signals.
         yield

@@ -205,7 +205,7 @@ def _check_lost(lost: t.Iterable[str], read: Fleet) -> None:
 def _warn_of_unknown_names(given: Conditions, read: Fleet, fleet: t.Any) -> None:
     """Warn where a condition that is ``given`` is about a guest or parent that no facts have, and so holds for none.
 
-    The guest may be shut down, and the parent not be there, at the moment: that is no mistake for sure. What an earlier
+    The guest may be shut down, and the parent not be there, at the moment, so it is no error. What an earlier
     plan has is none, either.
     """
     named = {

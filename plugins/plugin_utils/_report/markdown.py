@@ -67,7 +67,7 @@ def plain(text: t.Any) -> str:
 
 
 def _plain_word(token: str) -> str:
-    """Return a word as it is, but what it is that stands between parentheses and marks as code if it is no word."""
+    """Return a token as it is if it is a plain word; else what is between its parentheses and marks becomes code."""
     bare = token.lstrip("(").rstrip("),.;:")
     if _WORD.fullmatch(bare) and is_printable(bare) and not _REFERENCE.search(bare):
         return token
