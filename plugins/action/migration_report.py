@@ -66,8 +66,8 @@ class ActionModule(ActionBase):
         result.update(verdict=report["verdict"], totals=report["totals"], changed=bool(paths))
         result.update({name: os.path.abspath(path) for name, path in paths.items()})
         if "headroom" in report:
-            told = report["headroom"]
-            result["headroom"] = {"holds": told["holds"], "sentences": told["sentences"]}
+            headroom = report["headroom"]
+            result["headroom"] = {"holds": headroom["holds"], "sentences": headroom["sentences"]}
         if not paths:
             result["report"] = report
         return result

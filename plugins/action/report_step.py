@@ -16,7 +16,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.steps impor
 
 
 class ActionModule(StepAction):
-    """Decides on the control node whom the playbook ``report`` asks, sees who answered, and writes the report."""
+    """Decides on the control node which hosts the playbook ``report`` asks, notes which answered, and writes the report."""
 
     playbook = "report"
     first = staticmethod(begin)

@@ -68,7 +68,7 @@ Rule = t.Annotated[
 ]
 Policy = t.Annotated[str, where(enum=("pack", "spread"))]
 FreeDevices = t.Annotated[str, where(enum=("movable", "all", "none"))]
-# How it is proven that devices have no place in any plan: some have none though nobody else is to move, there are too few
+# How it is proven that devices have no place in any plan: some have none even if no other device moves, there are too few
 # places for those that need them, or the search has looked at everything.
 ProofKind = t.Annotated[str, where(enum=("no_place", "shortage", "search"))]
 Status = t.Annotated[str, where(enum=("optimal", "feasible", "infeasible", "unproven"))]
@@ -90,7 +90,7 @@ ReasonCode = t.Annotated[
                 "failed",
                 "lower_priority",
             ),
-            # What is in the way on one host: it would do, but is not to be had.
+            # What is in the way on one host: a device that matches but cannot be used.
             *(
                 "taken",
                 "capacity_taken",

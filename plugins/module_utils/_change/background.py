@@ -5,14 +5,14 @@
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""Work on a host that goes on when nobody waits for it any more, and tells how far it is.
+"""Work on a host that goes on after its caller has left, and records its progress.
 
 Each piece of work has a file in a private directory of ``/run``, with how far it has come, and at its end what came out, as
 one JSON object. Who does the work holds the lock on the file (flock(2)) until the end. So a file without a lock is that of
 work that has ended, or whose process was killed. The kernel frees the lock, and a boot takes the file away.
 
-Whoever begins work may not learn that it has begun: an answer is lost, or a connection begins the same thing once more. So a piece
-of work may have an ``attempt``, a name that nobody else gives. By that it is begun once, and known from what was done before under
+The caller may not learn that the work has begun: an answer is lost, or a connection begins the same thing once more. So a piece
+of work may have an ``attempt``, a unique name. By that it is begun once, and known from what was done before under
 the same name.
 """
 
@@ -53,7 +53,7 @@ class AtWork(VfioMigrationError):
 
 @dataclass(frozen=True)
 class WorkStatus:
-    """What is known of a piece of work: whether it ``runs``, the ``status`` that it told last, and whether it was ``begun`` at all."""
+    """What is known of a piece of work: whether it ``runs``, the last ``status`` that it recorded, and whether it was ``begun`` at all."""
 
     runs: bool
     status: Status
@@ -61,7 +61,7 @@ class WorkStatus:
 
     @property
     def ended(self) -> bool:
-        """Whether there is a result, or nobody who could make one."""
+        """Whether there is a result, or no process that could still produce one."""
         return OUTCOME in self.status or not self.runs
 
 
@@ -77,7 +77,7 @@ class BackgroundWork:
         self._attempt = attempt
 
     def begin(self, work: t.Callable[[t.Callable[[Status], None]], Status]) -> None:
-        """Let a process of its own do the ``work``, which is handed over what tells its status, and returns its result.
+        """Run ``work`` in a process of its own. It is called with a function that records its status, and returns its result.
 
         Where this attempt was begun before, nothing is. Raise ``AtWork`` where another one goes on, ``OSError`` and ``HostReadError``
         as ``PrivateDirectory`` does.
@@ -88,19 +88,19 @@ class BackgroundWork:
                 return
             raise AtWork("another run is already migrating it; wait until it ends")
         try:
-            if self._attempt is not None and _told(descriptor).get(_ATTEMPT) == self._attempt:
+            if self._attempt is not None and _status_in(descriptor).get(_ATTEMPT) == self._attempt:
                 # It has ended by now.
                 return
-            self._tell(descriptor, {})
+            self._record(descriptor, {})
             child = os.fork()
             if child == 0:
 
-                def tell(told: Status) -> None:
-                    # Without a place for that the work goes on all the same.
+                def record(status: Status) -> None:
+                    # The work goes on even if its status cannot be written.
                     with contextlib.suppress(OSError):
-                        self._tell(descriptor, told)
+                        self._record(descriptor, status)
 
-                _detach_and_work(descriptor, lambda: work(tell), self._tell)
+                _detach_and_work(descriptor, lambda: work(record), self._record)
             # Where SIGCHLD is ignored, as by who began this process, the kernel has taken the child away.
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(child, 0)
@@ -108,7 +108,7 @@ class BackgroundWork:
             os.close(descriptor)
 
     def _is_begun(self) -> bool:
-        """Return whether it is this attempt that goes on: who has the lock may be just about to write that down."""
+        """Return whether it is this attempt that goes on: the process that has the lock may be just about to write that down."""
         if self._attempt is None:
             return False
         for look in range(_TORN_READS):
@@ -118,7 +118,7 @@ class BackgroundWork:
                 return True
         return False
 
-    def _tell(self, descriptor: int, status: Status) -> None:
+    def _record(self, descriptor: int, status: Status) -> None:
         _write(descriptor, status if self._attempt is None else {**status, _ATTEMPT: self._attempt})
 
     def look(self) -> WorkStatus:
@@ -128,9 +128,9 @@ class BackgroundWork:
         except FileNotFoundError:
             return _NOT_BEGUN
         try:
-            # In this order: what has ended in between has told its result.
+            # In this order: work that ends in between has recorded its result before.
             runs = not _lock(descriptor, fcntl.LOCK_SH)
-            status = _told(descriptor)
+            status = _status_in(descriptor)
         finally:
             os.close(descriptor)
         attempt = status.pop(_ATTEMPT, None)
@@ -190,7 +190,7 @@ def _write(descriptor: int, status: Status) -> None:
     os.ftruncate(descriptor, len(data))
 
 
-def _told(descriptor: int) -> Status:
+def _status_in(descriptor: int) -> Status:
     """Return the status in a file, which may be being written."""
     for _attempt in range(_TORN_READS):
         with contextlib.suppress(ValueError):
@@ -201,9 +201,9 @@ def _told(descriptor: int) -> Status:
 
 
 def _detach_and_work(
-    descriptor: int, work: t.Callable[[], Status], tell: t.Callable[[int, Status], None]
+    descriptor: int, work: t.Callable[[], Status], record: t.Callable[[int, Status], None]
 ) -> t.NoReturn:
-    """Work in a session of its own, with nothing open but the file: whoever began it need not wait, and may die."""
+    """Work in a session of its own, with nothing open but the file: the process that began it need not wait, and may die."""
     status = 1
     try:
         os.setsid()
@@ -216,10 +216,10 @@ def _detach_and_work(
         os.closerange(descriptor + 1, _DESCRIPTORS)
         result = work()
         try:
-            tell(descriptor, result)
+            record(descriptor, result)
         except OSError:
-            # What is long is words. Without the rest nobody would know how it ended.
-            tell(descriptor, {k: v for k, v in result.items() if not isinstance(v, (dict, list))})
+            # Only the nested values are long. Without the others its outcome would stay unknown.
+            record(descriptor, {k: v for k, v in result.items() if not isinstance(v, (dict, list))})
         status = 0
     finally:
         # Nothing of the module's own end: that is its parent's.

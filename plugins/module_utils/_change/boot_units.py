@@ -9,7 +9,7 @@
 
 Such a unit is the definition of its device. It runs a few lines of shell with what the device is to have, and needs nothing
 of the collection. Its second line is a comment with the definition as a record, JSON with the number of its format; the rest
-of the file follows from that, so one that somebody has edited is noticed. It is enabled by the link that ``systemctl enable``
+of the file follows from that, so one that was edited is noticed. It is enabled by the link that ``systemctl enable``
 makes. A unit whose device does not come, or is another one by now, fails and stops no other.
 
 Syntax: systemd.service(5), systemd.syntax(7).
@@ -386,12 +386,12 @@ class BootUnits:
         return self._units.path(unit)
 
     def names(self) -> set[str]:
-        """Return the names of the units that there are, whoever made them."""
+        """Return the names of all units that there are, those of other tools included."""
         with reading(self._units.path("")):
             return set(self._units.names())
 
     def vdpa(self) -> list[DefinedUnit]:
-        """Return what is defined of vDPA devices, but for units that do not say what they define: they are of no known device."""
+        """Return what is defined of vDPA devices, except for units that do not say what they define: they are of no known device."""
         found = []
         for unit in sorted(self.names()):
             if unit.startswith(_VDPA_UNIT):

@@ -7,7 +7,7 @@
 
 """One guest of libvirt that leaves its host: read, sent, watched, given up at its limits.
 
-Libvirt of this host does it with that of the target (``VIR_MIGRATE_PEER2PEER``), so the guest comes through whoever of this
+Libvirt of this host does it with that of the target (``VIR_MIGRATE_PEER2PEER``), so the guest arrives whichever process of this
 collection is killed. A call of the binding that migrates waits until that has ended; meanwhile another thread watches.
 """
 
@@ -59,13 +59,13 @@ _ABORT_SECONDS = 5.0
 # A libvirt that restarts is back within this time, and is tried so often meanwhile.
 _RETURN_SECONDS = 60.0
 _RETRY_SECONDS = 2.0
-# How long libvirt's word of the end may take, once it has come to that.
+# How long libvirt may take to report the end, once the migration has ended.
 _EVENT_SECONDS = 2.0
 _QEMU_LOGS = "/var/log/libvirt/qemu"
 _LOG_BYTES = 32768
 _LOG_LINES = 100
 _WORDS = {"NOSTATE": "no state", "SHUTDOWN": "in shutdown", "SHUTOFF": "shut off"}
-_TOLD = (
+_REPORTED = (
     *("time_elapsed", "time_remaining", "data_total", "data_processed", "data_remaining"),
     *("downtime", "setup_time", "memory_iteration", "memory_bps"),
 )
@@ -143,17 +143,17 @@ def flags_and_parameters(binding: t.Any, order: MigrationOrder) -> tuple[int, di
 
 
 class GuestMigration:
-    """A guest that is being sent, and what libvirt, QEMU and the kernel say meanwhile. ``tell`` is told how far it is."""
+    """A guest that is being sent, and what libvirt, QEMU and the kernel say meanwhile. ``report`` is called with its progress."""
 
     def __init__(
         self,
         order: MigrationOrder,
-        tell: t.Callable[[Status], None],
+        report: t.Callable[[Status], None],
         connect: t.Callable[[str], Libvirt] = Libvirt,
         logs: str = _QEMU_LOGS,
     ) -> None:
         self._order = order
-        self._tell = tell
+        self._report = report
         self._connect = connect
         self._logs = logs
         self._errors: list[str] = []
@@ -237,7 +237,7 @@ class GuestMigration:
                 f" {self._order.uuid} on its host"
             )
             return STUCK
-        # Who loses the connection to libvirt has an error of a guest that may have moved all the same.
+        # A lost connection to libvirt gives an error for a guest that may have moved all the same.
         if call.error is None or (state is None and self._is_there()):
             return MOVED
         return ABORTED if self._gave_up else FAILED
@@ -249,7 +249,7 @@ class GuestMigration:
             state, reason = there.ask("its state there", domain.state)[:2]
         except VfioMigrationError:
             return False
-        # One that comes in is paused, too, but not as somebody wants it.
+        # One that comes in is paused, too, but not at a user's request.
         binding = there.binding
         paused = (state, reason) == (binding.VIR_DOMAIN_PAUSED, binding.VIR_DOMAIN_PAUSED_USER)
         return bool(state == binding.VIR_DOMAIN_RUNNING or paused)
@@ -287,7 +287,7 @@ class GuestMigration:
                 "downtime_limit": convergence.downtime,
                 "downtime_refusal": convergence.refusal,
             }
-            self._tell({**sample, **limit})
+            self._report({**sample, **limit})
         return True
 
     def _lengthen(
@@ -308,7 +308,7 @@ class GuestMigration:
         if not isinstance(found, dict) or not found.get("data_total"):
             return {}
         self._dirty_rate = changes_per_second(found) or self._dirty_rate
-        sample = {key: found[key] for key in _TOLD if isinstance(found.get(key), int)}
+        sample = {key: found[key] for key in _REPORTED if isinstance(found.get(key), int)}
         sample["dirty_rate"] = changes_per_second(found)
         self._last = sample
         return sample
@@ -360,7 +360,7 @@ class GuestMigration:
 
 
 class _Call:
-    """A call of the binding in a thread of its own, and what became of it."""
+    """A call of the binding in a thread of its own, and its outcome."""
 
     def __init__(self, libvirt: Libvirt, call: t.Callable[[], t.Any]) -> None:
         self.error: str | None = None
@@ -380,12 +380,12 @@ class _Call:
                 self.error = "libvirt says only that it has failed"
         except self._libvirt.binding.libvirtError as error:
             self.error = str(error.get_error_message() or error)
-        except Exception as error:  # noqa: BLE001 - whatever it is, nobody else would tell
+        except Exception as error:  # noqa: BLE001 - reported here or not at all
             self.error = repr(error)
 
 
 class _Completed:
-    """Libvirt's statistics of a migration that has ended: it tells them once, to who listens, and the guest is gone."""
+    """Libvirt's statistics of a migration that has ended: it sends them once, to its listeners, as the guest is gone then."""
 
     def __init__(self, libvirt: Libvirt, uuid: str, connect: t.Callable[[str], Libvirt]) -> None:
         self._libvirt = libvirt
@@ -413,7 +413,7 @@ class _Completed:
         """Leave the connection to the end of the process."""
 
     def statistics(self) -> Status:
-        """Return what libvirt has told, nothing if it has not."""
+        """Return what libvirt has sent, nothing if it has not."""
         self._there.wait(_EVENT_SECONDS)
         return self._found
 
@@ -424,9 +424,11 @@ class _Completed:
             except binding.libvirtError:
                 return
 
-    def _note(self, _connection: t.Any, _domain: t.Any, told: t.Any, _opaque: t.Any) -> None:
-        if isinstance(told, dict):
-            self._found = {key: told[key] for key in _TOLD if isinstance(told.get(key), int)}
+    def _note(self, _connection: t.Any, _domain: t.Any, statistics: t.Any, _opaque: t.Any) -> None:
+        if isinstance(statistics, dict):
+            self._found = {
+                key: statistics[key] for key in _REPORTED if isinstance(statistics.get(key), int)
+            }
             self._there.set()
 
 

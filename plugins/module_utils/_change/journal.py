@@ -10,7 +10,7 @@
 In a directory that only root can enter, ``NAME.lock`` stands for something that one call at a time works on, such as a
 parent of mediated devices. The kernel drops the lock (flock) when the process ends, whatever ends it. While a call
 changes something, the files of its locks name the call, and ``CALL.journal`` says what must be undone if the call does
-not come to its end. The journal has a line for each step, written before the step is made. To remove the journal is to
+not end. The journal has a line for each step, written before the step is made. To remove the journal is to
 complete the call, all at once; a lock that still names it then means nothing. Of a killed call, the steps that cannot be
 undone stay in the journal, which is then replaced by a shorter one.
 
@@ -56,7 +56,7 @@ _BY_HAND = "undo by hand what the file lists"
 def place(sysfs: Sysfs, kind: str) -> str:
     """Return the directory for one kind of devices: in ``/run`` for those in ``/sys``, in the caller's home for a copy's.
 
-    It is not in ``/run/lock``, where every user may write, and never beside a copy, where whoever made that may have put
+    It is not in ``/run/lock``, where every user may write, and never beside a copy, where the user who made that may have put
     something. Raises ``HostReadError`` where there is no home.
     """
     if sysfs.live:
@@ -219,7 +219,7 @@ class Journal:
         with self._directory.alone():
             others = [other for other in self._names(_LOCK) if other != name]
             if all(self._call_of(other) != call for other in others):
-                # In this order, so that whoever is killed in between leaves no journal without a lock that names it.
+                # In this order, so that a process that is killed in between leaves no journal without a lock that names it.
                 self._directory.discard_new(call + _JOURNAL)
                 self._directory.remove(call + _JOURNAL)
             os.ftruncate(self._locks[name], 0)

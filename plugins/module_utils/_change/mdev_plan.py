@@ -78,7 +78,7 @@ _Definitions = t.Mapping[str, t.Dict[str, t.Any]]
 
 @dataclasses.dataclass
 class MdevHost:
-    """A host with mediated devices: its sysfs, what tells which process holds a device, and mdevctl if it is there."""
+    """A host with mediated devices: its sysfs, what finds the process that holds a device, and mdevctl if it is there."""
 
     sysfs: Sysfs
     scan_holders: t.Callable[[], Holders]

@@ -84,7 +84,7 @@ class Convergence:
     ) -> Decision:
         """Return what to do at the time ``now``, with so many bytes left and ``sent``, in this pass, as far as that is known.
 
-        While the guest ``stands_still`` its state goes over, and time is not up but for the timeout.
+        While the guest ``stands_still`` its state is sent, and only the timeout ends its time.
         """
         if now - self._began > self._limits.timeout:
             return Decision(
@@ -116,7 +116,7 @@ class Convergence:
         self.refusal = why
 
     def _is_judged(self, passes: int) -> bool:
-        """Return whether so many passes have begun that were not shorter; within a long one that is being sent, nobody knows of the next."""
+        """Return whether so many passes have begun that were not shorter; while a long one is being sent, the next is unknown."""
         return not self._falls or self._not_shorter >= passes
 
     def _comes_nearer(self, remaining: int, iteration: int | None) -> bool:

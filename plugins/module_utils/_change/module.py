@@ -123,7 +123,7 @@ def check_persistent(module: AnsibleModule, live: bool, present: bool) -> None:
 
 
 def notify_systemd(module: AnsibleModule, units: t.Iterable[tuple[str, str | None]]) -> None:
-    """Let systemd know what became of ``units``, each with the word for the change of it, if it is what runs the host."""
+    """Notify systemd of ``units``, each with the word for its change, if systemd runs the host."""
     changed = [(unit, word) for unit, word in units if word in REDEFINED]
     systemctl = module.get_bin_path("systemctl")
     if module.check_mode or not changed or systemctl is None or not _systemd_runs():
@@ -170,7 +170,7 @@ def _fail(module: AnsibleModule, failure: ProvisionError) -> t.NoReturn:
     # What a killed call left is no change of this one.
     left = failure.details["left"] and failure.details["step"] != "recover"
     changed = bool(left or failure.details["recovered"])
-    # What Ansible shows as it is. The details are data, which whoever shows them escapes.
+    # What Ansible shows as it is. The details are data, which the caller escapes on display.
     message = printable(f"{failure}. {_aftermath(failure)}", 2 * MAX_MESSAGE)
     module.fail_json(msg=message, changed=changed, **failure.details)
 

@@ -88,7 +88,7 @@ def to_define(
 
 
 def definition_word(found: DefinedUnit | None, wanted: bool, is_defined: bool) -> str:
-    """Return the word for what becomes of a definition; ``is_defined`` is whether the one that is found says what is wanted."""
+    """Return the word for the change of a definition; ``is_defined`` is whether the one that is found says what is wanted."""
     if not wanted:
         return UNCHANGED if found is None else UNDEFINED
     return UNCHANGED if is_defined and found is not None and found.enabled else DEFINED

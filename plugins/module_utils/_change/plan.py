@@ -22,7 +22,7 @@ CONFIGURED = "configured"
 UNCHANGED = "unchanged"
 REMOVED = "removed"
 
-# What becomes of a device's definition, by which it is back after a reboot.
+# The change of a device's definition, by which the device is back after a reboot.
 DEFINED = "defined"
 UNDEFINED = "undefined"
 REDEFINED = (DEFINED, UNDEFINED)

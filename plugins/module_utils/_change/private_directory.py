@@ -5,9 +5,9 @@
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""A directory where one call leaves files to another, and nobody else can.
+"""A directory where one call leaves files to another, and where no other user can write.
 
-What stands there is believed, so that it is nobody else's is checked each time before it is used: the directory, the one
+Its content is trusted, so before each use it is checked to have no other owner or writer: the directory, the one
 that it is in, and each file. All are reached one component at a time and never through a link.
 """
 
@@ -30,7 +30,7 @@ _NEW = ".new"
 class PrivateDirectory:
     """The directory at ``path``, which is made, with the one that it is in, when the first file is.
 
-    Every method raises the kernel's own ``OSError``, and ``HostReadError`` where others could have had their hands in it.
+    Every method raises the kernel's own ``OSError``, and ``HostReadError`` where others could have written to it.
     """
 
     def __init__(self, path: str) -> None:
@@ -78,7 +78,7 @@ class PrivateDirectory:
         return name in self.names()
 
     def replace(self, name: str, data: bytes, public: bool = False) -> None:
-        """Let the file ``name`` have the content ``data``; whoever is stopped in between, or loses power, leaves it as it was.
+        """Let the file ``name`` have the content ``data``; a process that is stopped in between, or a loss of power, leaves it as it was.
 
         One that is ``public`` can be read by all.
         """
@@ -167,7 +167,7 @@ def _naming(path: str) -> t.Iterator[None]:
 
 
 def write_whole(descriptor: int, data: bytes) -> None:
-    """Write ``data`` in one piece; raise ``OSError`` where only a part finds room."""
+    """Write ``data`` in one piece; raise ``OSError`` where only a part was written."""
     if os.write(descriptor, data) != len(data):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

@@ -167,7 +167,7 @@ class Transaction:
                     self._recover(name, steps)
                 self._journal.unlock(name)
                 tried.add(name)
-            # What a killed call had started, such as mdevctl, has to come to its end first.
+            # What a killed call had started, such as mdevctl, has to end first.
             if tried.issuperset(self._journal.orphaned()) or time.monotonic() >= deadline:
                 return
             self._check_interrupted()
@@ -336,7 +336,7 @@ class Transaction:
 
 
 class SysfsTransaction(Transaction):
-    """One call's changes of devices that sysfs shows; ``scan_holders`` tells which process holds which."""
+    """One call's changes of devices that sysfs shows; ``scan_holders`` finds the process that holds each."""
 
     def __init__(
         self,

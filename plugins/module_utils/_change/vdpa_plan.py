@@ -454,7 +454,7 @@ def differences(stated: t.Mapping[str, str], device: VdpaDevice) -> str | None:
     actual = dict(attribute_pairs(device.attributes()))
     actual["mgmtdev"] = device.parent
     if device.device_class == NET:
-        # The kernel tells the number only where there can be several.
+        # The kernel shows the number only where there can be several.
         actual.setdefault("max_vqp", "1")
     different = [
         f"{name} {actual.get(name, 'unknown')}, not {value}"

@@ -140,9 +140,9 @@ def foreseen(own: t.Mapping[str, str], given: t.Mapping[str, str]) -> dict[str, 
 
 
 def demanded(own: t.Mapping[str, str]) -> list[str]:
-    """Return of what the target of such a matrix must have none: of its adapters and control domains those that its host lacks."""
-    of_whom = {"unfit_adapters": "adapters", "missing_control_domains": "control_domains"}
-    return [name for name, kept in of_whom.items() if is_migratable(own) and own.get(kept)]
+    """Return the attributes that the target of such a matrix must leave empty: the adapters and control domains that its host lacks."""
+    lacking = {"unfit_adapters": "adapters", "missing_control_domains": "control_domains"}
+    return [name for name, kept in lacking.items() if is_migratable(own) and own.get(kept)]
 
 
 def is_migratable(own: t.Mapping[str, str]) -> bool:

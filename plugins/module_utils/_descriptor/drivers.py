@@ -8,7 +8,7 @@
 """What is known of today's drivers, none of which speaks the proposal: one entry of ``_DRIVERS`` for each.
 
 A derived descriptor holds what the kernel shows of every device, and the configurable attributes. A driver has an entry
-if that does not tell its devices apart, or says too much; if it is known whether its devices can migrate; or if more is
+if that does not distinguish its devices, or holds too much; if it is known whether its devices can migrate; or if more is
 documented than sysfs shows. What a driver's devices show, compare and need stands in its entry. How the parents of NVIDIA
 and of GVT-g share a card among types stands in the planner, where cards are counted. Pure: the caller reads the files.
 """
@@ -79,7 +79,7 @@ class Numbers:
 class Driver:
     """What is known of one driver. The defaults hold of a driver of which nothing is known.
 
-    Paths are those of files, from the device's directory. Attributes are named as in the facts, ``group/name``, but for
+    Paths are those of files, from the device's directory. Attributes are named as in the facts, ``group/name``, except for
     the last part alone in ``instance`` and ``spellings``.
     """
 
@@ -150,7 +150,7 @@ class Driver:
     compared: frozenset[str] = frozenset()
     # What is ``learnt``, by the name of an attribute, as a caution: it is said where no side shows that.
     unless_shown: t.Mapping[str, str] = field(default_factory=dict)
-    # Attributes of ``self`` that had better be equal although the target may serve the source if not, and why.
+    # Attributes of ``self`` that should be equal, although a target that differs may serve the source, and why.
     better_equal: t.Mapping[str, str] = field(default_factory=dict)
     # Reads in a type's description what a device of it takes of its parent, numbers by name.
     resources: t.Callable[[str], dict[str, int]] | None = None
@@ -195,7 +195,7 @@ def entries_of(driver: str) -> list[Driver]:
 
 
 def derived_set(own: t.Mapping[str, str]) -> dict[str, str]:
-    """Return the one set of a derived ``compatible``: what is equal to ``own``, but for what its driver demands otherwise."""
+    """Return the one set of a derived ``compatible``: what is equal to ``own``, except for what its driver demands otherwise."""
     pattern = literal(own)
     for profile in _profiles(own):
         for name, rule in profile.orders.items():
@@ -226,7 +226,7 @@ def may_be_unknown(own: t.Mapping[str, str]) -> frozenset[str]:
 def is_documented(own: t.Mapping[str, str], name: str) -> bool:
     """Return whether devices that differ in an attribute of the derived ``self`` ``own`` are known not to go together.
 
-    It is so of the interface and of the driver, as none knows another one's state, and of what a driver is documented to
+    That holds for the interface and the driver, as none reads another one's state, and of what a driver is documented to
     compare. All else is equal only to be safe: another type, for one, may be the same share of a card.
     """
     return name in _KERNEL_COMPARES or any(
@@ -235,7 +235,7 @@ def is_documented(own: t.Mapping[str, str], name: str) -> bool:
 
 
 def is_unknown(name: str, value: str | None) -> bool:
-    """Return whether a derived ``self`` with this value of an attribute in ``may_be_unknown`` tells nothing by it."""
+    """Return whether a derived ``self`` with this value of an attribute in ``may_be_unknown`` states nothing by it."""
     return value is None or (name == _VERSION and value == UNSTATED_VERSION)
 
 
@@ -305,7 +305,7 @@ def line_for(name: str, value: str) -> str:
     """Return the line that is written to the attribute ``name``, with its group or without, so that it has ``value``.
 
     It is the line that ``echo`` would write: NVIDIA's driver takes the last byte for the newline and keeps the rest (oVirt,
-    vdsm, issue 92), and the kernel does not see a write of nothing. The name tells the driver, as its groups are its own:
+    vdsm, issue 92), and the kernel does not see a write of nothing. The name identifies the driver, as its groups are its own:
     definitions, by which devices come back, need not know to which one a device will be bound.
     """
     return (value or _EMPTIED_BY.get(name, "")) + "\n"
@@ -397,7 +397,7 @@ def migration_support(
 
 
 def unshown_need(own: t.Mapping[str, str]) -> str | None:
-    """Return what a device with the derived ``self`` ``own`` needs to migrate, where only the kernel's own word could show it.
+    """Return what a device with the derived ``self`` ``own`` needs to migrate, where only the kernel could show it.
 
     What devlink switches, a caution of the driver has already.
     """
@@ -500,7 +500,7 @@ def _sorted_parameters(text: str) -> str:
 
 
 def _nvidia_mdev(read: Read) -> t.Iterator[tuple[str, str]]:
-    """Yield the type's name, as releases of the driver number types anew, and the board, whose variants do not mix.
+    """Yield the type's name, as each release of the driver numbers types differently, and the board, whose variants do not mix.
 
     Source: docs.nvidia.com/ai-enterprise, release 8, "Live Migration", on variants of GPU boards.
     """
@@ -539,7 +539,7 @@ def _services(read: Read) -> t.Iterator[tuple[str, str]]:
 
 
 def _hisi_shows(files: Files) -> tuple[bool | None, str] | None:
-    """Return that the card is too old, which its PCI revision tells.
+    """Return that the card is too old, by its PCI revision.
 
     Only from 0x30 on has a virtual function what migration needs; an older one gets the generic interface (Linux,
     drivers/vfio/pci/hisilicon/hisi_acc_vfio_pci.c, include/linux/hisi_acc_qm.h).
@@ -578,10 +578,10 @@ def _mlx5_function(files: Files) -> t.Iterator[tuple[str, str]]:
         for attribute in ("fw_ver", "board_id")
     }
     if None in shown.values() or not shown:
-        told = files.versions("physfn")
+        versions = files.versions("physfn")
         shown = {
-            "fw_ver": told.get("fw.version"),
-            "board_id": told.get("fw.psid"),
+            "fw_ver": versions.get("fw.version"),
+            "board_id": versions.get("fw.psid"),
             **{name: value for name, value in shown.items() if value is not None},
         }
     for name, value in shown.items():

@@ -33,7 +33,7 @@ class Files(t.Protocol):
         """Return the name of what a link leads to; ``None`` where there is no such link."""
 
     def versions(self, path: str) -> dict[str, str]:
-        """Return the versions, by name, that devlink tells of the PCI device that a link leads to; none of a copied tree."""
+        """Return the versions, by name, that devlink reports for the PCI device that a link leads to; none for a copied tree."""
 
     def release(self) -> str | None:
         """Return the release of the kernel whose files these are; ``None`` where it is not known."""

@@ -20,7 +20,7 @@ PROTOCOLS = ("802.1Q", "802.1ad")
 LINK_STATES = ("auto", "enable", "disable")
 
 NO_MAC = "00:00:00:00:00:00"
-# What a function has that nobody has set anything of.
+# The settings of a function that has never been configured.
 UNSET: t.Mapping[str, str | int | bool] = {
     "mac": NO_MAC,
     "vlan": 0,

@@ -68,7 +68,7 @@ class Failure(t.NamedTuple):
     actual: str | None
 
 
-# The same for whoever only asks if there is one.
+# A ``Failure`` as a plain tuple, for callers that only ask whether there is one.
 _Failing = t.Tuple[str, str, str, t.Optional[str]]
 
 

@@ -7,9 +7,9 @@
 
 """Text of others as people may see it: on a terminal, in a log or in a report. Pure.
 
-Python's ``str.isprintable`` tells what is shown as it is. It excludes the Unicode categories "Other" (Cc: ESC, DEL
+Python's ``str.isprintable`` decides what is shown as it is. It excludes the Unicode categories "Other" (Cc: ESC, DEL
 and whatever else steers a terminal; Cf: marks, overrides and isolates of direction, zero-width characters; Cs, Co,
-Cn: what has no meaning) and "Separator" (Zl, Zp, and Zs but for the ordinary space: what breaks lines, or looks like
+Cn: what has no meaning) and "Separator" (Zl, Zp, and Zs except for the ordinary space: what breaks lines, or looks like
 a space and is none). The letters and marks of Unicode's ``Default_Ignorable_Code_Point`` are as invisible as those
 of Cf, and are excluded, too.
 """

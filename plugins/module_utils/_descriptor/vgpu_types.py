@@ -5,7 +5,7 @@
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""What the types of NVIDIA vGPUs state of the room that they take on a card. Pure.
+"""What the types of NVIDIA vGPUs state of the capacity that they take on a card. Pure.
 
 With mdev the ``description`` of a type has it: ``num_heads=4, frl_config=60, framebuffer=8192M,
 max_resolution=7680x4320, max_instance=6`` (OpenStack Nova, doc/source/admin/virtual-gpu.rst).

@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 import typing as t
 
-# What a virtio device is, its class, features and configuration tell; there is no version beside them.
+# Class, features and configuration define a virtio device; it has no version besides.
 SOFTWARE_VERSION = "1.0"
 DEVICE_API = "vhost-vdpa"
 

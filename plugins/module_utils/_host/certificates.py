@@ -7,8 +7,8 @@
 
 """The certificates with which QEMU encrypts migrations on this host.
 
-Where they are is told in libvirt's ``qemu.conf``: ``migrate_tls_x509_cert_dir``, else ``/etc/pki/libvirt-migrate`` where that is
-there, else ``default_tls_x509_cert_dir``. Whoever sends needs those of a client, as libvirt lets QEMU ask for them.
+The directory is set in libvirt's ``qemu.conf``: ``migrate_tls_x509_cert_dir``, else ``/etc/pki/libvirt-migrate`` where that is
+there, else ``default_tls_x509_cert_dir``. The sender needs client certificates, as libvirt lets QEMU ask for them.
 """
 
 from __future__ import annotations

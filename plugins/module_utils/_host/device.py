@@ -190,7 +190,7 @@ class KernelFiles:
         return link.rpartition("/")[2] if link else None
 
     def versions(self, path: str) -> dict[str, str]:
-        """Return the versions, by name, that devlink tells of the PCI device that a link leads to."""
+        """Return the versions, by name, that devlink reports for the PCI device that a link leads to."""
         # Few hosts need it.
         from ansible_collections.vfio.migration.plugins.module_utils._host.devlink import Devlink
 
@@ -403,7 +403,7 @@ class PciDevice(Device):
 
     @property
     def inode(self) -> int:
-        """What tells the device from another one that had its address."""
+        """The number that distinguishes the device from an earlier one with its address."""
         return self.directory.inode()
 
     def driver_profile(self) -> Driver:
@@ -460,7 +460,7 @@ class PciDevice(Device):
             return {}
         with reading(self.directory.path("config")):
             size = self.directory.size("config")
-            # Some bytes of it at a time: nothing is asked of a function that VFIO would not ask.
+            # Some bytes of it at a time: only reads that VFIO itself makes.
             with self.directory.pieces("config") as pieces:
                 try:
                     return configuration(identity, size, pieces.read, idle)

@@ -7,7 +7,7 @@
 
 """Device numbers: what a VFIO or vDPA device node is, whatever path it has and wherever it was made.
 
-A path tells nothing. A process in a chroot has nodes of its own, and anybody can make a file that is called as a node
+A path identifies no device. A process in a chroot has nodes of its own, and any user can make a file named as a node
 is where a user and mount namespace gives them a ``/dev`` of their own. Only root of the host can make a device node.
 """
 
@@ -43,9 +43,9 @@ _STATX_TYPE = 1
 def node_numbers(sysfs: Sysfs, dev: str = "/dev") -> dict[int, str]:
     """Return the path that each VFIO or vDPA device node has in ``/dev``, by its device number.
 
-    Sysfs tells the numbers. What it does not tell is taken from the nodes in ``dev``. Raises ``OSError``.
+    The numbers come from sysfs. Those that it lacks are taken from the nodes in ``dev``. Raises ``OSError``.
     """
-    paths = dict(_told(sysfs))
+    paths = dict(_shown(sysfs))
     known = set(paths.values())
     for number, path in _made(dev):
         if path not in known:
@@ -53,7 +53,7 @@ def node_numbers(sysfs: Sysfs, dev: str = "/dev") -> dict[int, str]:
     return paths
 
 
-def _told(sysfs: Sysfs) -> t.Iterator[tuple[int, str]]:
+def _shown(sysfs: Sysfs) -> t.Iterator[tuple[int, str]]:
     """Yield number and path of each node that sysfs shows."""
     places: list[tuple[str, tuple[str, ...]]] = []
     places += [(NODES, (_GROUPS, name)) for name in sysfs.names(_GROUPS)]
@@ -92,7 +92,7 @@ def number_behind(path: str) -> int | None:
     """Return the number of the character device that ``path`` leads to; ``None`` where it is something else.
 
     Asks no file server (``AT_STATX_DONT_SYNC``): a process may have files open of one that does not answer, such as a
-    guest's disk on NFS, and whoever waits for that waits for ever.
+    guest's disk on NFS, and a request to that server never returns.
     """
     statx = _statx()
     if statx is None:

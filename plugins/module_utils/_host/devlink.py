@@ -5,7 +5,7 @@
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""What devlink tells of network cards: whether their virtual functions may be migrated, which it changes too, and versions.
+"""What devlink reports for network cards: whether their virtual functions may be migrated, which it changes too, and versions.
 
 A card whose switch is in the mode switchdev has a port for each function, and the function behind a port may be
 ``migratable``: Documentation/networking/devlink/devlink-port.rst. The versions of a card have names: devlink-info.rst
@@ -54,8 +54,8 @@ _PORT_FUNCTION = 145
 _PORT_EXTERNAL = 149
 _NESTED = 0x8000
 
-# No devlink, no such device there, or none that tells.
-_TELLS_NOTHING = (errno.ENOENT, errno.ENODEV, errno.EOPNOTSUPP)
+# No devlink, no such device there, or none that devlink reports on.
+_NOT_REPORTED = (errno.ENOENT, errno.ENODEV, errno.EOPNOTSUPP)
 
 _FLAVOUR_PCI_VF = 4
 _MAX_INDEX = 0xFFFFFFFF
@@ -106,7 +106,7 @@ class Devlink:
             family.change(_PORT_SET, migratable_request(port, migratable))
 
     def versions(self, device: str) -> dict[str, str]:
-        """Return what is fixed of a card and what runs on it, by name, none where devlink tells nothing; raise ``HostReadError``."""
+        """Return a card's fixed and running versions, by name, none where devlink reports none; raise ``HostReadError``."""
         if not self._sysfs.live:
             return {}
         asked = {_BUS_NAME: _PCI.encode("ascii") + b"\0", _DEV_NAME: device.encode("ascii") + b"\0"}
@@ -115,7 +115,7 @@ class Devlink:
                 with Family(_FAMILY, _VERSION) as family:
                     return decode_versions(family.ask(_INFO_GET, asked))
             except OSError as problem:
-                if problem.errno in _TELLS_NOTHING:
+                if problem.errno in _NOT_REPORTED:
                     return {}
                 raise
 
@@ -146,10 +146,10 @@ def decode_function(answer: Attributes) -> tuple[str, int] | None:
 
 def decode_versions(answer: Attributes) -> dict[str, str]:
     """Return the versions, by name, that one of the kernel's answers has of a card."""
-    told = [
+    versions = [
         decoded(each) for kind in (_VERSION_FIXED, _VERSION_RUNNING) for each in answer.all(kind)
     ]
-    return {text(each[_VERSION_NAME]): text(each[_VERSION_VALUE]) for each in told}
+    return {text(each[_VERSION_NAME]): text(each[_VERSION_VALUE]) for each in versions}
 
 
 def decode_port(answer: Attributes) -> Port:

@@ -161,7 +161,7 @@ class _MdevFacts:
 
     @staticmethod
     def _given(parent: Parent) -> dict[str, str]:
-        """Return what a new device would have of its parent; nothing where that cannot be read, which its devices tell."""
+        """Return what a new device would have of its parent; nothing where that cannot be read, as the facts of its devices state."""
         try:
             return parent.given()
         except HostReadError:
@@ -198,7 +198,7 @@ class _MdevFacts:
         try:
             return is_of_another_api(device.parent_device().device_api(device.type))
         except HostReadError:
-            # That is told where the device itself is read.
+            # The error is reported where the device itself is read.
             return False
 
     def _with_configuration(self, device: MediatedDevice, descriptor: Facts | None) -> Facts | None:

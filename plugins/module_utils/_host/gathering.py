@@ -113,7 +113,7 @@ class Gathering:
         parents: list[Facts],
         nvidia: Facts | None = None,
     ) -> Facts:
-        """Return all facts in their order. The same host gives the same bytes but for ``gathered``, and nothing unprintable."""
+        """Return all facts in their order. The same host gives the same bytes except for ``gathered``, and nothing unprintable."""
         problems = [{"path": each.path, "problem": each.problem} for each in self.problems]
         facts = {
             "schema": schema,

@@ -59,7 +59,7 @@ class KernelLog:
     def lines(self) -> list[str]:
         """Return what the kernel itself has logged since, at most the last lines of it."""
         found: collections.deque[str] = collections.deque(maxlen=_MAX_LINES)
-        # Whoever floods the log must not keep the call waiting.
+        # A process that floods the log must not keep the call waiting.
         for record in itertools.islice(iter(self._read, None), _MAX_RECORDS):
             head, semicolon, text = record.partition(";")
             priority = head.split(",", 1)[0]

@@ -36,7 +36,7 @@ _QEMU_BINDING = "libvirt_qemu"
 
 
 class LibvirtError(VfioMigrationError):
-    """Libvirt does not do what it is asked for; ``code`` is its number of the error, ``None`` where it is none of its own."""
+    """Libvirt does not do what it is asked for; ``code`` is its number of the error, ``None`` where the error is not its own."""
 
     def __init__(self, message: str, code: int | None = None) -> None:
         super().__init__(message)

@@ -419,7 +419,7 @@ class Asking:
         return self._listed(what, [each.name() for each in found or ()])
 
     def _listed(self, what: str, names: t.Sequence[str]) -> list[str] | None:
-        """Return the names in order, ``None`` where there are too many: of a part of them nobody could say what is not there."""
+        """Return the names in order, ``None`` where there are too many: a partial list does not show which are absent."""
         if len(names) > MOST_NAMES:
             self.note(
                 None,
@@ -463,7 +463,7 @@ class Asking:
             try:
                 binding.open(uri).close()
                 found.put((uri, None))
-            except Exception as error:  # noqa: BLE001 - what cannot be reached is told, whatever it is
+            except Exception as error:  # noqa: BLE001 - any error is reported as the reason
                 found.put((uri, short(str(error))))
 
         for uri in uris:

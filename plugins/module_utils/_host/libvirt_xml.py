@@ -132,7 +132,7 @@ def cpu_xml(cpu: t.Mapping[str, t.Any]) -> str:
 def networks_that_assign(active: str, inactive: str) -> list[str]:
     """Return the networks from which a guest has functions of its host, by the XML of what runs, and of what it was made of.
 
-    Libvirt chooses one of the network's functions when the guest starts, on each host anew. What runs has it like one that was assigned
+    Libvirt chooses one of the network's functions each time the guest starts on a host. What runs has it like one that was assigned
     by its address; what it was made of, and what a migration sends, has the network alone.
     """
     assigned = {

@@ -24,7 +24,7 @@ _MOST = 1 << 16
 def memory_facts(meminfo: str = _MEMINFO, pools: str = _POOLS) -> dict[str, t.Any]:
     """Return ``{free, default_huge_page, huge_pages: [{size, free}]}`` in KiB, nothing where the kernel does not say.
 
-    Of the huge pages that it calls free, some may be reserved: promised to who has not touched them yet, and to nobody else.
+    Of the huge pages that it calls free, some may be reserved: promised to a process that has not touched them yet, and not available to others.
     """
     sizes = memory_sizes(_text(meminfo))
     found = []

@@ -17,7 +17,7 @@ _MOST = 4 << 20
 # proc(5): the mount point is the fifth field; the type is the first one behind a dash.
 _MOUNT = re.compile(r"^\d+ \d+ \S+ \S+ (\S+) .*? - (\S+) ", re.MULTILINE)
 _OCTAL = re.compile(r"\\([0-7]{3})")
-# File systems that are on one host alone. All others are shared, or nobody knows.
+# File systems that are on one host alone. All others are shared, or it is unknown.
 _LOCAL = frozenset(
     (
         *("bcachefs", "btrfs", "erofs", "ext2", "ext3", "ext4", "f2fs", "iso9660", "jfs", "nilfs2"),
@@ -43,7 +43,7 @@ _SHARED = frozenset(
 
 
 def is_shared(path: str, mounts: str = _MOUNTS) -> bool | None:
-    """Return whether other hosts can have the file at ``path`` as well, ``None`` where its file system does not tell."""
+    """Return whether other hosts can have the file at ``path`` as well, ``None`` where its file system does not show it."""
     kind = file_system_of(path, mounts)
     if kind in _LOCAL:
         return False

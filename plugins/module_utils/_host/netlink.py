@@ -115,7 +115,7 @@ class _Connection:
         for _piece in range(_MAX_PIECES):
             for found, body in _messages(self._socket.recv(_BUFFER)):
                 if found in (_ERROR, _DONE):
-                    # The end of a dump tells its error too.
+                    # The end of a dump carries its error, too.
                     _raise_error(body)
                     return answers
                 if found != _NOTHING:
@@ -176,7 +176,7 @@ class Links(_Connection):
         super().__init__(_NETLINK_ROUTE)
 
     def ask(self, index: int, attributes: t.Mapping[int, bytes]) -> Attributes:
-        """Return what the kernel tells of an interface."""
+        """Return the kernel's answer about an interface."""
         return _only(self._call(_GET_LINK, _NEW_LINK, 0, _link_header(index), attributes))
 
     def change(self, index: int, attributes: t.Mapping[int, bytes]) -> None:
@@ -195,7 +195,7 @@ def _only(answers: list[Attributes]) -> Attributes:
 
 
 def _raise_error(body: bytes) -> None:
-    """Raise the error that a message tells of, if it does."""
+    """Raise the error that a message carries, if any."""
     if len(body) < _ERROR_NUMBER.size:
         raise broken_answer("it ends without a number")
     (negative,) = _ERROR_NUMBER.unpack_from(body)

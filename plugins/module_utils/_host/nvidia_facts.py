@@ -5,7 +5,7 @@
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""What NVIDIA's management library tells of the GPUs that a host's devices are on."""
+"""What NVIDIA's management library reports on the GPUs that a host's devices are on."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class NvidiaFacts:
         return {}
 
     def _asked_of_the_library(self) -> Facts | None:
-        """Return what the host's own library tells; a copied tree has none."""
+        """Return what the host's own library reports; a copied tree has none."""
         if not self._gathering.sysfs.live:
             return None
         from ansible_collections.vfio.migration.plugins.module_utils._host import nvml

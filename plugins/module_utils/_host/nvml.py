@@ -86,7 +86,7 @@ def find_library(directories: t.Iterable[str] = _DIRECTORIES) -> str | None:
 
 
 def gather(library: str, seconds: float = SECONDS) -> Facts:
-    """Return ``{driver, gpus, vgpus}`` as the library tells."""
+    """Return ``{driver, gpus, vgpus}`` as the library reports them."""
     said = _ask(library, None, seconds)
     driver, gpus = said.get("driver"), said.get("gpus")
     if not (_is_text(driver) and isinstance(gpus, list) and len(gpus) <= _MOST_GPUS):
@@ -131,7 +131,7 @@ def _compatibility(library: str, said: t.Any) -> Facts:
 
 
 def check_metadata(text: str, header: int) -> None:
-    """Raise ``ValueError`` where ``text`` is no metadata in base64 whose header, of that size, tells how long the rest is."""
+    """Raise ``ValueError`` where ``text`` is no metadata in base64 whose header, of that size, states how long the rest is."""
     if len(text) > MAX_METADATA * 2:
         raise ValueError(f"more than {MAX_METADATA} bytes")
     content = base64.b64decode(text, validate=True)
@@ -172,14 +172,14 @@ def _vgpu(library: str, entry: t.Any, gpu: str) -> Facts:
     mdev = entry.get("mdev")
     encoded = _metadata(library, entry.get("metadata"), VGPU_HEADER)
     content = base64.b64decode(encoded or "")
-    # What is told of the guest is only there once its driver has told it.
-    told = _word(content, 8) == 1
+    # The fields of the guest are valid only once its driver has filled them in.
+    filled = _word(content, 8) == 1
     return {
         "id": mdev.lower() if isinstance(mdev, str) and _UUID.match(mdev.lower()) else None,
         "gpu": gpu,
         "vm": entry["vm"] if _is_text(entry.get("vm")) else None,
-        "guest_driver": (_string(content, 12) or None) if told else None,
-        "vgpu_version": (_word(content, 200) or None) if told else None,
+        "guest_driver": (_string(content, 12) or None) if filled else None,
+        "vgpu_version": (_word(content, 200) or None) if filled else None,
         "metadata": encoded,
     }
 

@@ -45,7 +45,7 @@ class Nvml:
             raise OSError(f"nvmlInit_v2 returned {code}")
 
     def call(self, name: str, *arguments: t.Any) -> int:
-        """Return what a function returns; as NVML does where there is none of this name."""
+        """Return what a function returns; where there is none of this name, the code that NVML returns then."""
         function = getattr(self._library, name, None)
         return _FUNCTION_NOT_FOUND if function is None else int(function(*arguments))
 

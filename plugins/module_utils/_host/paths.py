@@ -29,7 +29,7 @@ def is_there(path: str) -> bool | None:
 
 
 class Paths:
-    """Looks for files on behalf of one task: for each once, in a thread of its own, whoever else asks for it."""
+    """Looks for files on behalf of one task: for each once, in a thread of its own, however many callers ask."""
 
     def __init__(self) -> None:
         self._looks: dict[str, _Look] = {}

@@ -5,7 +5,7 @@
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""Who uses a PCI device, or keeps it from guests: a process through VFIO, or the host itself."""
+"""What uses a PCI device, or keeps it from guests: a process through VFIO, or the host itself."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def why_in_use(
 
 
 def interface_with(sysfs: Sysfs, mac: str, address: str) -> str | None:
-    """Return the name of a network interface of the host's own that has a MAC address, but for those of the device at ``address``."""
+    """Return the name of a network interface of the host's own that has a MAC address, except for those of the device at ``address``."""
     own = _below(sysfs, _NETWORK_INTERFACES, address)
     with reading(sysfs.path(_NETWORK_INTERFACES)):
         for name in sysfs.names(_NETWORK_INTERFACES):

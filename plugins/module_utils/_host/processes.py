@@ -38,7 +38,7 @@ class Holders:
     def holder_of(self, nodes: t.Iterable[str]) -> dict[str, t.Any] | None:
         """Return ``{pid, name[, uuid]}`` of the process that holds one of a device's ``nodes``; ``None`` where it is free.
 
-        The ``uuid`` is the guest's, where the process tells one. Pid and name are ``None`` where no holder
+        The ``uuid`` is the guest's, where the process shows one. Pid and name are ``None`` where no holder
         was found but not every process could be looked at: unknown is not free.
         """
         for node in nodes:
@@ -64,7 +64,7 @@ def scan(proc: str = "/proc", numbers: t.Mapping[int, str] | None = None) -> Hol
     """Return the holders of all VFIO and vDPA device nodes; of several processes with one node the first counts.
 
     A process holds a node by its device number, under whatever path it has opened it. ``numbers`` are those of the nodes'
-    paths, by default what the running kernel tells. A descriptor that only names a node (``O_PATH``, as udev's while it
+    paths, by default those that the running kernel shows. A descriptor that only names a node (``O_PATH``, as udev's while it
     sets the node's permissions) holds no device. A process without one has no say, whatever it is called.
     """
     found: dict[str, dict[str, t.Any]] = {}

@@ -9,7 +9,7 @@
 
 No policy: what a file means is for others to say, and every failure is an ``OSError`` with the path, as the kernel's own.
 Nothing but regular files and directories is ever opened: to open a device or a FIFO may have effects, or never end. A
-tree that is a copy comes from somebody else, so nothing in it leads out of it.
+tree that is a copy comes from another host and is not trusted, so no link in it is followed out of it.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class Directory:
             os.close(descriptor)
 
     def inode(self) -> int:
-        """Return what tells this directory from another one that had the same path."""
+        """Return the inode number, which distinguishes this directory from an earlier one of the same path."""
         return os.fstat(self._descriptor).st_ino
 
     def mode(self, name: str) -> int:

@@ -310,7 +310,7 @@ def _handle(answer: Attributes) -> str:
 
 
 def _component(name: str) -> str:
-    """Return a name that the kernel tells, which is that of a directory of sysfs."""
+    """Return a name that the kernel gives, which is that of a directory of sysfs."""
     if name in ("", ".", "..") or "/" in name or len(name) > _MAX_NAME or not name.isprintable():
         raise broken_answer(f"{shown(name[:_MAX_NAME])} is not a name")
     return name

@@ -5,9 +5,9 @@
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""What network cards are told of their virtual functions: MAC address, VLAN, rates and so on.
+"""The settings that network cards hold for their virtual functions: MAC address, VLAN, rates and so on.
 
-The network interface of a physical function tells and takes it, as for ``ip link show`` and ``ip link set … vf``. Messages are
+The network interface of a physical function shows and takes them, as for ``ip link show`` and ``ip link set … vf``. Messages are
 those of include/uapi/linux/if_link.h. No policy; a failed change is the kernel's own ``OSError``.
 """
 
@@ -35,7 +35,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.reading impor
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import PCI_DEVICES, Sysfs
 
-# A setting's name, as ``ip link`` has it, to its value. Those that a driver does not tell are missing. ``mac`` may be all
+# A setting's name, as ``ip link`` has it, to its value. Those that a driver does not report are missing. ``mac`` may be all
 # zeros, ``vlan`` 0 is none, rates are in Mbit/s and 0 without a limit.
 Settings = t.Dict[str, t.Union[str, int, bool]]
 
@@ -86,12 +86,12 @@ class VfNetwork:
         self._sysfs = sysfs
 
     def interface(self, physical_function: str) -> Interface | None:
-        """Return the interface that tells of a card's virtual functions, ``None`` where none does; raise ``HostReadError``."""
+        """Return the interface that reports a card's virtual functions, ``None`` where none does; raise ``HostReadError``."""
         place = (PCI_DEVICES, physical_function, "net")
         if not self._sysfs.live or not self._sysfs.exists(*place):
             return None
         with reading(self._sysfs.path(*place)):
-            # In the mode switchdev, the interfaces of the switch's ports are there as well, and tell nothing.
+            # In the mode switchdev, the interfaces of the switch's ports are there as well, and report none.
             for name in self._sysfs.names(*place):
                 found = self._ask(physical_function, name)
                 if found is not None:
@@ -115,15 +115,15 @@ class VfNetwork:
             if problem.errno in _GONE:
                 return None
             raise
-        told = decode_functions(answer)
-        if not told:
+        settings = decode_functions(answer)
+        if not settings:
             return None
         numbers = {}
-        for number in told:
+        for number in settings:
             link = self._sysfs.link(PCI_DEVICES, physical_function, f"virtfn{number}")
             if link is not None:
                 numbers[link.rpartition("/")[2]] = number
-        functions = {address: told[number] for address, number in numbers.items()}
+        functions = {address: settings[number] for address, number in numbers.items()}
         return Interface(name, index, numbers, functions)
 
 

@@ -92,7 +92,7 @@ class Subjects:
         if or_unknown:
             holds |= self._without(name)
         if not holds:
-            # One object for all of them, by which equal choices are told.
+            # One object for all of them, so that equal choices are recognized by identity.
             only = None if wanted is None else name
             return self._nothing.setdefault(only, Condition(0, 0, {only: self.all}))
         found = Condition(holds.bit_count(), holds, {name: self.all & ~holds})
@@ -233,7 +233,7 @@ class Listing:
         return found
 
     def within(self, failures: int) -> int:
-        """Return the subjects that match a pattern, or would but for at most so many of its attributes."""
+        """Return the subjects that match a pattern in all but at most so many of its attributes."""
         if failures < 2:
             return self.matched | self._near if failures else self.matched
         return bits.at_most(self.distance(), failures, self._all)

@@ -195,7 +195,7 @@ class Candidates:
 
     def __init__(self, fleet: Fleet, direction: str, judge: Judge | None = None) -> None:
         self.judge = judge or Judge(direction)
-        # Only a source that has its say tells what a device must be that is not there yet.
+        # Only a direction that asks the source shows what a device must be that is not there yet.
         self.predicts = direction in ("source_lists", "either")
         self.fleet = fleet
         self._verdicts: dict[tuple[Descriptor, Descriptor], contract.Verdict] = {}
@@ -296,7 +296,7 @@ class Candidates:
         return there if shown is None else derive(shown, there.configuration)
 
     def makeable(self, source: Device, parent: Parent, mdev_type: MdevType) -> Creatable | None:
-        """Return the new mdev of ``mdev_type`` that would do for ``source``, ``None`` where none would."""
+        """Return the new mdev of ``mdev_type`` that can be the target of ``source``, ``None`` where none can."""
         if source.descriptor is None:
             return None
         offered = self._offer(parent, mdev_type)
@@ -457,7 +457,7 @@ def versions_under(
 ) -> tuple[str | None, str | None]:
     """Return the software_version that a new device of ``parent`` will state, and the one it is given if it states none.
 
-    ``None`` where no device of the parent, nor of its driver on that host, tells, and its driver's module states none.
+    ``None`` where no device of the parent, nor of its driver on that host, shows one, and its driver's module states none.
     """
     stated, derived = (
         versions.get((parent.id, each)) or versions.get((parent.driver, each))

@@ -7,7 +7,7 @@
 
 """What an emulator compares of two devices beside their descriptors, and what of it is not known. Pure.
 
-A name is compared where both sides tell it. What only one of them tells is no reason against a pair.
+A name is compared where both sides state it. What only one of them states is no reason against a pair.
 """
 
 from __future__ import annotations
@@ -143,12 +143,12 @@ def likeness(descriptor: Descriptor) -> Hashable:
 
 
 class Agreeing:
-    """Tells of which of many devices what a guest sees agrees with that of another one."""
+    """Finds which of many devices agree with another one in what a guest sees."""
 
     def __init__(self, descriptors: t.Sequence[Descriptor], are_targets: bool = True) -> None:
         self._everything = (1 << len(descriptors)) - 1
         self._are_targets = are_targets
-        self._told = any(each.configuration for each in descriptors)
+        self._any_stated = any(each.configuration for each in descriptors)
         alike: dict[Hashable, list[int]] = defaultdict(list)
         for number, each in enumerate(descriptors):
             alike[likeness(each)].append(number)
@@ -160,7 +160,7 @@ class Agreeing:
 
     def with_device(self, descriptor: Descriptor) -> int:
         """Return the set of those that agree with a device."""
-        if not (self._told or descriptor.configuration):
+        if not (self._any_stated or descriptor.configuration):
             return self._everything
         key = likeness(descriptor)
         if key not in self._known:
@@ -171,7 +171,7 @@ class Agreeing:
 
     def taking(self, descriptor: Descriptor) -> int:
         """Return the set of those of which ``takes`` says so, with a device on the other side."""
-        if not (self._told and VERSIONS in descriptor.configuration):
+        if not (self._any_stated and VERSIONS in descriptor.configuration):
             return 0
         found = 0
         for member, numbers in self._alike:
@@ -253,7 +253,7 @@ def _places(text: str) -> dict[str, list[str]]:
 
 
 def _is_moved(name: str, own: t.Mapping[str, str], other: t.Mapping[str, str]) -> bool:
-    """Return whether a capability is elsewhere: what is in it need not be told then."""
+    """Return whether a capability is elsewhere: its content need not be compared then."""
     capability = name.removeprefix("pci.").partition(".")[0]
     return any(
         _places(own[each]).get(capability) != _places(other[each]).get(capability)

@@ -5,7 +5,7 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""Classes: the descriptors of a fleet that no verdict tells apart. Pure."""
+"""Classes: the descriptors of a fleet that have equal verdicts. Pure."""
 
 from __future__ import annotations
 

@@ -372,7 +372,7 @@ def _nearest(listing: Listing, misses: int) -> list[int]:
 
 
 def _on_other_hosts(classes: list[_Class]) -> t.Callable[[_Class], int]:
-    """Return what tells which of ``classes`` have a device on another host than one of a class."""
+    """Return a function that, for a class, gives which of ``classes`` have a device on another host."""
     everything = (1 << len(classes)) - 1
     alone: dict[str, list[int]] = defaultdict(list)
     for number, each in enumerate(classes):
@@ -497,14 +497,14 @@ class _Makers:
             yield from self._offers[mdev_type]
 
     def _room(self, offers: set[tuple[Offer, int]], source: _Class) -> dict[str, int]:
-        """Return how many of what takes so many instances of these offers each host has room for.
+        """Return how many devices that take so many instances of these offers each host can make.
 
         The only host that has devices of ``source`` is left out.
         """
         rooms: Counter[str] = Counter()
         for offered, instances in offers:
             for host, available in self._offers[offered.type][offered].items():
-                # Types of one parent share its room: the parents of a host add up, its types do not.
+                # Types of one parent share its capacity: the parents of a host add up, its types do not.
                 room = sum(each // instances for each in available)
                 if room and self.alike[host] != [source.only_host]:
                     rooms[host] += room

@@ -167,7 +167,7 @@ class Judge:
     def _refusals(
         self, source: Descriptor, target: Descriptor
     ) -> t.Iterator[tuple[Descriptor, Descriptor, list[Reason]]]:
-        """Yield each list that has its say and has not the other device, by its owner, that device, and why not."""
+        """Yield each list that the direction asks and that lacks the other device, by its owner, that device, and why."""
         for owner, subject, by_source in ((source, target, True), (target, source, False)):
             silent = "target_accepts" if by_source else "source_lists"
             # Only of "both" one may have the other device.
@@ -180,7 +180,7 @@ class Judge:
     def _patterns_for(
         self, owner: Descriptor, subject: Descriptor, owner_is_source: bool
     ) -> Patterns:
-        # This is asked of every pair, and few have a configuration.
+        # This runs for every pair, and few have a configuration.
         if not (owner.configuration and subject.configuration):
             return self.patterns(owner, owner_is_source)
         source, target = (owner, subject) if owner_is_source else (subject, owner)

@@ -13,7 +13,7 @@ import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Device
 
-# So many names are told in a sentence.
+# So many names are listed in a sentence.
 MAX_NAMES = 10
 # What several sentences say at their end; it shows who holds the devices of a host.
 AS_ROOT = "gather the facts as root"
@@ -118,7 +118,7 @@ def used_up(type_id: str, place: str, needed: int, left: int, devices: t.Sequenc
 
 
 def nearest(reasons: list[dict[str, t.Any]]) -> list[dict[str, t.Any]]:
-    """Return the reasons of the nearest set alone; where every set would do, the first of what else is compared."""
+    """Return the reasons of the nearest set alone; where every set matches, the first of what else is compared."""
     if reasons and reasons[0]["rule"] == "configuration":
         return reasons[:1]
     return [

@@ -73,7 +73,7 @@ class Connection(t.NamedTuple):
 
 
 def naming_of(guests: t.Any, nodes: t.Any, held: t.Iterable[Holding] = ()) -> Naming:
-    """Return what Cloud Hypervisor calls guests and hosts; its processes tell no names. Raise ``FleetError``."""
+    """Return what Cloud Hypervisor calls guests and hosts; its processes show no names. Raise ``FleetError``."""
     return Naming("Cloud Hypervisor", guests, nodes, lambda _holding: None, held=held)
 
 

@@ -5,7 +5,7 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""What the facts tell of the PCI functions that devices are, or are made on. Pure."""
+"""What the facts state of the PCI functions that devices are, or are made on. Pure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _TYPE_OF_FUNCTION = "nvidia/current_vgpu_type"
 class Function(t.NamedTuple):
     """A PCI function of a host: its vendor and product, each four hex digits, and its IOMMU group, ``None`` where unknown.
 
-    ``subsystem`` has vendor and device of the board, likewise. ``virtual`` tells whether it is a virtual function. ``vgpu_type``
+    ``subsystem`` has vendor and device of the board, likewise. ``virtual`` is whether it is a virtual function. ``vgpu_type``
     is the type of vGPU that it has been given, as its driver numbers them.
     """
 

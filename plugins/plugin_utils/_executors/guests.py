@@ -42,7 +42,7 @@ class Holding(t.TypedDict):
     source: DeviceLabel
 
 
-# Returns what an executor calls the guest that holds a device, by what is said of it; ``None`` where that does not tell.
+# Returns what an executor calls the guest that holds a device, by what is known of it; ``None`` where that does not show it.
 GuestId = t.Callable[[Holding], "str | None"]
 
 
@@ -85,7 +85,7 @@ class Naming:
         self._node_of = node_of
 
     def guest(self, holding: Holding) -> str | None:
-        """Return the executor's id of the guest that holds a device, ``None`` where nothing tells it."""
+        """Return the executor's id of the guest that holds a device, ``None`` where nothing shows it."""
         given = (self._guests[each] for each in _keys_of(holding) if each in self._guests)
         found = next(given, None) or self._guest_id(holding)
         # A UUID is the same one in capitals.
@@ -229,7 +229,7 @@ def _guest_of(
 
 
 def _is_of_one_of(placement: Placement, uuids: t.Collection[str | None]) -> bool:
-    """Return whether a placement may be of a guest with one of these UUIDs and its name; ``None`` is of one that tells none."""
+    """Return whether a placement may be of a guest with one of these UUIDs and its name; ``None`` is of one that states none."""
     own = placement.get("vm_uuid")
     return bool(uuids) and (own is None or None in uuids or own in uuids)
 

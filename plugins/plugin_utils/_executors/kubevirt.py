@@ -52,7 +52,7 @@ _ABOUT_HOOKS = (
     " one by its migration; with the feature gate TargetSideMigrationHooks KubeVirt itself puts in the mdev that the plugin gave"
 )
 # Runs in the sidecar, with the flags that its shim documents. It changes the domain that a migration starts on the target
-# alone: an instance that starts anew keeps the devices that it gets. What is no address of a device that moves stays as it is:
+# alone: an instance that starts again keeps the devices that it gets. What is no address of a device that moves stays as it is:
 # one of USB or SCSI has a bus, too, but no slot.
 _SCRIPT = '''\
 #!/usr/bin/env python3

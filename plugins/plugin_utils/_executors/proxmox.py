@@ -194,7 +194,7 @@ class _Device:
 
 
 def _unknown(function: Function | None) -> list[str]:
-    """Return the properties of a device's entry that the facts do not tell, though Proxmox VE compares them."""
+    """Return the properties of a device's entry that the facts do not state, although Proxmox VE compares them."""
     if function is None:
         return ["path", "id", "iommugroup", "subsystem-id"]
     known = {

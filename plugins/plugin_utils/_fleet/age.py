@@ -5,7 +5,7 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""The age of facts: what a host was like hours ago is no ground for a plan. Pure: the caller tells the time."""
+"""The age of facts: what a host was like hours ago is no ground for a plan. Pure: the caller passes the time."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class AgeLimit:
     """How old facts may be at the time ``now``, in seconds since 1970.
 
     ``max_age`` is in seconds, and 0 for any age. ``None`` is ``DEFAULT_MAX_AGE`` for facts that may come from a cache, and
-    any age for all others, which somebody recorded and chose.
+    any age for all others, which were recorded and chosen by hand.
     """
 
     now: float
@@ -38,7 +38,7 @@ class AgeLimit:
     def refusal(self, time: str | None, cached: bool) -> str | None:
         """Return why facts that were gathered at ``time`` are not believed; ``None`` where they are.
 
-        ``time`` is ``None`` where the facts do not tell. ``cached`` is whether they may come from a cache.
+        ``time`` is ``None`` where the facts do not state it. ``cached`` is whether they may come from a cache.
         """
         limit = self.max_age
         if limit is None:

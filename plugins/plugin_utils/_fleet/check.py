@@ -8,12 +8,12 @@
 """The door for facts: types, ranges, lengths and numbers of all that is made use of. Pure.
 
 What ``vfio_migration_facts`` cannot have returned makes its host unknown: ``FactsError`` says where and what would be
-right. What somebody else can have put there costs no more than the one device: a driver's descriptor that breaks a
-rule leaves the device without one, and the name that whoever starts a guest gives it is unknown where it is none.
-What nobody looks at may be anything.
+right. What a driver or a user can have put there costs no more than the one device: a driver's descriptor that breaks a
+rule leaves the device without one, and a guest's name, which its user chooses, is unknown where it is none.
+What the reader does not use may be anything.
 
 Where the facts of a host are plain, all of its devices are checked at once, column by column. Where anything is odd,
-``plain_device`` looks at one after the other, and tells where.
+``plain_device`` looks at one after the other, and names the place.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def holds_too_many(pids: t.Sequence[int]) -> bool:
 
 
 def guests_uuids(uuids: t.Iterable[t.Any]) -> None:
-    """Raise ``TypeError`` where what guests' processes tell as their UUIDs are none."""
+    """Raise ``TypeError`` where the UUIDs that guests' processes show are none."""
     if not all(isinstance(each, str) and UUID.match(each) for each in {*uuids}):
         raise TypeError
 
@@ -330,7 +330,7 @@ def _plain_attribute(data: t.Any, path: str) -> dict[str, t.Any]:
 
 
 def _plain_holder(data: t.Any, path: str) -> tuple[dict[str, t.Any] | None, dict[str, str] | None]:
-    """Return who holds a device, and the problem with its name: whoever starts a guest chooses that."""
+    """Return who holds a device, and the problem with its name, which the user who starts a guest chooses."""
     if data is None:
         return None, None
     holder = mapping(data, path)
@@ -373,7 +373,7 @@ def check_held(entries: t.Iterable[Entry]) -> None:
 
 
 def plain_problems(data: t.Any) -> list[dict[str, str | None]]:
-    """Return the problems that a host tells, each no longer than a text may be; raise ``FactsError``."""
+    """Return the problems that a host reports, each no longer than a text may be; raise ``FactsError``."""
     problems = []
     entries = listing(data, "problems", MAX_DEVICES * MAX_ATTRIBUTES)
     for index, each in enumerate(entries[:MAX_PROBLEMS]):

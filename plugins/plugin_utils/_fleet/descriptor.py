@@ -58,7 +58,7 @@ class Descriptor:
 def read_descriptor(data: object, with_origin: bool = False) -> Descriptor:
     """Return the descriptor in ``{self, compatible[, origin]}``, whatever spelling it has; raise ``DescriptorError``.
 
-    ``with_origin``: it is one of facts, which always tell the origin.
+    ``with_origin``: it is one of facts, which always state the origin.
     """
     if not isinstance(data, t.Mapping):
         raise DescriptorError("a descriptor is a mapping with 'self' and 'compatible'")

@@ -27,7 +27,7 @@ Stated = tuple[tuple[str | None, bool, str], ...]
 class Holder:
     """The process that holds a device; ``pid`` is ``None`` where it is unknown whether one does.
 
-    ``uuid`` is that of the guest which ``name`` names, ``None`` where the process does not tell.
+    ``uuid`` is that of the guest which ``name`` names, ``None`` where the process does not show it.
     """
 
     pid: int | None
@@ -59,14 +59,14 @@ class Device:
     supported: bool | None
     evidence: str | None
     choices: Choices | None = None
-    # Whether it supports peer-to-peer, as the kernel tells from Linux 6.18 on; ``None`` where it does not tell.
+    # Whether it supports peer-to-peer, as the kernel shows from Linux 6.18 on; ``None`` where it does not.
     p2p: bool | None = None
     # Its network settings, by name; ``None`` where nothing shows what they are.
     network: tuple[tuple[str, str | int | bool], ...] | None = None
 
     @property
     def key(self) -> tuple[str, str]:
-        """What tells it from every other device of the fleet."""
+        """Its host and id, which no other device of the fleet has."""
         return self.host, self.id
 
     @property
@@ -134,7 +134,7 @@ class Parent:
 
 
 class ParentFacts(t.NamedTuple):
-    """A parent but for its host."""
+    """A parent, without its host."""
 
     kind: str
     id: str

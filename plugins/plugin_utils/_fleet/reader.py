@@ -81,7 +81,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values impor
 FACT = "vfio_migration"
 SCHEMA = 1
 GATHERED = "gathered"
-# Later versions of marshal tell equal texts apart that are, or are not, one object.
+# Later versions of marshal encode equal texts differently that are, or are not, one object.
 _MARSHAL = 2
 MASK = re.compile(r"0x[0-9a-f]{1,16}\Z")
 # So many objects are to be looked at without a stop.
@@ -118,7 +118,7 @@ def read_fleet(
 ) -> Fleet:
     """Return the fleet in ``hostvars``, or in a mapping of host to that host's facts; ``hosts`` narrows it.
 
-    Hosts whose facts are older than ``limit`` are unknown, but for those whose facts count at ``any_age``. So are those
+    Hosts whose facts are older than ``limit`` are unknown, except for those whose facts count at ``any_age``. So are those
     ``left_out``, with the reason, whatever facts there are of them. No facts are held: a host whose ``devices`` are asked for
     is read again.
     """
@@ -176,9 +176,9 @@ class ChangingFleet(t.Mapping[str, Host]):
 
 
 def hold(data: t.Any, hosts: t.Iterable[str] | None = None) -> dict[str, t.Any]:
-    """Return the facts of hosts, to be read again and again: ``hostvars`` makes them anew each time.
+    """Return the facts of hosts, to be read again and again: ``hostvars`` builds them at each access.
 
-    They are in a shape that ``read_fleet`` takes, and that tells as ``data`` does whether they may come from a cache.
+    They are in a shape that ``read_fleet`` takes, and that shows as ``data`` does whether they may come from a cache.
     """
     _check_fleet(data)
     held: dict[str, t.Any] = {}
@@ -264,7 +264,7 @@ def check_hosts(fleet: Fleet, option: str, hosts: t.Iterable[str] | None) -> Non
 def without_guest(fleet: Fleet, data: t.Any, guests: t.Iterable[str]) -> set[str]:
     """Return those of the names and UUIDs ``guests`` that no guest has, by the facts of ``fleet`` or others in its ``data``.
 
-    Where a host takes no part, or its facts are too old, they still tell that such a guest there is.
+    A host that is excluded, or whose facts are too old, still shows that it has such a guest.
     """
     left = {*guests}
     for name in data if left else ():
@@ -737,7 +737,7 @@ def _one_by_one(
 
 
 def gathered_at(facts: _Entry) -> str | None:
-    """Return the time at which facts were gathered, ``None`` where they do not tell; raise ``FactsError``."""
+    """Return the time at which facts were gathered, ``None`` where they do not state it; raise ``FactsError``."""
     if GATHERED not in facts:
         return None
     time = check.mapping(facts[GATHERED], GATHERED).get("time")
@@ -747,7 +747,7 @@ def gathered_at(facts: _Entry) -> str | None:
 
 
 def gathered_time(data: t.Any, host: str) -> str | None:
-    """Return the time at which the facts of a host in ``hostvars`` were gathered, ``None`` where they do not tell; raise ``FactsError``."""
+    """Return the time at which the facts of a host in ``hostvars`` were gathered, ``None`` where they do not state it; raise ``FactsError``."""
     return gathered_at(check.mapping(_found(data, host)[0], FACT))
 
 
@@ -824,7 +824,7 @@ def _type(data: t.Any, path: str, kind: str, driver: str | None) -> MdevType:
 def _resources(
     offered: _Entry, path: str, kind: str, driver: str | None, description: str | None
 ) -> tuple[tuple[str, int], ...]:
-    """Return what a device of a type takes of its parent, which facts have or its ``description`` tells."""
+    """Return what a device of a type takes of its parent, from the facts or from its ``description``."""
     if "resources" in offered:
         entries = check.mapping(offered["resources"], f"{path}.resources")
         if len(entries) > check.MAX_RESOURCES:
@@ -842,7 +842,7 @@ def _resources(
 
 
 def _provisioned(parent: _Entry, types: list[MdevType], path: str) -> list[MdevType]:
-    """Return what a management device can make; nothing where its kernel does not tell with which features."""
+    """Return what a management device can make; nothing where its kernel does not show with which features."""
     mask = check.text_or_null(parent.get("dev_features_mask"), f"{path}.dev_features_mask")
     max_vqs = check.number_or_null(
         parent.get("max_supported_vqs"), f"{path}.max_supported_vqs", 0, check.MAX_QUEUES

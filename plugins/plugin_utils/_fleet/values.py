@@ -5,7 +5,7 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""Values that somebody gives as arguments: each checked, and in plain types."""
+"""Values that are given as arguments: each checked, and in plain types."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def listed(name: str, value: t.Any) -> list[t.Any] | None:
 def grouped(name: str, value: t.Any) -> list[list[str]]:
     """Return a list of lists of names; raise ``FleetError``.
 
-    A text is none: of its parts nobody could tell which belong together.
+    A text is refused: it does not show which of its parts belong together.
     """
     found = listed(name, value) or []
     if any(isinstance(group, str) for group in found):

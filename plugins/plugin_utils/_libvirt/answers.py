@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of a command on a host; ``rc`` is ``None`` where the command did not run or its host did not answer."""
+    """The result of a command on a host; ``rc`` is ``None`` where the command did not run or its host did not answer."""
 
     rc: int | None = None
     stdout: str = ""

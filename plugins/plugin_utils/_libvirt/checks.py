@@ -376,12 +376,12 @@ def _why_no_target(
     lacking: t.Mapping[int, t.Sequence[Misfit]],
     for_all: bool,
 ) -> t.Iterator[Sentence]:
-    """Yield, for each thing that a host lacks, whom it is for and what to do."""
-    whom: dict[Misfit, list[str]] = {}
+    """Yield, for each thing that a host lacks, the guests that need it and what to do."""
+    guests_by_misfit: dict[Misfit, list[str]] = {}
     for number, missing in lacking.items():
         for each in missing:
-            whom.setdefault(each, []).append(guests[number]["vm"])
-    for each, names in whom.items():
+            guests_by_misfit.setdefault(each, []).append(guests[number]["vm"])
+    for each, names in guests_by_misfit.items():
         named = listed(names)
         why = f"{each.lacks}, and {named} {each.needs}; {each.remedy}"
         yield (
@@ -477,8 +477,8 @@ _OBSTACLES = {
 
 def _blocked(case: MigrationCase, guest: Guest, info: GuestInfo) -> t.Iterator[str]:
     reasons = info["blocked_reasons"]
-    told = case.asked[guest["host"] or ""].problems.get(guest["vm"])
-    if reasons is None and case.asks_qemu and not told:
+    problems = case.asked[guest["host"] or ""].problems.get(guest["vm"])
+    if reasons is None and case.asks_qemu and not problems:
         yield "QEMU was asked whether it can migrate, and does not say; see its log, and restart the guest"
     for reason in reasons or ():
         remedy = next((remedy for part, remedy in _REMEDIES if part in reason), _NO_REMEDY)
@@ -582,14 +582,14 @@ def _not_known(
         if error is not None and coming:
             yield f"it is not known whether {host} has all that the guests need: {error}"
             continue
-        whom: dict[str, list[str]] = {}
+        guests_by_need: dict[str, list[str]] = {}
         for guest in coming:
             arrival = _arrival(case, guest, host)
             for each in unanswered(arrival) if arrival is not None else ():
-                whom.setdefault(each, []).append(guest["vm"])
+                guests_by_need.setdefault(each, []).append(guest["vm"])
         sentences = [
             f"it is not known whether {host} {each}, which is for {listed(names)}: no answer says it; make sure of it there"
-            for each, names in whom.items()
+            for each, names in guests_by_need.items()
         ]
         yield from first_of(sentences, "thing that is not known", "things that are not known")
 
@@ -615,12 +615,12 @@ def _disks_not_known(case: MigrationCase, guests: t.Iterable[Guest]) -> t.Iterat
 
 def _jobs_not_known(case: MigrationCase, guests: t.Iterable[Guest]) -> t.Iterator[Sentence]:
     """Yield on which guests libvirt may be at work: where it is silent on one, it is asked about no other."""
-    whom: dict[str, list[str]] = {}
+    guests_by_host: dict[str, list[str]] = {}
     for guest in guests:
         info = case.info(guest)
         if info is not None and not info["job_known"]:
-            whom.setdefault(guest["host"] or "", []).append(guest["vm"])
-    for host, names in whom.items():
+            guests_by_host.setdefault(guest["host"] or "", []).append(guest["vm"])
+    for host, names in guests_by_host.items():
         yield (
             f"it is not known whether libvirt on {host} is at work on {listed(names)}, in which case it refuses to migrate: it was not asked, as"
             " another guest there does not answer; make sure of it there (virsh domjobinfo)"

@@ -55,7 +55,7 @@ class DiskCopying:
         return [each for each in written if _is_known_alone(each)]
 
     def may_be_alone(self, disks: t.Iterable[DiskInfo]) -> list[DiskInfo]:
-        """Return the disks that only a guest's host may have, or not. Of a block device nobody ever knows."""
+        """Return the disks that only a guest's host may have, where that is unknown. Of a block device it always is."""
         return [
             each
             for each in self._written(disks)

@@ -73,7 +73,7 @@ def _devices_of(fleet: Fleet, guest: Guest) -> t.Iterator[Device]:
 
 
 def _is_held_by(holder: Holder, guest: Guest) -> bool:
-    """Return whether a process is that of a guest: by the UUID where it tells one, as others may have the name."""
+    """Return whether a process is that of a guest: by the UUID where it shows one, as others may have the name."""
     if holder.uuid is not None and guest["uuid"] is not None:
         return holder.uuid == guest["uuid"]
     return holder.name == guest["vm"]

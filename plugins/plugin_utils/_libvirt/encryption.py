@@ -20,7 +20,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors impor
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests import LibvirtHost
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Sentence
 
-# Where both hosts have certificates; or whoever has none takes no part; or not at all.
+# Where both hosts have certificates; or always, and hosts without certificates are excluded; or never.
 AUTO, ALWAYS, NEVER = CHOICES = ("auto", "always", "never")
 CLIENT, SERVER = "client", "server"
 _TLS = "--tls"
@@ -52,7 +52,7 @@ class Encryption:
 
     @property
     def by_certificates(self) -> bool:
-        """Whether it is up to the hosts' certificates if a guest is sent encrypted."""
+        """Whether the hosts' certificates decide if a guest is sent encrypted."""
         over_tcp = self.transport.startswith(OVER_TCP)
         return self.choice != NEVER and over_tcp and not self._is_decided
 
@@ -107,10 +107,10 @@ def has_option(options: t.Iterable[str], name: str) -> bool:
 
 
 def can_send(host: LibvirtHost) -> bool:
-    """Return whether a host has the certificates of whoever sends."""
+    """Return whether a host has the certificates of a sender."""
     return host.info is not None and host.info["tls"]["client"]
 
 
 def can_receive(host: LibvirtHost) -> bool:
-    """Return whether a host has the certificates of whoever receives."""
+    """Return whether a host has the certificates of a receiver."""
     return host.info is not None and host.info["tls"]["server"]

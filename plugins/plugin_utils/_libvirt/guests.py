@@ -62,7 +62,7 @@ class RunningGuest:
 class LibvirtHost:
     """What libvirt on a host says: why it says nothing, if so; versions by program, as far as it says them; guests that run, by name.
 
-    ``halves`` are the UUIDs of those that are paused and not known to be whole there, ``None`` where it does not say who is paused.
+    ``halves`` are the UUIDs of those that are paused and not known to be whole there, ``None`` where it does not say which are paused.
     ``stopped`` are the UUIDs of those that are defined and do not run, by name, ``None`` where it does not say which, and ``names`` the
     names of all by UUID.
     ``info`` is what the host has for guests, ``arriving`` what it lacks for those of others, in the order in which it was asked,
@@ -160,7 +160,7 @@ def find_guests(
 ) -> list[Guest]:
     """Return the guests that are asked for, where they are, a device of each, and why it must stay where it must.
 
-    Whoever is named need not have a device; where one of the name has, others of it that have none are not meant. ``hosts`` are
+    A guest that is named need not have a device; where one of the name has, others of it that have none are not meant. ``hosts`` are
     those that answer. ``drain`` are the hosts whose guests with VFIO devices are all asked for. An unknown holder of a device of
     a drained host is an entry with a reason, too.
     """
@@ -213,7 +213,7 @@ def hosts_to_ask(
     for name, only in asked.items():
         possible = {host for host in hosts if only is None or host in only}
         named = {host for host in possible if _holds(fleet, host, name)}
-        # Who does not tell its UUID may have any, and libvirt knows which.
+        # A process that does not show a UUID may have any, and libvirt knows which.
         is_uuid = UUID.match(name) is not None
         unsaid = {host for host in possible if is_uuid and _holds(fleet, host, None)}
         there |= named | unsaid if named else possible
@@ -221,7 +221,7 @@ def hosts_to_ask(
 
 
 def _holds(fleet: Fleet, host: str, name: str | None) -> bool:
-    """Return whether somebody of this name or UUID holds a device of ``host``; with ``None``, somebody of unknown UUID."""
+    """Return whether a guest of this name or UUID holds a device of ``host``; with ``None``, a guest of unknown UUID."""
     return any(
         each.uuid is None if name is None else name in (each.name, each.uuid)
         for each in {device.in_use for device in _devices(fleet, host) if device.in_use}
@@ -288,14 +288,14 @@ def _unread(host: str, name: str, libvirt: LibvirtHost) -> str | None:
 
 
 def _which(guest: Guest) -> str:
-    """Return what tells a guest from others of its name."""
+    """Return what distinguishes a guest from others of its name."""
     device = f" has {guest['device']['id']}" if guest["device"] else ""
     uuid = f", UUID {guest['uuid']}" if guest["uuid"] else ", which libvirt does not know"
     return f"that on {guest['host']}{device}{uuid}"
 
 
 def held_by_unknown(fleet: Fleet, host: str) -> list[str]:
-    """Return the ids of the devices of ``host`` of whose holder, if they have one, nobody knows the name."""
+    """Return the ids of the devices of ``host`` whose holder, if they have one, has an unknown name."""
     return [each.id for each in _devices(fleet, host) if each.in_use and not each.in_use.name]
 
 

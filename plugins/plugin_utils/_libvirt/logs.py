@@ -83,7 +83,7 @@ def failure(
 
     ``logs`` are answers to reading logs, each with its ``host`` and ``who`` wrote it, ``QEMU`` or ``KERNEL``.
     ``state`` is the guest's state. ``before`` has, for each host, the last line of the kernel's log before the migration,
-    which tells the lines since apart; of those the last ``lines`` are told. ``exceeded`` is how many seconds the
+    after which the new lines begin; of those the last ``lines`` are returned. ``exceeded`` is how many seconds the
     migration was allowed, where it took longer.
     """
     said = []
@@ -111,14 +111,14 @@ def read_log(host: str, who: str, log: Answer, before: str, lines: int) -> HostL
 def lost_states(log: str) -> list[str]:
     """Return the lines of QEMU's log, since it started last, that say that a device cannot use the state that has come.
 
-    For QEMU the migration is a success all the same.
+    QEMU counts such a migration as a success.
     """
     since = log.rpartition(_STARTED)[2]
     return [line for line in since.split("\n") if _LOST_STATE.search(line)]
 
 
 def qemu_lines(log: str) -> list[str]:
-    """Return the lines of QEMU's log that may tell of a failure."""
+    """Return the lines of QEMU's log that may report a failure."""
     return [
         line for line in log.splitlines() if _QEMU_LINE.match(line) and not _QEMU_NOISE.search(line)
     ]

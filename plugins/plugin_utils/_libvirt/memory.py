@@ -31,7 +31,7 @@ _NUMBER = re.compile(r"\b[1-9][0-9]{0,15}\b")
 _SIZES = frozenset(1 << power for power in range(2, 25))
 # Stands for whichever size is the default of a host.
 _DEFAULT = 0
-# So many different sets of several sizes are told apart.
+# So many different sets of several sizes are distinguished.
 _MOST_MIXED = 3
 # More than any host has, and no more than a condition takes.
 _MOST_KIB = 1 << 50
@@ -89,7 +89,7 @@ def with_memory(
     """Return the ``capacity`` that was ``stated``, with the memory of ``hosts`` and that of the ``guests`` that are to go there.
 
     Of a resource that was stated as well, the greater demand and the lesser supply hold. If ``only_scarce``, what each host has
-    enough of for all guests that may come is left out: it takes no part in the plan.
+    enough of for all guests that may come is left out of the plan.
     """
     wanted = _wanted([each.info for each in guests], hosts.values())
     pools = {_name(sizes): sizes for sizes in _counted_together(wanted)}
@@ -121,7 +121,7 @@ def without_memory(capacity: t.Mapping[str, t.Any]) -> Capacity:
 def with_memory_of(capacity: t.Mapping[str, t.Any], hosts: t.Mapping[str, HostInfo]) -> Capacity:
     """Return a plan's ``capacity`` with the memory that ``hosts`` have free, in place of what was so when the plan was made.
 
-    Guests need what they needed. Of a host that is none of ``hosts`` nobody knows how much it has, so it has none.
+    Guests need what they needed. How much a host has that is none of ``hosts`` is unknown, so it counts as none.
     """
     found = without_memory(capacity)
     needs: t.Mapping[str, t.Mapping[str, int]] = capacity.get("guests", {})

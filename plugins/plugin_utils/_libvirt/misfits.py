@@ -87,7 +87,7 @@ def unanswered(arrival: Arrival) -> list[str]:
 
 
 def _name(arrival: Arrival) -> t.Iterator[Misfit]:
-    """Yield who has the guest's name or UUID there; its own definition, which does not run, is none in its way."""
+    """Yield other guests with the guest's name or UUID there. The guest's own definition, which does not run, is no obstacle."""
     name, uuid = arrival.guest["name"], arrival.guest["uuid"]
     running = arrival.target.running.get(name)
     stopped = arrival.target.stopped or {}

@@ -5,7 +5,7 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""What is to be known before a guest is sent, and what is told of it meanwhile and afterwards. Pure.
+"""What is to be known before a guest is sent, and what is reported of it meanwhile and afterwards. Pure.
 
 What a host answers is read here: it may be anything.
 """
@@ -30,7 +30,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.logs impor
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.retarget import retarget
 
 MOVED = "moved"
-# Nothing was begun; nobody knows what came of it.
+# Nothing was begun; the outcome is unknown.
 REFUSED, LOST = "refused", "lost"
 STUCK = "stuck"
 FAILED, ABORTED = "failed", "aborted"
@@ -154,7 +154,7 @@ def why_not_retargeted(
 
 
 def _assigned_past_libvirt(definitions: DomainDefinitions) -> t.Iterator[str]:
-    """Yield what is said of each device of its host that a domain has past libvirt, whoever holds it by the facts."""
+    """Yield the words for each device of its host that a domain has past libvirt, whichever process holds it by the facts."""
     for xml in filter(None, (definitions.active, definitions.persistent)):
         domain = read_domain(xml)
         for line, element, text in domain.own_words:
@@ -173,7 +173,7 @@ def _stand_in(kind: str, number: int) -> str:
 
 
 def read_report(status: t.Any) -> MoveReport:
-    """Return the report in what a host told of a migration that has ended, one that it is lost where that is none."""
+    """Return the report in what a host states of a migration that has ended; where that is none, a report that it is lost."""
     status = status if isinstance(status, t.Mapping) else {}
     outcome, state = status.get("outcome"), status.get("state")
     if not isinstance(outcome, str) or outcome not in OUTCOMES:
@@ -205,7 +205,7 @@ def _number(found: t.Any) -> int | float | None:
 
 
 def progress_line(label: str, status: t.Any) -> str | None:
-    """Return how far a guest's migration is, by what its host told; ``None`` where it told nothing yet.
+    """Return how far a guest's migration is, by what its host reports; ``None`` where it has reported nothing yet.
 
     That is: percent of what is known to be sent by now, bytes, rate, what is left, and how long the guest is expected to
     stand still, with the limit of that, and why libvirt sets no longer one.

@@ -67,7 +67,7 @@ class Multifd:
 
     @property
     def by_versions(self) -> bool:
-        """Whether it is up to the hosts' QEMU if there are several connections."""
+        """Whether the hosts' versions of QEMU decide if there are several connections."""
         own = any(has_option(self.options, name) for name in _OWN)
         return self.choice != NEVER and not own and self._why_impossible() is None
 

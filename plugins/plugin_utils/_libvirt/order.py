@@ -28,7 +28,7 @@ class Migration(t.TypedDict):
 
 
 class Migrations(t.TypedDict):
-    """Who goes, the first one first, and who does not go now.
+    """The guests that go, the first one first, and those that do not go now.
 
     ``waiting`` go in a later wave of the plan, when those of the first one have moved. ``ended`` are the placements of guests
     that have ended since they were chosen.
@@ -48,10 +48,10 @@ def order_migrations(
     """Return who migrates, in the order in which they are to begin.
 
     Those of a higher ``priority`` go first, by a guest's UUID or name, 0 where it has neither; of equal ones those with
-    devices before those without, and then the one with less memory. A placement of a guest that is none of ``guests`` is told
-    as that of one that has ended: its device was released since, or somebody else holds it. ``placed`` has the targets of
+    devices before those without, and then the one with less memory. A placement of a guest that is none of ``guests`` is returned
+    as that of one that has ended: its device was released since, or another process holds it. ``placed`` has the targets of
     guests without devices, by host and name; they wait for no wave. Of the others those of the first wave go that there is: who
-    goes after it takes what one of its guests leaves, or must not meet it, and so waits for what becomes of it.
+    goes after it takes what one of its guests leaves, or must not meet it, and so waits for its outcome.
     """
     known = {(guest["host"], guest["vm"]): guest for guest in guests}
     moves: dict[tuple[str, str], list[Placement]] = defaultdict(list)

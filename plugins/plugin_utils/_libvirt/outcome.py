@@ -5,7 +5,7 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""What became of guests that were to move, and what an operator has to do. Pure."""
+"""The outcome for guests that were to move, and what an operator has to do. Pure."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class Attempt:
 
     @property
     def may_be_migrating(self) -> bool:
-        """Whether it may be: its host has not said how it ended, or that it has moved, and nobody else knows."""
+        """Whether it may be: its host has not said how it ended, or that it has moved, and no other host knows."""
         if self.moved or self.report is None:
             return False
         if self.report.end_is_known and self.report.outcome != MOVED:
@@ -109,7 +109,7 @@ class Attempt:
         if not self.devices:
             return self.at_work or self.now not in (Whereabouts.SOURCE, Whereabouts.NOWHERE)
         left = still_to_move(self.own_states)
-        # Of one that has ended, nobody holds what is unclear.
+        # Of one that has ended, no process holds what is unclear.
         going = (MIGRATING,) if self.now is Whereabouts.NOWHERE else (MIGRATING, UNCLEAR)
         return self.at_work or not left or any(each["state"] in going for each in left)
 
@@ -128,7 +128,7 @@ class Staying(t.TypedDict):
 
 
 class Result(t.TypedDict):
-    """Who has not moved, sentences for the operator, and what to fail with if not all went well."""
+    """The guests that have not moved, sentences for the operator, and the message to fail with if not all went well."""
 
     stay: list[Staying]
     sentences: list[Sentence]
@@ -144,7 +144,7 @@ def result(
     only_checked: bool = False,
     arrived: t.Sequence[MigrationRecord] = (),
 ) -> Result:
-    """Return what became of the guests of ``checks``.
+    """Return the outcome for the guests of ``checks``.
 
     ``unplaced`` are the devices of those that were chosen for which the plan has no place. ``attempts`` are the migrations that were tried: one of
     ``migrations`` that is none of them was not, as its host did not answer. ``problems`` are what else went wrong.

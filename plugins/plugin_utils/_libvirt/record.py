@@ -9,7 +9,7 @@
 
 A guest has one when its migration begins, and one at once when it has moved by its host's word, so that a run which is killed leaves
 them. Once the kernels have been asked, and the run ends, it has another one: of a guest and a run the last one counts. So the next run
-with the same request knows whom the one before has sent where; see ``sent_before``.
+with the same request knows which guests the one before has sent where; see ``sent_before``.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def interrupted(run: str, request: str | None, migration: Migration) -> Migratio
 
 
 def at_the_end(records: t.Iterable[MigrationRecord], complete: bool) -> list[MigrationRecord]:
-    """Return the records of a run that has come to its end; ``complete``: all guests that were asked for have moved."""
+    """Return the records of a run that has ended; ``complete``: all guests that were asked for have moved."""
     return [{**each, "ended": True, "complete": complete} for each in records]
 
 
@@ -133,7 +133,7 @@ def _record(
 
 
 def request_key(asked: t.Mapping[str, t.Any]) -> str:
-    """Return what tells from others what is ``asked`` for, whatever the order of lists: a digest."""
+    """Return a digest that identifies what is ``asked`` for, whatever the order of lists."""
     text = json.dumps(_in_order(asked), sort_keys=True)
     return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:32]
 
@@ -152,10 +152,10 @@ def sent_before(
     """Return the guests that earlier runs with this ``request`` have sent, each as it was sent last.
 
     The request is not done yet: nothing is taken of runs up to the last one in which all guests had moved that were asked for. With
-    ``only_broken_off`` nothing is taken of those up to the last one that has come to its end, either, but whoever was on its way then.
+    ``only_broken_off`` nothing is taken of those up to the last one that has ended, either, but those that were on their way then.
     """
     own = [each for each in records if each.get("request") == request]
-    # Who was not sent again is where the run before has sent it.
+    # A guest that was not sent again is where the run before has sent it.
     tried = [each for each in _not_done(own) if each["outcome"] != NOT_TRIED]
     last = {_guest(each): each for each in sorted(tried, key=_run_of)}
     if not only_broken_off:
@@ -259,7 +259,7 @@ def read_records(given: t.Any) -> tuple[list[MigrationRecord], list[str]]:
 
 
 def last_run(records: t.Sequence[MigrationRecord]) -> LastRun | None:
-    """Return what became of the guests of the last run; ``None`` where there is no record of one."""
+    """Return the outcome for the guests of the last run; ``None`` where there is no record of one."""
     run = max((each["run"] for each in records), default=None)
     if run is None:
         return None

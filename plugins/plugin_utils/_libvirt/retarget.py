@@ -152,7 +152,7 @@ class _Moves:
 
 
 def _is_of(placement: _Placement, domain: Domain) -> bool:
-    """Return whether a placement is of a domain's guest: by its name, and by its UUID where both tell one."""
+    """Return whether a placement is of a domain's guest: by its name, and by its UUID where both state one."""
     uuid = placement.get("vm_uuid")
     return placement["vm"] == domain.name and (None in (uuid, domain.uuid) or uuid == domain.uuid)
 

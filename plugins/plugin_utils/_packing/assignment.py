@@ -205,7 +205,7 @@ class BinKey(t.NamedTuple):
     domains: tuple[int, ...]
 
 
-# What else tells bins with the same key apart: the number if the bin is the home of an item, what the weights of what it
+# What else distinguishes bins with the same key: the number if the bin is the home of an item, what the weights of what it
 # may still take in add up to, its groups, what it refuses; and its domains.
 _Restrictions = tuple[
     tuple[int | None, tuple[int, ...], frozenset[int], frozenset[int]], frozenset[int]

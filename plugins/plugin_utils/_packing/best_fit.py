@@ -41,7 +41,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings i
 _LOOK_AHEAD = 12
 _PROGRESS_EVERY = 10_000
 
-# Told from time to time which stage it is, and how many items have a place.
+# Called from time to time with the stage, and the number of items that have a place.
 Progress = t.Callable[[str, int], None]
 # How good it is to place an item in bins with this key, the best being the least, and how it is packed.
 _Candidate = tuple[tuple[t.Any, ...], BinKey, Packing]
@@ -174,7 +174,7 @@ class _Run:
             heapq.heapify(heap)
         self._known = {key for heap in self._heaps.values() for _score, key, _packing in heap}
         # The heaps by the ranks that they had when they were looked at last. What is in domains only grows, so none is better
-        # by now but for what was added, and whoever adds something notes the new rank here.
+        # by now except for what was added, and the code that adds something notes the new rank here.
         self._ranks = [(self._rank(heap), domains) for domains, heap in self._heaps.items() if heap]
         heapq.heapify(self._ranks)
 

@@ -97,7 +97,7 @@ class _Tree:
         self._unplaced = 0
         self._cost = 0
         self._best_rating = self._rating_of(known)
-        # For each depth what the items from there on cost at least, each alone in a bin. Whoever opens a parent pays
+        # For each depth what the items from there on cost at least, each alone in a bin. An item that opens a parent pays
         # for it once, so that tier is left out.
         alone = [self.packings.least(item.demands) for item in reversed(self._items)]
         self._least_from = list(itertools.accumulate(alone, initial=0))[::-1]

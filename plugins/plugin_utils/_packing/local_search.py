@@ -4,7 +4,7 @@
 
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
-"""Large neighbourhood search: find places for items that have none, by emptying a few bins and filling them anew.
+"""Large neighbourhood search: find places for items that have none, by emptying a few bins and filling them again.
 
 The method is of P. Shaw, "Using constraint programming and local search methods to solve vehicle routing problems",
 1998; G. Schrimpf and others, "Record breaking optimization results using the ruin and recreate principle", 2000, call

@@ -83,7 +83,7 @@ class SearchResult:
 
 
 def no_progress(stage: str, placed: int) -> None:
-    """Tell nobody."""
+    """Report no progress."""
 
 
 def search(

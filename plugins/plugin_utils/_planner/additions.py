@@ -8,7 +8,7 @@
 """Additions: which free devices more would give guests without a place one. Pure.
 
 What is added is always like a device that has no place: free, on another host. Nothing is claimed that was not planned with
-the addition there, and found to leave nobody behind.
+the addition there, and found to leave no guest behind.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.survey imp
 
 # A further host, of which the fleet has none of this name: it is no name that a host can have.
 _FURTHER = "a further host"
-# So many guests without a place are told what would give them one, and so many parts of one are tried.
+# Additions are looked for, for so many guests without a place, and so many parts of one are tried.
 _MOST_GUESTS = 50
 _MOST_PARTS = 64
 

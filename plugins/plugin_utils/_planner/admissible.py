@@ -158,7 +158,7 @@ class Address(t.NamedTuple):
     guest: int
 
 
-# What a target would do but for.
+# Codes of refusals that are the only obstacle to a target which matches otherwise.
 IN_THE_WAY = frozenset({"target_no_p2p", "mac_address", "queue_assigned", "other_uuid"})
 
 
@@ -207,13 +207,13 @@ class Admission:
         self._kept_on: dict[str, set[str]] = defaultdict(set)
         for each in request.kept if self._uuids else ():
             self._kept_on[each["target"]["host"]].add(each["target"]["id"])
-        # What is asked of each target, where some device that moves has what it is about.
+        # The checks of each target that some device that moves needs.
         self._obstacles: list[t.Callable[[Device, Target], Refusal | None]] = [
             *([self.beside_queues] if self.matrices else ()),
             *([self.of_another_uuid] if self._uuids else ()),
         ]
 
-        # Whether what is to be had on a host, and what its devices are like, depends on nothing that moves.
+        # Whether what is available on a host, and what its devices are like, depends on nothing that moves.
         self.is_plain = not (
             self._conditions.reuse
             or self.kept_sources
@@ -357,7 +357,7 @@ class Admission:
     def admit(
         self, source: Device, target: Target
     ) -> tuple[Existing | Creatable | None, Refusal | None]:
-        """Return what ``target`` would be to ``source``, were that to be had, or why ``source`` may not become it."""
+        """Return the candidate that ``target`` is for ``source`` if it is available, or why ``source`` may not become it."""
         found: Existing | Creatable | None
         if isinstance(target, Device):
             found = self.candidates.compatible(source, target)
@@ -418,17 +418,17 @@ class Admission:
         return sorted({each["attribute"] or "compatible" for each in reasons})
 
     def refusal(self, source: Device, target: Target) -> Refusal | None:
-        """Return why ``source`` may not become ``target``, were that to be had; ``None`` where it may."""
+        """Return why ``source`` may not become ``target``, even if that is available; ``None`` where it may."""
         return self.admit(source, target)[1]
 
     def to_be_had(self, host: Host) -> list[Device]:
         """Return the devices of ``host`` that some source may become: those that are not ``unavailable``."""
-        # Most devices are held: words for why are for those who ask.
+        # Most devices are held: the reasons are worded on demand.
         perhaps = host.devices if self._conditions.reuse else host.unheld
         return [each for each in perhaps if self.unavailable(each) is None]
 
     def unavailable(self, device: Device) -> Refusal | None:
-        """Return why ``device`` is not to be had by any source, whatever moves; ``None`` where it is."""
+        """Return why ``device`` is unavailable to every source, whatever moves; ``None`` where it is available."""
         moves = device.id in self.moving.get(device.host, ())
         moves_later = (
             moves and self._conditions.reuse and device.key not in self._exclusions.devices

@@ -8,7 +8,7 @@
 """Assumptions: what keeps it from being proven that devices have no place. Pure.
 
 A search that has looked at everything has looked at what the planner allows. That no plan exists is proven only if the
-rules of the kernel and of the drivers alone exclude it, and nobody's silence does.
+rules of the kernel and of the drivers alone exclude it, and missing facts do not.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def assumptions(problem: Problem, placed: t.Mapping[int, str]) -> Assumed:
     )
     sentences += of_rules.sentences
     if sentences:
-        # What is assumed of others is no matter to whom no host takes in.
+        # What is assumed of others does not concern guests that no host takes in.
         certain = [each for each in left if each not in perhaps_free]
         alone = _certainly_nowhere(problem, certain)
         least = stuck + sum(len(guests[number].devices) for number in alone)
@@ -109,7 +109,7 @@ def assumptions(problem: Problem, placed: t.Mapping[int, str]) -> Assumed:
 
 
 def _certainly_nowhere(problem: Problem, left: t.Sequence[int]) -> list[int]:
-    """Return the guests that no host takes in, even if nobody else is there, of whose own devices nothing is assumed.
+    """Return the guests that no host takes in, even if no other guest is there, and of whose own devices nothing is assumed.
 
     That holds whatever the limits and the planner's own rules are.
     """
@@ -145,7 +145,7 @@ def _doubtful(problem: Problem, demands: t.Collection[int]) -> t.Collection[int]
 def _perhaps_free(
     problem: Problem, left: t.Sequence[int], reached: t.AbstractSet[int]
 ) -> dict[int, Device]:
-    """Return the guests that take part in it, each with its device, which may be no guests: if nobody holds that, it stays."""
+    """Return the guests concerned that may be none, each with its device: if no process holds that, it stays."""
     keys = {each.key for each in perhaps_staying(problem.fleet, problem.request.conditions)}
     without_place = {*left}
     return {
@@ -160,7 +160,7 @@ def _perhaps_free(
 
 
 def _unknown_sources(perhaps_free: t.Mapping[int, Device]) -> t.Iterator[str]:
-    """Yield the devices that would not have to move if nobody holds them."""
+    """Yield the devices that would not have to move if no process holds them."""
     names = [f"{each.id} on {each.host}" for each in perhaps_free.values()]
     if names:
         yield (
@@ -193,7 +193,7 @@ def _of_part(problem: Problem, hosts: t.Sequence[str]) -> list[str]:
 
 
 def _unknown_holders(problem: Problem, sources: t.Sequence[Device]) -> t.Iterator[str]:
-    """Yield the devices that would do, and of which it is not known whether a process holds them."""
+    """Yield the devices that match, and of which it is not known whether a process holds them."""
     fits: dict[t.Hashable, bool] = {}
     found = []
     for name in _of_part(problem, problem.survey.with_perhaps_held):
@@ -235,7 +235,7 @@ def _doubts(problem: Problem, sources: t.Sequence[Device]) -> t.Iterator[str]:
 
 
 def _addresses_that_leave(problem: Problem, sources: t.Iterable[Device]) -> t.Iterator[str]:
-    """Yield the functions that would do once another one of their card, which has the MAC address that they would be given, has moved."""
+    """Yield the functions that match once another one of their card, which has the MAC address that they would be given, has moved."""
     admission = problem.admission
     found = []
     for source in sources:
@@ -275,7 +275,7 @@ def _is_derived(device: Device) -> bool:
 def _limits(
     problem: Problem, reached: t.AbstractSet[int], placed: t.Mapping[int, str]
 ) -> t.Iterator[str]:
-    """Yield the hosts that would take in a guest with demands that are ``reached`` but for the limits that were asked for."""
+    """Yield the hosts where only the limits that were asked for exclude a guest with demands that are ``reached``."""
     conditions, resources = problem.request.conditions, problem.resources
     if not any(each.limits for each in problem.bins):
         return
@@ -346,7 +346,7 @@ def _own_rules(
 
 
 def _nowhere(problem: Problem, left: t.Sequence[int]) -> list[int]:
-    """Return the guests that no host takes in, even if nobody else is there and whatever the planner's own rules are."""
+    """Return the guests that no host takes in, even if no other guest is there and whatever the planner's own rules are."""
     resources = problem.resources
     states = list(dict.fromkeys(each.state for each in problem.bins))
     by_needs: dict[tuple[int, ...], list[int]] = defaultdict(list)

@@ -8,10 +8,10 @@
 """Cards: how many vGPUs the virtual functions of one physical function can be given together. Pure.
 
 With mdev each function is a parent, and its types state ``max_instance``: so many of the type has the whole card. Without
-mdev a function takes its type as an attribute, and only the names of the types tell how much memory each takes.
+mdev a function takes its type as an attribute, and only the names of the types show how much memory each takes.
 
 A card takes one size of frame buffer only, unless it is in heterogeneous mode (NVIDIA, Virtual GPU Software User Guide,
-"Valid Time-Sliced Virtual GPU Configurations on a Single GPU"). Facts do not tell the mode, so a plan makes one size.
+"Valid Time-Sliced Virtual GPU Configurations on a Single GPU"). Facts do not state the mode, so a plan makes one size.
 With MIG a card takes several in any case ("Valid MIG-Backed Virtual GPU Configurations on a Single GPU").
 """
 
@@ -37,7 +37,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.vgpu_names
 # What one type takes in is not more finely divided.
 _MOST_CAPACITY = 1 << 64
 
-# What tells frame buffers of one size from those of another.
+# A frame buffer's size, equal for frame buffers of one size alone.
 Size = int | str | tuple[int, ...]
 # The one size of all types with MIG, which a card takes beside each other.
 MIG = "MIG"
@@ -54,7 +54,7 @@ class CardCapacity(t.NamedTuple):
     """What a card has: of ``capacity`` units so many are ``used``, by devices of this ``size`` if there is one already.
 
     ``types`` has the share of each type. ``certain`` is whether the driver itself states how many there can be.
-    ``partly_used`` is whether there are types already, so that only trying shows if there is room for more than one device.
+    ``partly_used`` is whether there are types already, so that only a trial shows if there is capacity for more than one device.
     """
 
     types: tuple[tuple[str, TypeShare], ...]
@@ -158,7 +158,7 @@ def capacity_of_functions(
 ) -> CardCapacity:
     """Return what the card of these ``functions`` without a type has, beside which so many have one.
 
-    ``of_one_guest`` tells how many devices of these types are tried at once there: those of one guest.
+    ``of_one_guest`` returns how many devices of these types are tried at once there: those of one guest.
     """
     named: dict[str, str] = {}
     for device in functions:
@@ -166,7 +166,7 @@ def capacity_of_functions(
             names = device.choices.names or ("",) * len(device.choices.values)
             named.update(zip(device.choices.values, names, strict=False))
     if with_type:
-        # What these have taken is not shown, only that there is room for one more of what is to be had.
+        # What these have taken is not shown, only that there is capacity for one more of what is available.
         shares = {each: TypeShare(1, each) for each in named}
         return CardCapacity(
             tuple(sorted(shares.items())), of_one_guest(named), 0, None, False, True
@@ -182,7 +182,7 @@ def capacity_of_functions(
                 for other in known
                 if bool(other.slices) == bool(share.slices) and not other.exclusive
             ]
-            # Where nothing else is to be had, no more than one is sure.
+            # Where nothing else is available, no more than one is sure.
             whole = max(alike, key=lambda other: (other.slices, other.memory), default=share)
             counts[each] = fitting(share, whole)
             sizes[each] = MIG if share.slices else share.memory

@@ -8,7 +8,7 @@
 """Cards in use: a few guests move, so that whole cards become empty. Pure.
 
 A card is what devices have in common: the parent of mediated or vDPA devices, or the physical function of which parents or
-devices are virtual ones. A function that is none is a card of its own. A card is in use where somebody holds a device of it.
+devices are virtual ones. A function that is none is a card of its own. A card is in use where a process holds a device of it.
 
 The cards with the fewest guests are emptied first, one after another, as long as all guests of those that are chosen have
 places on cards in use. Each time this is one plan for all of them, which the verifier checks.
@@ -52,7 +52,7 @@ class CardsInUse:
                 card = (name, parent.card or parent.id)
                 self._of_parent[name, parent.id] = card
                 self._parents[card].add(parent.id)
-        # How many devices of each card somebody holds, and the guests that may move, by number.
+        # How many devices of each card processes hold, and the guests that may move, by number.
         self._held: Counter[_Card] = Counter()
         self._guests: dict[_Card, set[int]] = defaultdict(set)
         self._fixed: set[_Card] = set()
@@ -77,7 +77,7 @@ class CardsInUse:
     def bound(self) -> Value:
         """Return how many cards are in use at least after so few moves, whichever devices fit.
 
-        Who is on several cards counts for each of them in part: no way to empty so many cards moves fewer guests.
+        A guest on several cards counts for each of them in part: no way to empty so many cards moves fewer guests.
         """
         shares = Counter(number for guests in self._guests.values() for number in guests)
         needed = sorted(

@@ -54,13 +54,13 @@ def superfluous(
 ) -> Superfluous:
     """Return what is to be removed of the placements in ``states``.
 
-    Who may say what: that a target was made is the plan's word, that it is free its own host's, and that its guest has not
-    come that of the source's host. A source is removed where both sides say that its guest has moved: the target's host, that
+    Each claim has one source: the plan states that a target was made, its own host that it is free, and the source's host that
+    its guest has not moved. A source is removed where both sides say that its guest has moved: the target's host, that
     the guest holds the target, and its own, that nothing holds the source and the guest is none of those ``kept`` there.
 
     ``remove`` is which of ``REMOVABLE``. ``hosts`` are those that answer. ``undefined`` are the targets, by host and id, that
     could not be defined in mdevctl where their sources are: these stay, as a definition must be on one host at least.
-    ``addresses`` are the physical devices, by host and id, that ``keeping_addresses`` tells: they are given back. With the guests
+    ``addresses`` are the physical devices, by host and id, that ``keeping_addresses`` returns: they are given back. With the guests
     ``at_work`` a process on their hosts is, which sends them or is about to, or may be: what they have and what they get stays.
     """
     still = [each for each in states if guest_of(each) not in at_work]

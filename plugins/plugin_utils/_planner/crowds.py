@@ -7,7 +7,7 @@
 
 """Crowds: more functions of one physical function that move in one wave than its driver migrates at a time. Pure.
 
-Whoever holds them, one guest or several: a wave is what may move at once.
+They count together, whether one guest holds them or several: a wave is what may move at once.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def moves_of(placements: t.Sequence[contract.Placement], hosts: t.Mapping[str, H
 
 
 def with_crowds(moves: Moves) -> list[contract.Placement]:
-    """Return the placements, those with a warning that are of a crowd; one from a plan for fewer guests is counted anew."""
+    """Return the placements, with a warning on those of a crowd; a warning from a plan for fewer guests is counted again."""
     alike = {(source.kind, source.descriptor) for _placement, source in moves}
     most = {each: few for each in alike if (few := _most_at_once(*each))}
     if not most:

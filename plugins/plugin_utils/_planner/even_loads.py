@@ -7,7 +7,7 @@
 
 """Even loads: a few guests move, so that hosts have as even loads as can be. Pure.
 
-The load of a host is the number of its devices that somebody holds. How uneven a fleet is, is the sum of the squares of
+The load of a host is the number of its devices that processes hold. How uneven a fleet is, is the sum of the squares of
 its loads, which is the smaller the more even they are (Chandra and Wong 1975, "Worst-case analysis of a placement algorithm
 related to storage allocation").
 
@@ -73,9 +73,9 @@ class EvenLoads:
     def bound(self) -> Value:
         """Return what the sum of squares is at least, whichever devices fit.
 
-        As if each device moved by itself: from the highest loads, but for what cannot move, to the lowest, but for hosts
+        As if each device moved by itself: from the highest loads, except for what cannot move, to the lowest, except for hosts
         that have no more place. As both sides gain less with each device, one after another is the best there is.
-        Who follows others to what these leave adds nothing to the load of their host.
+        A guest that follows others to what these leave adds nothing to the load of their host.
         """
         sizes = sorted((len(guest.devices) for guest in self._guests), reverse=True)
         leaving = [(-count, name) for name, count in self._loads.items()]
@@ -118,7 +118,7 @@ class EvenLoads:
         """Return the best moves found: of all ways where there are few, else those of steepest descent."""
         if self._most == 0 or self.bound() == self.before():
             return self._found({}, False)
-        # Whether guests of a group go to one failure domain, the plans for its hosts do not tell.
+        # The plans for its hosts do not show whether guests of a group go to one failure domain.
         if self._ways() <= WAYS and not self._conditions.failure_domains:
             progress("going through all ways to move guests")
             moves = self._go_through()

@@ -70,16 +70,16 @@ def _of_guest(fleet: Fleet, source: str, target: t.Any, direction: str) -> Expla
             " expected a guest's name, its UUID or {host: …, id: …}"
         )
     (guest,) = requested(fleet, None, [source])
-    told = [
+    explained = [
         explain(fleet, {"host": each.host, "id": each.id}, target, direction)
         for each in guest.devices
     ]
-    staying = [each for each in told if not each["verdict"]["compatible"]]
+    staying = [each for each in explained if not each["verdict"]["compatible"]]
     # First a device that stands in the way itself.
     staying.sort(key=lambda each: OF_ANOTHER_DEVICE.issuperset(each["codes"]))
     place = f"{target['id']} on {target['host']}" if isinstance(target, t.Mapping) else str(target)
-    if isinstance(target, t.Mapping) and len(told) > 1:
-        sentence = f"no, {source} has {len(told)} devices, which do not all go to {place}"
+    if isinstance(target, t.Mapping) and len(explained) > 1:
+        sentence = f"no, {source} has {len(explained)} devices, which do not all go to {place}"
     elif guest.host == place:
         sentence = f"no, {source} is on {place} already"
     elif staying:
@@ -87,10 +87,10 @@ def _of_guest(fleet: Fleet, source: str, target: t.Any, direction: str) -> Expla
         more = f" (and {len(why) - 1:,} more)" if len(why) > 1 else ""
         sentence = f"no, {source} cannot go to {place}: {why[0] if why else 'there is no place for it'}{more}"
     else:
-        sentence = f"yes, {source} can go to {place}, with all of its {len(told)} devices"
-        if len(told) == 1:
+        sentence = f"yes, {source} can go to {place}, with all of its {len(explained)} devices"
+        if len(explained) == 1:
             sentence = f"yes, {source} can go to {place}"
-    found = staying[0] if staying else told[0]
+    found = staying[0] if staying else explained[0]
     return {**found, "sentences": [sentence, *found["sentences"]]}
 
 

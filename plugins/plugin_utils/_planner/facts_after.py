@@ -7,10 +7,10 @@
 
 """The facts of hosts once a plan is carried out, as far as they can be known before. Pure.
 
-A guest that has moved holds its targets. What it has left stays where it was, and nobody holds it. What a device states
+A guest that has moved holds its targets. What it has left stays where it was, and no process holds it. What a device states
 that was made is not known before: it is taken to state what an equal one on its host does, or else what its source does,
 and only where it is to move on. Of a card of which it is not known what else it takes once something was made there,
-nothing more is offered. So there is room for no more than there will be.
+nothing more is offered. So the facts never offer more capacity than there will be.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def _with_arrivals(
             continue
         stated = None
         if is_matrix:
-            # Its AP queues are those of its source, and nobody else's on that host.
+            # Its AP queues are those of its source, and no other device's on that host.
             stated = _as_source(facts, descriptors, each, source)
         elif move_on:
             stated = _stated(facts, host, descriptors, each, source)
@@ -198,7 +198,7 @@ def _made(
     placement: Placement,
     source: t.Mapping[str, t.Any],
 ) -> _Entry:
-    """Return a device that was made, or that was there and was given a type, but for its descriptor and its holder."""
+    """Return a device that was made, or that was there and was given a type, without its descriptor and its holder."""
     target = placement["target"]
     given = [{"name": each["name"], "value": each["value"]} for each in target["attributes"]]
     if there is not None:

@@ -7,8 +7,8 @@
 """Steady plans: of plans that cost the same, one that does not change while it is carried out. Pure.
 
 What a plan has made is found again by its name. A device that was there already has no name of its own, so nothing in the
-facts tells for whom it is. Therefore guests that need nothing but such devices go, one after the other, to the first host
-that has room for them: first fit, as of D. S. Johnson, "Near-optimal bin packing algorithms", 1973. What is made elsewhere
+facts shows which guest it is for. Therefore guests that need nothing but such devices go, one after the other, to the first host
+that has places for them: first fit, as of D. S. Johnson, "Near-optimal bin packing algorithms", 1973. What is made elsewhere
 does not matter to that. Nor does it matter which of them have moved: each still finds the same host the first one, as
 only guests that come after it have taken more.
 """
@@ -44,7 +44,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.resources 
 def steady(
     problem: Problem, placed: t.Sequence[Placement], fixed: t.Container[tuple[int, str]]
 ) -> tuple[list[Placement], int]:
-    """Return placements that cost no more than those in ``placed``, where guests that need nothing made are by first fit.
+    """Return placements that cost no more than those in ``placed``, where guests for which nothing is created are placed by first fit.
 
     With them, by how many fewer devices become of another type. Devices that are ``fixed``, by guest and id, stay where they
     are. All do where first fit finds no place for one.
@@ -58,7 +58,7 @@ def steady(
         guest
         for guest, of_guest in by_guest.items()
         if all((guest, each.source.id) not in fixed for each in of_guest)
-        # First fit does not know who has which MAC address on a card.
+        # First fit does not know which guest has which MAC address on a card.
         and not any(each.source.key in problem.admission.addresses for each in of_guest)
     }
     if not free:
@@ -95,7 +95,7 @@ class _FirstFit:
             self._take(guest, self._numbers[host])
         self._backings: dict[int, Backing] = {}
         self._states: dict[int, State] = {}
-        # No host before this one has room for such an item.
+        # No host before this one has a place for such an item.
         self._start: dict[tuple[Demands, bool], int] = defaultdict(int)
 
     def place(self, guest: int, before: t.Sequence[Placement]) -> bool:
@@ -119,7 +119,7 @@ class _FirstFit:
             limits = self._limits[number]
             if packing.cost <= most and allows(item, number, limits, frozenset(), there.refuses):
                 self._put(guest, number, packing)
-                # Nothing is made and no parent opened: other types are all that these cost.
+                # Nothing is created: such a packing only costs other types.
                 self.saved += most - packing.cost
                 return True
         return False
@@ -152,7 +152,7 @@ class _FirstFit:
 
 
 def _packings_of(problem: Problem) -> Packings:
-    """Return the packings of a problem, which others that come to the same numbers may have worked out."""
+    """Return the packings of a problem, which others with the same numbers may have worked out."""
     known = problem.known
     found = known.of_first_fit if known is not None else None
     if found is None:

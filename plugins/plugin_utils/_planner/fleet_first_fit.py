@@ -39,7 +39,7 @@ class _Left(t.NamedTuple):
 class FleetFirstFit:
     """Places the guests of one host after the other, each time in a fleet in which nothing else has moved.
 
-    Each guest goes to the first host that has room, hosts with the least room first. Which hosts have room for a guest as
+    Each guest goes to the first host that has places, hosts with the least capacity first. Which hosts have places for a guest as
     they are is found once for all guests that need the same, and no farther than it was asked for.
     """
 
@@ -92,7 +92,7 @@ class FleetFirstFit:
         return {number for resource in takers for number in self._with[resource]}
 
     def fits_nowhere(self, guest: int) -> bool:
-        """Return whether no host has room for a guest, even as hosts are."""
+        """Return whether no host has places for a guest, even as hosts are."""
         return next(self._with_room(self._items[guest].demands), None) is None
 
     def left(
@@ -146,13 +146,13 @@ class FleetFirstFit:
         return False
 
     def _with_room(self, demands: Demands) -> t.Iterator[int]:
-        """Yield the hosts that have room for ``demands`` as they are."""
+        """Yield the hosts that have places for ``demands`` as they are."""
         if not demands:
             return
         found = self._found[demands]
         ahead = self._ahead.get(demands)
         if ahead is None:
-            # A host that takes in all takes in each; which do is asked of those alone that are come to.
+            # A host that takes in all takes in each; which do is checked when the loop reaches them.
             least, *others = self._packings.types_with_takers(demands)
             ahead = self._ahead[demands] = (
                 number

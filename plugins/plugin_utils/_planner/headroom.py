@@ -31,10 +31,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.whole_flee
 )
 
 SCHEMA = 1
-# So many classes of hosts are planned exactly, and of so many it is told in detail what stands in the way.
+# So many classes of hosts are planned exactly, and for so many the obstacles are listed in detail.
 SEARCHES = 400
 _DETAILED = 40
-# So many causes are told in sentences.
+# So many causes have a sentence.
 _SHOWN = 20
 
 
@@ -80,10 +80,10 @@ def headroom(
         else:
             outcome = whole.not_looked_into(alike[0], left, searched)
         while outcome is not None:
-            told = [each for each in alike if not _is_added_on(outcome.cause, each)]
-            outcome.cause["subjects"] = [whole.left_on(each, outcome.left) for each in told]
+            covered = [each for each in alike if not _is_added_on(outcome.cause, each)]
+            outcome.cause["subjects"] = [whole.left_on(each, outcome.left) for each in covered]
             causes.append(outcome.cause)
-            alike = [each for each in alike if each not in told]
+            alike = [each for each in alike if each not in covered]
             outcome = (
                 whole.with_another_addition(alike[0], outcome, len(causes) < _DETAILED)
                 if alike
@@ -111,7 +111,7 @@ def _domain(fleet: Fleet, name: str, hosts: t.Collection[str]) -> Subject:
 
 
 def _not_known(fleet: Fleet, subject: Subject) -> contract.HeadroomCause | None:
-    """Return that whether a subject can be emptied cannot be told, where nothing is known of one of its hosts."""
+    """Return the cause that it is unknown whether a subject can be emptied, where nothing is known of one of its hosts."""
     host = next((each for each in subject.hosts if each not in fleet.hosts), None)
     if host is None:
         return None
@@ -157,7 +157,7 @@ def _sentences(
     causes: t.Sequence[contract.HeadroomCause],
     unknown: t.Sequence[str],
 ) -> list[str]:
-    """Return what it comes to, and the first causes."""
+    """Return the conclusion, and the first causes."""
     sentences = []
     for is_domain, of_kind in counts.items():
         total = sum(t.cast("dict[str, int]", of_kind).values())

@@ -5,7 +5,7 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""Known numbers: what was found for one problem is found of another that comes to the same numbers. Pure.
+"""Known numbers: what was found for one problem holds for another with the same numbers. Pure.
 
 Steps of rolling maintenance are alike: hosts with other names, with guests and places that differ in nothing that matters. What
 a search finds depends on numbers alone, so it is made once. Which devices these numbers are is looked up for each problem.
@@ -28,10 +28,10 @@ _MOST = 100
 
 
 class KnownNumbers:
-    """The problems that were posed last, all with the same conditions but for what moves, and whereto."""
+    """The problems that were posed last, all with the same conditions except for what moves, and where to."""
 
     def __init__(self) -> None:
-        # What nobody has come to for the longest time is first.
+        # The least recently used problem is first.
         self._known: dict[t.Hashable, Known] = {}
 
     def of(self, problem: Problem) -> Known | None:

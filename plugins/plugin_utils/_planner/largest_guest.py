@@ -253,7 +253,7 @@ class _Host:
     def leaving(self) -> list[list[_Leaving]]:
         """Ways to leave that give more and more places, those that give the most for each guest first.
 
-        Each list is another beginning: who has nowhere to go may be the guest of one parent or card, and not of another.
+        Each list is another beginning: the guest that has nowhere to go may be that of one parent or card, and not of another.
         """
         ranked = sorted(self._gains, key=self._rank)
         one_by_one = [each for each in ranked if not each.together]

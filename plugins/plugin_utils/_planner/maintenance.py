@@ -9,7 +9,7 @@
 
 A step empties a batch of hosts. Its guests preferably go to hosts that are not emptied after it: those that are not
 listed, and those that have come back. So each guest moves once, which is the fewest there can be. Only where no batch finds
-room there, guests go to hosts that are still to be emptied, and move again with these. Each step is a plan as of a drain, made
+places there, guests go to hosts that are still to be emptied, and move again with these. Each step is a plan as of a drain, made
 and verified with the facts as the steps before leave them.
 
 No guest ever moves away from a host that has come back: where that was upgraded, moves are one-way.
@@ -95,11 +95,11 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
 )
 
 SCHEMA = 1
-# So many hosts that came back last are tried as the only targets first: what a host held before, it mostly has room for.
+# So many hosts that came back last are tried as the only targets first: what a host held before, it mostly has capacity for.
 _LAST = 1
 # So many different batches are looked at for one step.
 _TRIES = 40
-# So often at most the steps are begun anew, with a host first that could not be emptied.
+# So often at most the steps are begun again, with a host first that could not be emptied.
 _RESTARTS = 8
 
 _Batch = tuple[str, ...]
@@ -137,7 +137,7 @@ def maintenance_plan(
 ) -> MaintenancePlan:
     """Return the steps in which all hosts that are listed are emptied, verified; raise ``FleetError``.
 
-    ``fleet`` is all that there is. Where a step has no place for a guest, the plan ends before it and tells why.
+    ``fleet`` is all that there is. Where a step has no place for a guest, the plan ends before it and states why.
     """
     for name in asked.hosts:
         if name not in fleet.hosts:
@@ -168,19 +168,19 @@ def _planned(
         )
         return planning.result()
 
-    plan = _begun_anew(functools.partial(begin, True), asked, efforts[0], progress)
+    plan = _restarted(functools.partial(begin, True), asked, efforts[0], progress)
     if plan["blocked"] is None or plan["blocked"]["proven"] or conditions.keep_type:
         return plan
     # A device of another type may not become one of its own again: that comes last.
     progress("steps in which devices become ones of other types on the way are tried")
-    other = _begun_anew(functools.partial(begin, False), asked, efforts[0], progress)
+    other = _restarted(functools.partial(begin, False), asked, efforts[0], progress)
     return plan if other["blocked"] else other
 
 
-def _begun_anew(
+def _restarted(
     begin: t.Callable[..., MaintenancePlan], asked: Maintenance, effort: Effort, progress: Progress
 ) -> MaintenancePlan:
-    """Return the steps, begun anew with the host first that could not be emptied, until all can, or that one cannot though it is first.
+    """Return the steps, begun again with the host first that could not be emptied, until all can, or that one cannot though it is first.
 
     What fails decides what is looked at first, as with the weights of Boussemart et al., "Boosting systematic search by
     weighting constraints", 2004.
@@ -221,7 +221,7 @@ class _Planning:
     ) -> None:
         self._soonest = {name: place for place, name in enumerate(soonest)}
         self._waiting_keep_type = waiting_keep_type
-        # Nobody misses what nobody holds.
+        # A device that no process holds need not move.
         conditions = dataclasses.replace(conditions, free_devices="none", reuse=False)
         # This raises an error for a target that there is not.
         targets = dataclasses.replace(conditions, drain=None).hosts(fleet)
@@ -254,7 +254,7 @@ class _Planning:
         self._again_at_least = 0
         # How many guests of a host that is still to be emptied had no place when that was tried last.
         self._left: dict[str, int] = {}
-        # Why guests have no place is asked of none but the last, of one host.
+        # The reasons why guests have no place are sought for the last one alone, of one host.
         self._effort, self._explaining = efforts
         self._budget = Budget(shared=self._effort)
         self._judge, self._known = Judge(conditions.direction), KnownNumbers()
@@ -456,7 +456,7 @@ class _Planning:
             self._of_step(batch, targets, self._capacity),
             keep_type=keep_type or self._conditions.keep_type,
         )
-        # Who stays on another host of a failure domain must not be met either, or counts there.
+        # Guests that stay on another host of a failure domain must not be met either, or count there.
         names = self._now if self._looks_at_domains else (*batch, *targets)
         hosts = {name: self._now[name] for name in names}
         if after:
@@ -488,7 +488,7 @@ class _Planning:
     def _of_step(
         self, batch: t.Sequence[str], targets: t.Sequence[str], capacity: Capacity
     ) -> Conditions:
-        """Return what is asked of emptying the hosts of a batch onto ``targets``, which have free what ``capacity`` says."""
+        """Return the conditions for emptying the hosts of a batch onto ``targets``, which have free what ``capacity`` says."""
         return dataclasses.replace(
             self._conditions,
             drain=batch,
@@ -548,7 +548,7 @@ class _Planning:
         for name in gone:
             self._guests[name] = []
 
-    # --- what is told ---
+    # --- the sentences ---
 
     def _why(self, found: _Attempt) -> str:
         guests = sum(len(self._guests[name]) for name in found.batch)
@@ -595,7 +595,7 @@ class _Planning:
         closed = frozenset(() if self._asked.use_returned else self._returned)
         # In another order it would be other hosts that receive nothing any more.
         always_closed = closed if self._asked.keep_order else frozenset[str]()
-        # Once all other listed hosts are empty, there is the most room for one that there can ever be.
+        # Once all other listed hosts are empty, there is the most free capacity for one that there can ever be.
         emptied = ChangingFleet(self._first, self._now)
         initial = {name: emptied.facts[name] for name in self._asked.hosts}
         empty = {name: without_holders(facts) for name, facts in initial.items()}
@@ -687,7 +687,7 @@ def _conversions(placements: t.Sequence[Placement], facts: t.Mapping[str, HostFa
 def _request(
     part: Fleet, conditions: Conditions, known: t.Sequence[Guest] | None = None
 ) -> Request:
-    """Return what is asked of a step with the hosts that take part in it, of which the guests to be moved may be ``known``."""
+    """Return the request for a step with the hosts that take part in it, of which the guests to be moved may be ``known``."""
     guests = known if known is not None else requested(part, conditions.drain, None, "none")
     stays = staying(part, conditions)
     return Request(guests, conditions.hosts(part), conditions, staying=stays)
@@ -715,7 +715,7 @@ def _blocking(host: str, plan: PlanBody, proven: bool) -> str:
 
 
 def _sentences(plan: MaintenancePlan) -> list[str]:
-    """Return what the plan comes to, and its steps in the order in which they are taken."""
+    """Return the conclusion of the plan, and its steps in the order in which they are taken."""
     blocked = plan["blocked"]
     emptied, moves, guests = len(plan["order"]), plan["moves"], plan["guests"]
     found = [

@@ -5,7 +5,7 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""What may move where a measure is to become less, and how a way to do so is told. Pure."""
+"""What may move where a measure is to become less, and how such moves are reported. Pure."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Pla
 
 # Host and id of a device.
 _Key = tuple[str, str]
-# What a measure comes to: numbers of which less is better, the first one before the others.
+# The value of a measure: numbers of which less is better, the first one before the others.
 Value = tuple[int, ...]
 
 
@@ -101,7 +101,7 @@ class Movable:
         self.through_waves, self._settled = through_waves, settled
         self.guests: list[Guest] = []
         self.staying: list[Guest] = []
-        # How many devices of each host somebody holds.
+        # How many devices of each host processes hold.
         self.loads = Counter(dict.fromkeys(fleet.hosts, 0))
         for guest in guests_of(each for each in fleet.devices() if each.in_use is not None):
             stays = guest.devices[0].key in settled or any(
@@ -113,7 +113,7 @@ class Movable:
         self._judge = judge or Judge(conditions.direction)
 
     def loads_after(self, placements: t.Iterable[Placement]) -> Counter[str]:
-        """Return how many devices of each host somebody holds once these moves are made."""
+        """Return how many devices of each host processes hold once these moves are made."""
         after = self.loads.copy()
         for each in placements:
             after[each["source"]["host"]] -= 1
@@ -161,7 +161,7 @@ class Movable:
         )
 
     def most_arrivals(self, host: str) -> float:
-        """Return how many devices a host may receive at most, as far as can be told without looking for places."""
+        """Return how many devices a host may receive at most, as far as is known without a search for places."""
         found, limit = self.fleet.hosts[host], self.conditions.limit_of(host)
         free = sum(count for each, count in found.classes.items() if each.free)
         most = math.inf if found.equipment else free
@@ -175,7 +175,7 @@ class Movable:
         conditions = dataclasses.replace(self.conditions, targets=[host], capacity=capacity)
         if _too_heavy(host, guests, conditions):
             return MovePlan(None, True)
-        # Who stays on another host of a failure domain must not be met either.
+        # Guests that stay on another host of a failure domain must not be met either.
         by_domain = self.conditions.apart and self.conditions.failure_domains
         hosts = sorted(self.fleet.hosts if by_domain else {host, *(e.host for e in guests)})
         return self.planned(guests, conditions, hosts)
@@ -202,7 +202,7 @@ class Movable:
         request = Request(guests, conditions.hosts(part), conditions)
         plan = make_plan(part, request, self.budget, explaining=Effort(0), judge=self._judge)
         if plan["unplaced"]:
-            # Who leaves the host, and who was to be apart from them, is not looked at.
+            # Guests that leave the host, and those that were to be apart from them, are not looked at.
             unsure = conditions.apart or plan.get("assumptions")
             proven = plan["status"] == "infeasible" and not unsure
             return MovePlan(None, proven)

@@ -5,7 +5,7 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""Network parity: which network settings a target gets of its source, and which of them nobody sets. Pure."""
+"""Network parity: which network settings a target gets of its source, and which of them the modules do not set. Pure."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def settings_of(target: contract.Target) -> list[str]:
 def carried(source: Device, target: Device) -> tuple[Settings, list[str]]:
     """Return the network settings that ``target``, which is there, is given, and in sentences what a person has to set.
 
-    They are those of ``source``, if somebody holds that, as far as the target's host shows what the target has: what it does
+    They are those of ``source``, if a process holds that, as far as the target's host shows what the target has: what it does
     not show could be neither verified nor undone. Nothing of a target is set as long as it is held itself.
     """
     if source.kind != "pci" or target.kind != "pci" or source.in_use is None:

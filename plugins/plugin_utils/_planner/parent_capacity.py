@@ -5,14 +5,14 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""Parents whose types take from common resources, as those of i915 do: which mixes of types one has room for. Pure.
+"""Parents whose types take from common resources, as those of i915 do: which mixes of types one can hold. Pure.
 
 The driver makes one more device of a type where there is enough of every resource, and ``available_instances`` says how
 often that is so for each type alone (Linux, drivers/gpu/drm/i915/gvt/vgpu.c). How much is left it does not say. Where the
 types state what they take, ``available_instances`` bound that from both sides: what so many devices of a type take is
 there, and of some resource there is less than one more would take.
 
-Where they do not state it, each type takes the share of one resource that its ``available_instances`` come to.
+Where they do not state it, each type takes the share of one resource that follows from its ``available_instances``.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class ParentCapacity(t.NamedTuple):
         )
 
     def instances_left(self, used: Amounts, type_id: str) -> int:
-        """Return how many of a type there is certainly room for where so much is ``used``; below 0 where it is too much."""
+        """Return how many of a type can certainly be made where so much is ``used``; below 0 where it is too much."""
         rooms = [
             (left - before) // need
             for left, before, need in zip(self.left, used, self.needs[type_id], strict=True)
@@ -72,7 +72,7 @@ class ParentCapacity(t.NamedTuple):
         return min(rooms, default=0)
 
     def most_left(self, used: Amounts) -> int:
-        """Return how many devices of any types there is room for at most: so many as of the type that takes least."""
+        """Return how many devices of any types can be made at most: so many as of the type that takes least."""
         return max(self.instances_left(used, each) for each in self.needs)
 
     def share_left(self, used: Amounts) -> float:
@@ -81,7 +81,7 @@ class ParentCapacity(t.NamedTuple):
         return 1 - max(shares, default=0.0)
 
     def could_hold(self, made: t.Mapping[str, int]) -> bool:
-        """Return whether the parent may have room for so many of each type, by all that its types tell."""
+        """Return whether the parent may have capacity for so many of each type, by all that its types state."""
         wanted = self.nothing
         for type_id, count in made.items():
             wanted = self.used_with(wanted, type_id, count)
@@ -95,7 +95,7 @@ class ParentCapacity(t.NamedTuple):
         )
 
     def is_certain(self, types: t.Collection[str]) -> bool:
-        """Return whether every mix of these ``types`` that the parent may have room for certainly has room there."""
+        """Return whether every mix of these ``types`` that the parent may have capacity for can certainly be made there."""
         if not self.stated:
             return len(types) < 2
         counts = [range(self.available[each] + 1) for each in types]
@@ -163,7 +163,7 @@ def _capacity_in_shares(types: t.Sequence[MdevType]) -> ParentCapacity | None:
 def family_of(parent: Parent | ParentFacts, type_id: str | None) -> str | None:
     """Return what the types have in common of which one plan may make several under a ``parent`` without a capacity; of most, each is alone.
 
-    Of a GPU that is a parent itself, types of one frame buffer take its room from each other, device by device.
+    Of a GPU that is a parent itself, types of one frame buffer take its capacity from each other, device by device.
     """
     found = next((each for each in parent.types if each.id == type_id), None)
     if found is None or parent.driver != "nvidia" or parent.card is not None:

@@ -116,7 +116,7 @@ def document(
         plan["proof"] = [*proof.by]
     if proof.assumptions:
         plan["assumptions"] = [*proof.assumptions]
-    if solution.cost.unplaced and _only_trying_tells(problem, solution):
+    if solution.cost.unplaced and _may_take_more_later(problem, solution):
         plan["further_pass"] = True
     if request.staying:
         plan["staying"] = [*request.staying]
@@ -130,7 +130,7 @@ def _no_tasks() -> contract.HostTasks:
 def combined(
     fleet: Fleet, nothing: contract.PlanBody, plans: t.Sequence[contract.PlanBody]
 ) -> contract.PlanBody:
-    """Return the plan of a ``fleet`` that ``plans`` come to, each for some of the guests; ``nothing`` is the plan for no guest at all.
+    """Return the plan of a ``fleet`` that joins ``plans``, each for some of the guests; ``nothing`` is the plan for no guest at all.
 
     Each places all that it is for, beside the others or after them. What other plans there are for all of it together is not known.
     """
@@ -230,7 +230,7 @@ def _shortage_in_numbers(problem: Problem, shortage: Shortage) -> contract.Short
 
 
 def _with_trials(moves: Moves, fleet: Fleet) -> Moves:
-    """Return the moves, those with a warning that give a card several types of which only trying shows whether it has room for all."""
+    """Return the moves, those with a warning that give a card several types of which only a trial shows whether it has capacity for all."""
     given: dict[tuple[str, str], list[str]] = defaultdict(list)
     for placement, _source in moves:
         target = placement["target"]
@@ -263,7 +263,7 @@ def _is_partly_used(host: Host, card: str, ids: t.Container[str]) -> bool:
     return bool(count_with_type(under, [device for device in under if device.id in ids]))
 
 
-def _only_trying_tells(problem: Problem, solution: Solution) -> bool:
+def _may_take_more_later(problem: Problem, solution: Solution) -> bool:
     """Return whether a card that is given a type may have one more for a guest without a place, once that is done."""
     numbers = {name: number for number, name in enumerate(problem.names)}
     placed = {each.guest for each in solution.placed}
@@ -371,10 +371,10 @@ def with_rest_left(
     reason: str,
 ) -> contract.PlanBody:
     """Return ``best`` with the ``rest`` of ``request`` left behind: for ``reason`` where it had a place in the plan ``for_all``."""
-    told = {(e["source"]["host"], e["source"]["id"]): e for e in for_all["unplaced"]}
+    unplaced = {(e["source"]["host"], e["source"]["id"]): e for e in for_all["unplaced"]}
     gives_way = Reason("lower_priority", reason).on(None)
     behind: list[contract.Unplaced] = [
-        told.get(device.key) or unplaced_of(guest, device, [gives_way])
+        unplaced.get(device.key) or unplaced_of(guest, device, [gives_way])
         for guest in rest
         for device in guest.devices
     ]
@@ -418,7 +418,7 @@ class _Maker:
 
     def placement(self, placed: backing.Placement) -> contract.Placement:
         """Return where one device goes."""
-        # Which of these it is, the device that is there or the parent tells: a cast is a call, for each device of the fleet.
+        # The device or the parent shows which of these it is. There is no cast, as it is a call for each device of the fleet.
         candidate: t.Any
         mdev_type: t.Any
         parent: t.Any

@@ -67,7 +67,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
 
 
 def no_progress(words: str) -> None:
-    """Tell nobody."""
+    """Report no progress."""
 
 
 # The version of the shape of plans. Count it up when an older reader would go wrong.
@@ -92,7 +92,7 @@ def make_plan(
     """Return the plan of the public contract, not verified yet.
 
     Of what has a higher rank as little as possible is left behind, before anything of a lower one has a place. ``progress`` is
-    told from time to time, in words, how far it is. ``explaining`` is what reasons may take. ``judge`` and
+    called from time to time with its progress, in words. ``explaining`` is what reasons may take. ``judge`` and
     ``known`` have what was asked and found for other plans.
     """
     candidates = Candidates(fleet, request.conditions.direction, judge)
@@ -108,7 +108,7 @@ def make_plan(
             solution = solve_steadily(problem, budget, progress)
         proof = prove(problem, solution)
         if not solution.cost.unplaced:
-            # What is free beside a full plan nobody asks, and the plan itself takes much memory.
+            # What a full plan leaves free is not used, and the plan itself takes much memory.
             solution = dataclasses.replace(solution, left={})
         return document(problem, solution, proof, order, explaining)
 
@@ -183,7 +183,7 @@ def _beside(
 ) -> PlanBody:
     """Return ``best``, a plan for the first guests of ``request``, with what of the ``rest`` has a place beside them, by rank.
 
-    Who gives way to them is who has a place in ``for_all``.
+    The guests that give way to them are those with a place in ``for_all``.
     """
     if request.conditions.reuse or request.conditions.apart:
         # A place beside them could be taken in a wave in which one of the first needs it.
@@ -199,7 +199,7 @@ def make_verified_plan(
     """Return a plan for ``request``, checked against the ``facts`` of the fleet; raise ``FleetError``.
 
     What still holds of the plan ``earlier`` stays, unless less is left behind without it. A guest whose move the verifier
-    objects to is left behind, and told why. Where it objects to what the plan proves alone, nothing is proven.
+    objects to is left behind, with the reason. Where it objects to what the plan proves alone, nothing is proven.
     """
     previous = still_holding(earlier, request, fleet, facts) if earlier is not None else None
     plan, changes = _make_plan_with(fleet, request, previous, progress)
@@ -223,8 +223,8 @@ def make_verified_plan(
     ends = sources_of(kept)
     of_earlier = [each.sentence for each in broken if not ends.isdisjoint(each.sources)]
     if of_earlier:
-        told = "; ".join(first_of(of_earlier, "violation"))
-        raise FleetError(f"the earlier plan does not hold: {told}")
+        violations = "; ".join(first_of(of_earlier, "violation"))
+        raise FleetError(f"the earlier plan does not hold: {violations}")
     if broken and plan["status"] == "infeasible":
         # Where the verifier objects to the proof alone, what moves is right.
         unproven = _not_proven(plan, broken)
@@ -275,7 +275,7 @@ def stated_plan(plan: PlanBody, request: Request, changes: list[Change], facts: 
 def _make_plan_with(
     fleet: Fleet, request: Request, previous: PreviousPlan | None, progress: Progress
 ) -> tuple[PlanBody, list[Change]]:
-    """Return a plan that keeps what holds of a ``previous`` one, if that is no worse, and what is planned anew in it."""
+    """Return a plan that keeps what holds of a ``previous`` one, if that is no worse, and the guests that are planned again."""
     if previous is None:
         return make_plan(fleet, request, progress=progress), []
     plan = make_plan(fleet, previous.request, progress=progress)
@@ -298,7 +298,7 @@ def _without_objected(
     plan: PlanBody,
     broken: t.Sequence[Objection],
 ) -> PlanBody:
-    """Return a plan that the verifier objects to nothing in: the guests that it objects to are left behind, and told why."""
+    """Return a plan that the verifier objects to nothing in: the guests that it objects to are left behind, with the reason."""
     left_out: dict[DeviceKey, str] = {}
     # However many rounds there are, what they look at is less than what one plan does.
     budget = Budget(shared=Effort(EFFORT // 4))
@@ -312,10 +312,10 @@ def _without_objected(
         )
         plan = with_left_out(reduced, request, left_out, "verifier")
         if not left_out:
-            # Nobody is to move who could be told.
+            # No guest moves, so the reason can stand with none.
             sentences = first_of([each.sentence for each in broken], "violation")
-            told = [f"the verifier objects: {'; '.join(sentences)}"]
-            return t.cast(PlanBody, {**plan, "assumptions": told})
+            assumed = [f"the verifier objects: {'; '.join(sentences)}"]
+            return t.cast(PlanBody, {**plan, "assumptions": assumed})
         broken = objections(plan, facts, request.conditions, fleet.unknown) if rest else ()
     return plan
 
@@ -342,7 +342,7 @@ def _objected(
             )
     if found:
         return found
-    # Nobody in particular: nothing of the plan can be relied on, least of all what moves.
+    # No guest in particular: nothing of the plan can be relied on, least of all what moves.
     moving = [g for g in request.guests if not placed.isdisjoint(d.key for d in g.devices)]
     sentences = [each.sentence for each in broken]
     reason = (

@@ -5,7 +5,7 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""How far a fleet has come with carrying out a plan: what was made, what failed, and who is to blame for it. Pure.
+"""How far a fleet has come with carrying out a plan: what was made, what failed, and which places and devices caused that. Pure.
 
 What a host's modules answer is believed of that host alone: it names no device of another host, and what it says was
 made counts only where the plan has it there.
@@ -94,7 +94,7 @@ def preparation(
 
     ``results`` are the modules' for the plan's tasks, in the order of ``TASKS``; ``made`` is what was made for earlier
     plans. What may have been made counts as made: a host that does not answer any more says nothing. A device that is there,
-    and that the plan gives nothing, is none of it. A failure is as
+    and that the plan gives nothing, is not part of it. A failure is as
     the option ``avoid`` of a plan has it: with the parent of the device that failed, if known.
     """
     tasks: t.Mapping[str, t.Any] = plan["hosts"].get(host) or {}
@@ -189,7 +189,7 @@ def _place(failure: Fault) -> HostFailure:
     return place
 
 
-# --- who is to blame -------------------------------------------------------------------------------------------------
+# --- what is to blame ------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -203,10 +203,10 @@ class Blame:
 def blame(
     failures: t.Sequence[Fault], given_up: t.Mapping[tuple[str, str], str], partial: bool
 ) -> Blame:
-    """Return what is to blame for the ``failures`` of all plans so far; ``given_up`` are devices known for hopeless.
+    """Return the causes of the ``failures`` of all plans so far; ``given_up`` are devices known for hopeless.
 
     A device that failed in the same way on two targets is given up, where the plan may be ``partial``. What failed of a
-    device that is given up speaks against none of its parents, unless another device failed under the same one.
+    device that is given up rules out none of its parents, unless another device failed under the same one.
     """
     hopeless = dict(given_up)
     if partial:
@@ -311,7 +311,7 @@ def is_configured(target: t.Mapping[str, t.Any]) -> bool:
 
 
 def place_of(placement: t.Mapping[str, t.Any]) -> tuple[str, str, str]:
-    """Return what tells the target of ``placement`` from every other device of the fleet."""
+    """Return host, kind and id of the target of ``placement``, which no other device of the fleet has."""
     target = placement["target"]
     return target["host"], target["kind"], target["id"]
 
@@ -324,7 +324,7 @@ def merged(before: t.Iterable[Placement], new: t.Iterable[Placement]) -> list[Pl
 
 
 def still_awaited(before: t.Iterable[Placement], new: t.Iterable[Placement]) -> list[Placement]:
-    """Return the placements of ``before`` but those whose targets ``new`` ones leave: somebody has come to these."""
+    """Return the placements of ``before`` but those whose targets ``new`` ones leave: to these, guests have come."""
     left = {
         (source["host"], source["kind"], source["id"])
         for source in (each["source"] for each in new)
@@ -411,10 +411,10 @@ def remaining(
     """
     left: ByModule = {}
     problems: dict[str, None] = {}
-    for tasks, told in zip(TASKS, results, strict=True):
+    for tasks, answers in zip(TASKS, results, strict=True):
         asked = [*removed.get(tasks.key, ())]
         for number, each in enumerate(asked):
-            result = told[number] if len(told) == len(asked) else told[0]
+            result = answers[number] if len(answers) == len(asked) else answers[0]
             failed = bool(result.get("failed") or result.get("unreachable")) or not result
             if there is None or tasks.key == "pci_devices":
                 stays = failed or there is None

@@ -9,8 +9,8 @@
 
 There are two sources of what was planned before. A plan that is given names the hosts that it relied on, each with a
 digest of its facts. Where the facts of both hosts of a guest are still the same, so is what was planned for it, and where
-they are not it is as long as its target is there, or can still be made, and would do. The conditions that the plan was
-made for go on to hold where no others are given, so that what was approved is what is carried out. And the facts tell:
+they are not it is as long as its target is there, or can still be made, and matches. The conditions that the plan was
+made for go on to hold where no others are given, so that what was approved is what is carried out. And the facts show:
 a free device with the name that would be given to a guest's target was made for it. So a plan that was carried out is
 found again, in a time that grows with its guests as little as that of the first.
 
@@ -98,9 +98,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
 Facts = t.Mapping[str, t.Mapping[str, t.Any]]
 Result = t.TypeVar("Result")
 
-# Why a guest is planned anew that might have stayed.
+# Why a guest is planned again that might have stayed.
 _TOGETHER = "moves that wait for each other are planned together"
-# What a plan is made of, by part of the facts; nobody has looked at the rest, and a problem on the way is none of it.
+# What a plan is made of, by part of the facts; the planner does not read the rest, and a problem while gathering is not part of it.
 _RELEVANT = {
     "devices": (
         *("kind", "id", "parent", "type", "descriptor", "attributes"),
@@ -143,9 +143,9 @@ def conditions_of(earlier: t.Any) -> dict[str, t.Any]:
 class PreviousPlan:
     """What of an earlier plan still holds: ``request`` is the rest of a request, with that as ``kept``.
 
-    ``changes`` says for each guest that is to be planned anew why it is, ``given_up`` the same where all are, as
+    ``changes`` says for each guest that is to be planned again why it is, ``given_up`` the same where all are, as
     what stays is in the way of the rest. ``afresh`` is for a plan of which all stays, and may stay only together; it has
-    the first devices of guests that are planned anew for no other reason in ``with_others``.
+    the first devices of guests that are planned again for no other reason in ``with_others``.
     """
 
     request: Request
@@ -158,7 +158,7 @@ class PreviousPlan:
 def still_holding(earlier: t.Any, request: Request, fleet: Fleet, facts: Facts) -> PreviousPlan:
     """Return what of the plan ``earlier`` still holds for ``request``; raise ``FleetError``.
 
-    Of its placements only the source and the target's host, parent, type and id are taken; all else is found anew.
+    Of its placements only the source and the target's host, parent, type and id are taken; all else is found again.
     """
     candidates = Candidates(fleet, request.conditions.direction)
     still_there = _StillThere(fleet, request, candidates)
@@ -186,7 +186,7 @@ def still_holding(earlier: t.Any, request: Request, fleet: Fleet, facts: Facts) 
                     for target in targets:
                         _check(target, facts)
                     found = [
-                        _anew(guest, device, target, fleet, candidates)
+                        _placed_again(guest, device, target, fleet, candidates)
                         for device, target in zip(guest.devices, targets, strict=True)
                     ]
                 else:
@@ -210,13 +210,13 @@ def still_holding(earlier: t.Any, request: Request, fleet: Fleet, facts: Facts) 
 
 def _together(found: PreviousPlan, request: Request, earlier: t.Any) -> PreviousPlan:
     """Return a previous plan of which all of ``found`` stays, in its waves, or nothing, as moves in it may wait for each other."""
-    told = {_end_of(each): each for each in found.changes}
+    known = {_end_of(each): each for each in found.changes}
     ends = [each.devices[0].key for each in request.guests]
-    anew = [
-        told.get(end) or _change(each, _TOGETHER)
+    changes = [
+        known.get(end) or _change(each, _TOGETHER)
         for end, each in zip(ends, request.guests, strict=True)
     ]
-    afresh = PreviousPlan(request, anew, anew, with_others=frozenset(ends) - told.keys())
+    afresh = PreviousPlan(request, changes, changes, with_others=frozenset(ends) - known.keys())
     if found.request.guests:
         return afresh
     kept = _in_waves(found.request.kept, earlier)
@@ -240,9 +240,9 @@ def _in_waves(kept: t.Sequence[contract.Placement], earlier: t.Any) -> list[cont
 
 
 def left_by_moves(earlier: t.Any, fleet: Fleet) -> dict[tuple[str, str], StayingDevice]:
-    """Return the mdevs that nobody holds, as their guests hold, or may hold, the mdevs that the plan ``earlier`` has as their targets.
+    """Return the mdevs that no process holds, as their guests hold, or may hold, the mdevs that the plan ``earlier`` has as their targets.
 
-    So a drain comes to an end where a guest has moved to a device that has a name of its own, too. Other devices have names that
+    So a drain ends where a guest has moved to a device that has a name of its own, too. Other devices have names that
     are given again.
     """
     with _reading():
@@ -297,7 +297,7 @@ def changed_after_all(
     plan: contract.PlanBody,
     earlier: t.Any,
 ) -> list[Change]:
-    """Return ``changes`` without those of guests that were planned anew only ``with_others``, and go where they did."""
+    """Return ``changes`` without those of guests that were planned again only ``with_others``, and go where they did."""
     with _reading():
         before = {_end_of(each): _target_of(each) for each in earlier["placements"]}
     now = {_end_of(each): _target_of(each) for each in plan["placements"]}
@@ -336,7 +336,7 @@ def _check(target: t.Any, facts: Facts) -> None:
         raise FleetError(f"the earlier plan does not hold: there is no {what} on {host}")
 
 
-def _anew(
+def _placed_again(
     guest: Guest, source: Device, target: t.Any, fleet: Fleet, candidates: Candidates
 ) -> contract.Placement:
     """Return the placement of ``source`` on a ``target`` that is in the facts; raise ``FleetError``."""
@@ -432,7 +432,7 @@ class _StillThere:
     def _under(
         self, guest: Guest, source: Device, target: t.Mapping[str, t.Any], host: Host
     ) -> contract.Placement | None:
-        """Return the placement on a device that has not been made yet, where its parent has room for it."""
+        """Return the placement on a device that has not been made yet, where its parent has capacity for it."""
         parent = next((each for each in host.parents if each.id == target["parent"]), None)
         if parent is None or is_card_parent(parent):
             return None
@@ -542,7 +542,7 @@ def keep_pins(
 
 @contextlib.contextmanager
 def _reading() -> t.Iterator[None]:
-    """Turn what is wrong in a plan that somebody gave into ``FleetError``."""
+    """Turn what is wrong in a given plan into ``FleetError``."""
     try:
         yield
     except FleetError:
@@ -617,7 +617,7 @@ class _Filled(t.NamedTuple):
 
 
 def find_targets(problem: Problem) -> dict[int, Targets]:
-    """Return for each guest the free devices that have the names of targets made for its devices, and would do."""
+    """Return for each guest the free devices that have the names of targets made for its devices, and match."""
     # Nothing else is ever made with a name of its own, and every host has the same PCI addresses.
     there: dict[str, list[tuple[int, int, Device]]] = defaultdict(list)
     for number, supply in enumerate(problem.supplies):
@@ -660,7 +660,7 @@ def count_remade(targets: t.Mapping[int, Targets], placed: t.Iterable[Placement]
 class Pins:
     """The guests that go to the host where the most of their ``targets`` are, as far as all of their devices can.
 
-    ``assignment`` is who they are, and what it costs: unlike in a plan, their packings do not follow each other.
+    ``assignment`` has these guests, and its cost: unlike in a plan, their packings do not follow each other.
     ``placed`` are those of their devices that have targets. ``bins`` are what is left of all bins, and ``domain_loads`` how
     many devices are in each failure domain then, where that matters.
     """

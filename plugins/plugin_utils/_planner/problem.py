@@ -5,7 +5,7 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""Problems: what a request comes to in numbers, which items are to be packed into which bins. Pure."""
+"""Problems: a request in numbers, that is which items are to be packed into which bins. Pure."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class Problem:
 
     ``domain_loads`` are how many devices stay in each failure domain, where devices are to be spread over these.
     ``supplies`` has what each bin's resources are, ``demands`` for each item its devices with the number of what each
-    needs, the scarcest first. ``survey`` is of these hosts, or of more. ``known`` is what was found of others that come to the
+    needs, the scarcest first. ``survey`` is of these hosts, or of more. ``known`` is what was found for others with the
     same numbers, if it is looked for.
     """
 
@@ -271,7 +271,7 @@ class _Supplies:
     def of_one_guest(self, attribute: str, types: t.Collection[str]) -> int:
         """Return how many devices of these ``types``, which ``attribute`` gives, the one guest has that has any and can move.
 
-        It is 1 where there are several such guests, or an earlier plan gives some to another: guests are not told apart.
+        It is 1 where there are several such guests, or an earlier plan gives some to another: guests are not distinguished.
         """
         key = (attribute, frozenset(types))
         if key not in self._of_one_guest:
@@ -356,7 +356,7 @@ def given_capacity(
 ) -> CardCapacity:
     """Return what a card has of which these ``functions`` have no type, once the targets ``kept`` have theirs.
 
-    ``of_one_guest`` tells by the attribute that is the type, and by types, how many devices of these one guest has that may be
+    ``of_one_guest`` returns by the attribute that is the type, and by types, how many devices of these one guest has that may be
     tried at once.
     """
     under = [device for device in host.devices if (device.parent or device.id) == card]
@@ -399,7 +399,7 @@ def _guests_of(
 
 
 def _staying_on(host: Host, admission: Admission) -> int:
-    """Return how many devices of ``host`` somebody holds, leaving out those that are to move."""
+    """Return how many devices of ``host`` processes hold, leaving out those that are to move."""
     moving = admission.moving.get(host.name, ())
     return sum(
         device.in_use is not None
@@ -424,7 +424,7 @@ class _Domains:
             }
 
     def of(self, name: str) -> frozenset[int]:
-        """Return the numbers of the domains that a target host is in; none where nobody asks for these."""
+        """Return the numbers of the domains that a target host is in; none where no condition asks for these."""
         conditions = self._conditions
         if conditions.spreads_over_domains or conditions.apart:
             return self._own.get(name) or conditions.domains_of(name)

@@ -5,7 +5,7 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""How far each move of a plan has come, as the hosts' facts tell: by who holds source and target. Pure."""
+"""How far each move of a plan has come, as the hosts' facts show: by which guest holds source and target. Pure."""
 
 from __future__ import annotations
 

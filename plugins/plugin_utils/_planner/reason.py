@@ -39,7 +39,7 @@ OF_ANOTHER_DEVICE = frozenset({"guest_stays", "guest_together", "guest_device"})
 
 
 class Reason(t.NamedTuple):
-    """What stands between a device and a host, as the contract has it but for the host."""
+    """What stands between a device and a host, as the contract has it, without the host."""
 
     code: contract.ReasonCode
     words: str

@@ -7,8 +7,8 @@
 
 """Rebalancing: a few guests move, so that loads are more even, fewer cards are in use, or a larger guest has a place. Pure.
 
-A plan takes only places that are free now, or with ``reuse`` those that its own moves leave, too. What the measure comes to at
-best after so few moves is told beside what it is.
+A plan takes only places that are free now, or with ``reuse`` those that its own moves leave, too. The value of the measure at
+best after so few moves is reported beside what it is.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def rebalance_plan(
     ``fleet`` is all that there is; ``hosts`` are those that were asked for by name. The largest guest is one with devices of
     the type ``device_type``, which no other measure has.
     """
-    # Nobody misses what nobody holds.
+    # A device that no process holds need not move.
     conditions = dataclasses.replace(conditions, drain=None, free_devices="none")
     # Each step takes what is free on the facts that the steps before leave.
     of_step = dataclasses.replace(conditions, reuse=False)
@@ -152,7 +152,7 @@ def _document(
         "schema": SCHEMA,
         "measure": name,
         "device_type": device_type,
-        # A host without facts may have room, too.
+        # A host without facts may have places, too.
         "status": "optimal" if moves.after == bound and not fleet.unknown else "feasible",
         "before": before[0],
         "after": after[0],
@@ -187,7 +187,7 @@ _WORDS = {
 
 
 def _sentences(found: RebalancePlan, unknown: t.Sequence[str]) -> list[str]:
-    """Return what the plan comes to; hosts that are ``unknown`` may have room that it does not take."""
+    """Return the conclusion of the plan; hosts that are ``unknown`` may have places that it does not take."""
     moves, most = found["moves"], found["max_moves"]
     does, better_is = _WORDS[found["measure"]]
     better = (

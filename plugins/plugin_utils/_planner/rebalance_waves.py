@@ -163,7 +163,7 @@ class WaveSearch:
                 ways.popleft()
             else:
                 ways.rotate(-1)
-                # The same moves in another order come to the same.
+                # The same moves in another order have the same result.
                 if found.ends not in self._opened_before:
                     self._opened_before.add(found.ends)
                     yield found

@@ -58,7 +58,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
 # Made for this collection: names the UUIDs of targets whose source's own cannot be kept.
 _NAMESPACE = uuid.UUID("6f0c2f4e-3c61-5d0c-9a55-0e4b8d2f7a11")
 POLICIES = ("pack", "spread")
-# Which devices that nobody holds leave a host that is emptied: those that can, all, or none.
+# Which devices that no process holds leave a host that is emptied: those that can, all, or none.
 FREE_DEVICES = ("movable", "all", "none")
 _NO_NUMBERS = frozenset[int]()
 # Why a device stays on a host that is emptied, where nothing else is to be said.
@@ -340,7 +340,7 @@ class Conditions:
         return found | {"apart": [sorted(group) for group in self.apart]}
 
     def stated(self) -> PlanConditions:
-        """Return what a plan says that was asked of it, but for what it says elsewhere."""
+        """Return what a plan states as asked of it, except for what it states elsewhere."""
         found: t.Any = {
             name: value
             for name, value in self.lasting().items()
@@ -394,7 +394,7 @@ class Conditions:
     def limits_of(self, host: str, resources: t.Sequence[str]) -> tuple[int, ...]:
         """Return how many devices, and how much of these ``resources``, what goes to ``host`` may have together.
 
-        Of what it is not said to have nothing is known, and nothing is counted on. What is to be spare is for nobody.
+        What is not said of it is unknown, and counts as none. What is to be spare goes to no guest.
         """
         limit = self.limit_of(host)
         devices = () if self.limit is None else (UNLIMITED if limit is None else limit,)
@@ -415,7 +415,7 @@ class Conditions:
         return (*counted, *[needs.get(each, 0) for each in resources])
 
     def rank_of(self, guest: Guest) -> int:
-        """Return how much comes before what has a lower rank: a guest's priority; what nobody holds comes last."""
+        """Return how much comes before what has a lower rank: a guest's priority; what no process holds comes last."""
         if not guest.is_held:
             return -1
         return self.priority.get(guest.uuid or "", self.priority.get(guest.name or "", 0))
@@ -497,7 +497,7 @@ OPTIONS: dict[str, Option] = {each.name: each.metadata["option"] for each in fie
 
 @dataclass(frozen=True, slots=True)
 class Guest:
-    """Devices that move together; ``name`` is ``None`` for a device that no process holds, ``uuid`` where it tells none."""
+    """Devices that move together; ``name`` is ``None`` for a device that no process holds, ``uuid`` where it shows none."""
 
     name: str | None
     devices: tuple[Device, ...]
@@ -513,7 +513,7 @@ class Guest:
 
     @property
     def is_held(self) -> bool:
-        """Whether somebody holds its devices, or may."""
+        """Whether a process holds its devices, or may."""
         return any(device.in_use is not None for device in self.devices)
 
 
@@ -567,7 +567,7 @@ def staying(
     conditions: Conditions,
     moved: t.Mapping[tuple[str, str], StayingDevice] = MappingProxyType({}),
 ) -> list[StayingDevice]:
-    """Return the devices of the hosts that are emptied which nobody holds and that stay as they are.
+    """Return the devices of the hosts that are emptied which no process holds and that stay as they are.
 
     Of some it is known from an earlier plan that their guests have ``moved``.
     """
@@ -588,7 +588,7 @@ def staying(
 
 
 def perhaps_staying(fleet: Fleet, conditions: Conditions) -> list[Device]:
-    """Return the devices of the hosts that are emptied which would stay as they are if nobody holds them, and that is not known."""
+    """Return the devices of the hosts that are emptied which would stay as they are if no process holds them, where that is not known."""
     drain = {*(conditions.drain or ())}
     perhaps = [
         device
@@ -613,7 +613,7 @@ def _is_free(device: Device) -> bool:
 def _left_alone(
     fleet: Fleet, drain: t.Collection[str], which: t.Callable[[Device], bool]
 ) -> dict[tuple[str, str], str]:
-    """Return those ``which`` of the devices of these hosts that nobody will miss if nobody holds them, each with the reason.
+    """Return those ``which`` of the devices of these hosts that no guest needs if no process holds them, each with the reason.
 
     Without that a drain would never end, as each guest that moves leaves such a device.
     """
@@ -655,7 +655,7 @@ def _room(
 def _left_behind(fleet: Fleet, devices: t.Iterable[Device]) -> dict[tuple[str, str], str]:
     """Return those of free ``devices`` whose guest has moved, or may have.
 
-    Somebody holds, or may hold, a device of the same name and type elsewhere, which is an mdev or has the same descriptor.
+    A process holds, or may hold, a device of the same name and type elsewhere, which is an mdev or has the same descriptor.
     """
     free = {(each.kind, name): each for each in devices for name in (each.id, named_id(each))}
     found: dict[tuple[str, str], str] = {}
@@ -688,7 +688,7 @@ def _named_so(fleet: Fleet, names: t.Container[tuple[str, str]]) -> t.Iterator[D
 def _why_staying(
     device: Device, free_devices: str, left: t.Mapping[tuple[str, str], str]
 ) -> str | None:
-    """Return why ``device`` stays on a host that is emptied if nobody holds it; ``None`` where it is to be moved."""
+    """Return why ``device`` stays on a host that is emptied if no process holds it; ``None`` where it is to be moved."""
     if free_devices == "all":
         return None
     if _has_no_type(device):
@@ -722,7 +722,7 @@ def requested(
 ) -> list[Guest]:
     """Return the guests that ``drain`` (hosts) or ``sources`` (guests' names or UUIDs, and ``{host, id}``) name; raise ``FleetError``.
 
-    With ``drain``, ``free_devices`` says which of the devices that nobody holds are to be moved. Those that guests have left which have
+    With ``drain``, ``free_devices`` says which of the devices that no process holds are to be moved. Those that guests have left which have
     ``moved`` are not.
     """
     if (drain is None) == (sources is None):

@@ -156,7 +156,7 @@ class _CardKind:
 
 @dataclass(slots=True, eq=False)
 class Resources:
-    """The states of resources, the demands of devices, and what becomes of a resource that takes a device in.
+    """The states of resources, the demands of devices, and the state of a resource that takes a device in.
 
     Its methods without a docstring are those of ``_packing.packings.Resources``.
     """
@@ -394,7 +394,7 @@ class Resources:
     # --- what a proof asks ---
 
     def could_take(self, resource: int, demand: int) -> bool:
-        """Return whether ``resource`` could take in a device with ``demand`` but for the planner's own rules."""
+        """Return whether ``resource`` could take in a device with ``demand``, leaving out the planner's own rules."""
         state = self._states[resource]
         if isinstance(state, CardState):
             return bool(self._sizes(state, [demand]))
@@ -575,7 +575,7 @@ class Resources:
     def _once_opened(
         self, state: PartlyUsed, kind: _ParentKind, mdev_type: MdevType, instances: int
     ) -> PartlyUsed | None:
-        """Return a parent in ``state`` once so many ``instances`` of a type are made; ``None`` where there is no room."""
+        """Return a parent in ``state`` once so many ``instances`` of a type are made; ``None`` where there is no capacity."""
         if kind.capacity is not None:
             if kind.capacity.instances_left(state.used, mdev_type.id) < instances:
                 return None

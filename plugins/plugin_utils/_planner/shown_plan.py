@@ -52,8 +52,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
 )
 
 _Key = tuple[str, str]
-_PLANNED_ANEW = "the plan says so; the facts do not show why"
-# What was asked, and on which occasion: the facts cannot tell.
+_PLANNED_AGAIN = "the plan says so; the facts do not show why"
+# What was asked, and on which occasion: the facts do not show it.
 _TAKEN = (
     *("schema", "time", "collection", "requested_by"),
     *("request", "conditions", "direction", "policy", "targets", "avoid", "relied_on"),
@@ -81,18 +81,18 @@ def recomputed(plan: Plan, fleet: Fleet, conditions: Conditions) -> Plan:
     receiving -= set(asked.get("drain", ()))
     targets = [name for name in fleet.hosts if name in receiving]
     request = Request(guests_of(devices), targets, conditions, staying=stay)
-    anew = make_plan(fleet, request)
-    if _moves(anew["placements"]) != _moves(placements):
-        anew = _with_reasons(placements, anew, fleet, request)
+    planned = make_plan(fleet, request)
+    if _moves(planned["placements"]) != _moves(placements):
+        planned = _with_reasons(placements, planned, fleet, request)
     labels = {each.key: each for each in devices}
     again = dict.fromkeys(key for each in plan["changes"] if (key := _key(each)) in labels)
     return t.cast(
-        Plan, {**_taken(plan), **anew, "changes": [_change(labels[key]) for key in again]}
+        Plan, {**_taken(plan), **planned, "changes": [_change(labels[key]) for key in again]}
     )
 
 
 def out_of_date(plan: Plan, fleet: Fleet, changed: t.Sequence[str], conditions: Conditions) -> Plan:
-    """Return a ``plan`` whose facts have ``changed`` on these hosts, without what could only be told from those.
+    """Return a ``plan`` whose facts have ``changed`` on these hosts, without what only those show.
 
     Raise ``FleetError`` where it has a device twice: no verifier has seen it.
     """
@@ -156,13 +156,13 @@ def _verified(placement: Placement) -> Placement:
 
 
 def _given_nothing(target: Target) -> Target:
-    """Return a target without what it is to be given, which only the facts can tell."""
+    """Return a target without what it is to be given, which only the facts show."""
     known: t.Any = target
     return t.cast(Target, {**{name: known[name] for name in _OF_TARGET}, "attributes": []})
 
 
 def _tasks(plan: Plan, fleet: Fleet) -> dict[str, HostTasks]:
-    """Return what hosts are to do, as far as the moves tell; a device is given what its source has by the facts, and nothing else."""
+    """Return what hosts are to do, as far as the moves show; a device is given what its source has by the facts, and nothing else."""
     sources = {each.key: each for each in fleet.devices()}
     found: dict[str, HostTasks] = {}
     for each in plan["placements"]:
@@ -233,9 +233,9 @@ def _staying(plan: Plan, fleet: Fleet, conditions: Conditions) -> list[StayingDe
 
 
 def _asked_for(plan: Plan, fleet: Fleet, stay: t.Container[_Key]) -> list[Device]:
-    """Return the devices that were to move by the request, but for those that ``stay``, and those that do move.
+    """Return the devices that were to move by the request, except for those that ``stay``, and those that do move.
 
-    Where the request names none of them, as one that is made up may not, the plan's word counts.
+    Where the request names none of them, as a made-up one may, those in the plan count.
     """
     asked, keys = plan["request"], {_key(each) for each in plan["placements"]}
     if "drain" in asked:
@@ -278,9 +278,9 @@ def _moves(placements: t.Iterable[Placement]) -> t.Any:
 
 
 def _with_reasons(
-    placements: t.Sequence[Placement], anew: PlanBody, fleet: Fleet, request: Request
+    placements: t.Sequence[Placement], planned: PlanBody, fleet: Fleet, request: Request
 ) -> PlanBody:
-    """Return a plan with these ``placements``, and what the planner says of it that has made other ones, ``anew``.
+    """Return a plan with these ``placements``, and what the planner says of it that has made other ones, ``planned``.
 
     What it proves of every plan holds for this one as well, where that leaves no more behind. That it is the best one of
     those that leave nothing behind is proven of no other.
@@ -296,10 +296,10 @@ def _with_reasons(
         for guest in rest
         for device in guest.devices
     ]
-    is_proven = bool(rest) and len(unplaced) == len(anew["unplaced"])
+    is_proven = bool(rest) and len(unplaced) == len(planned["unplaced"])
     return {
-        **(anew if is_proven else without_proof(anew)),
-        "status": anew["status"] if is_proven else "unproven" if rest else "feasible",
+        **(planned if is_proven else without_proof(planned)),
+        "status": planned["status"] if is_proven else "unproven" if rest else "feasible",
         "cost": None,
         "bound": None,
         "placements": [*placements],
@@ -316,4 +316,4 @@ def _left_out(guest: Guest, places: t.Mapping[_Key, str]) -> UnplacedReason:
 
 def _change(device: Device) -> Change:
     vm = device.in_use.name if device.in_use else None
-    return {"vm": vm, "source": device.label, "reason": _PLANNED_ANEW}
+    return {"vm": vm, "source": device.label, "reason": _PLANNED_AGAIN}

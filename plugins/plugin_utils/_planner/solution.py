@@ -75,7 +75,7 @@ if t.TYPE_CHECKING:  # pragma: no cover
 
 Progress = t.Callable[[str], None]
 
-# So often all is planned anew where some are stuck, without the devices that these would have left.
+# So often all is planned again where some are stuck, without the devices that these would have left.
 _MOST_ATTEMPTS = 8
 # So few guests are also tried in turn, in so many orders, where some are left that need not be.
 _MOST_IN_TURN = 10
@@ -83,7 +83,7 @@ _MOST_ORDERS = 120
 
 
 class Alone(t.NamedTuple):
-    """How many devices find no place though nobody else moves: their guests ``stay``, as they cannot migrate, or fit ``nowhere``."""
+    """How many devices find no place even if no other device moves: their guests ``stay``, as they cannot migrate, or fit ``nowhere``."""
 
     stay: int = 0
     nowhere: int = 0
@@ -262,10 +262,10 @@ def prove(problem: Problem, solution: Solution) -> Proof:
             missing = shortage.missing if shortage else 0
             counted = alone.stay + max(alone.nowhere, missing)
             bound = Cost(min(bound.unplaced, counted))
-        told = [*assumed.sentences, *assumed.limits]
+        unproven = [*assumed.sentences, *assumed.limits]
         in_doubt = assumed.sentences and assumed.least is None
-        if told and (in_doubt or not (bound and bound.unplaced)):
-            return Proof("unproven", None, None, assumptions=told)
+        if unproven and (in_doubt or not (bound and bound.unplaced)):
+            return Proof("unproven", None, None, assumptions=unproven)
         if assumed.least is not None and bound is not None:
             # The planner's own rules, for one, leave more behind than is proven.
             shortage = assumed.shortage
@@ -400,7 +400,7 @@ def _first_of_equals(attempt: _Attempt, found: SearchResult) -> dict[int, int]:
     problem, admission = attempt.problem, attempt.problem.admission
     conditions = problem.request.conditions
     if not found.unplaced or conditions.reuse or conditions.apart:
-        # Where others wait for who goes, it is not all the same.
+        # Where others wait for these guests, it matters which of them go.
         return {}
     placed = {item for items in found.assignment.values() for item, _packing in items}
     alike: dict[t.Hashable, list[int]] = defaultdict(list)
@@ -436,7 +436,7 @@ def _least_with(pins: Pins, attempt: _Attempt, cost: Cost) -> Cost:
 
 
 def _alone(attempt: _Attempt) -> Alone:
-    """Return how many devices find no place though nobody else is to move."""
+    """Return how many devices find no place even if no other device moves."""
     problem, packings = attempt.problem, attempt.packings
     stay = nowhere = 0
     for guest, item in zip(problem.request.guests, problem.items, strict=True):

@@ -33,7 +33,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
 
 # Of more devices that stay for one reason, only the first are named.
 MAX_IDS = 4
-# So many sentences are told of each kind, and so many reasons and characters in each; the plan and the report have all.
+# So many sentences of each kind are shown, and so many reasons and characters in each; the plan and the report have all.
 MAX_SENTENCES = 40
 MAX_REASONS = 5
 MAX_LINE = 1000
@@ -98,11 +98,11 @@ def summarize(plan: Plan, left_out: t.Mapping[str, str]) -> Summary:
 
 def first_of(sentences: t.Sequence[str], noun: str, several: str | None = None) -> list[str]:
     """Return the first sentences of a kind, cut to a length, and how many more there are."""
-    told = [printable(each, MAX_LINE) for each in sentences[:MAX_SENTENCES]]
+    shown = [printable(each, MAX_LINE) for each in sentences[:MAX_SENTENCES]]
     more = len(sentences) - MAX_SENTENCES
     if more > 0:
-        told.append(f"and {more:,} more: {noun if more == 1 else several or plural(noun)}")
-    return told
+        shown.append(f"and {more:,} more: {noun if more == 1 else several or plural(noun)}")
+    return shown
 
 
 def _stays(each: Unplaced) -> str:
@@ -142,16 +142,16 @@ def _obstacles(plan: Plan) -> str:
     lines = [f"Not everything can move; the plan is {plan['status']}."]
     lines += [f"It is unproven that it cannot: {each}." for each in plan.get("assumptions", ())]
     unplaced = plan["unplaced"]
-    told: set[tuple[str, ...]] = set()
+    seen: set[tuple[str, ...]] = set()
     shown = 0
     for each in unplaced:
         reasons = tuple(map(_reason, each["reasons"]))
-        # What is the same of many is told of the first of them.
-        if reasons in told and len(unplaced) > MAX_IDS:
+        # Reasons that many have in common are shown for the first of them.
+        if reasons in seen and len(unplaced) > MAX_IDS:
             continue
-        if len(told) == MAX_IDS:
+        if len(seen) == MAX_IDS:
             break
-        told.add(reasons)
+        seen.add(reasons)
         shown += 1
         guest = f" of {each['vm']}" if each["vm"] else ""
         lines.append(f"{each['source']['id']} on {each['source']['host']}{guest} has no place:")
@@ -167,11 +167,11 @@ def _obstacles(plan: Plan) -> str:
 def _once(
     lines: list[str], unplaced: t.Iterable[Unplaced], assumptions: t.Iterable[str] = ()
 ) -> list[str]:
-    """Return ``lines`` with what several of them say to do about holders that nobody knows said once, for the hosts."""
+    """Return ``lines`` with the hint that several of them give on unknown holders given once, for the hosts."""
     hint = f"; {AS_ROOT}"
     if sum(line.count(hint) for line in lines) < 2:
         return lines
-    # What is assumed names no hosts that can be told.
+    # An assumption does not name its hosts.
     hosts = [] if any(hint in each for each in assumptions) else _perhaps_held_on(unplaced)
     facts = f"the facts of {listed(hosts)}" if hosts else "the facts"
     last = f"Gather {facts} as root, which shows what processes hold."
@@ -179,7 +179,7 @@ def _once(
 
 
 def _perhaps_held_on(unplaced: t.Iterable[Unplaced]) -> list[str]:
-    """Return the hosts of which nobody knows what processes hold; none where a reason tells one of them and counts the others."""
+    """Return the hosts of which it is unknown what processes hold; none where a reason names one of them and counts the others."""
     reasons = [
         reason
         for each in unplaced

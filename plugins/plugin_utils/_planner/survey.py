@@ -5,9 +5,9 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""Surveys: what is on hosts, whoever moves, found once for a problem and all of its parts. Pure.
+"""Surveys: what is on hosts, whichever guests move, found once for a problem and all of its parts. Pure.
 
-A part has some of the hosts of a problem and some of its guests, and the same conditions but for what is drained. Of
+A part has some of the hosts of a problem and some of its guests, and the same conditions except for what is drained. Of
 thousands of parts with thousands of hosts each, to look at every device again would take nearly all of the time.
 """
 
@@ -34,7 +34,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible
 
 
 class _Found(t.NamedTuple):
-    """What is to be had on a host: a device, or one that a parent could make; ``id`` is that of the device or of the parent.
+    """What is available on a host: a device, or one that a parent could make; ``id`` is that of the device or of the parent.
 
     ``number`` is higher than that of what was found before.
     """
@@ -70,7 +70,7 @@ class Survey:
     def places(
         self, admission: Admission, names: t.Sequence[str]
     ) -> t.Iterable[t.Sequence[_Found]]:
-        """Return what is to be had on the hosts of a part, those that are alike together, in the order of the hosts."""
+        """Return what is available on the hosts of a part, those that are alike together, in the order of the hosts."""
         if not admission.is_plain:
             return self._alike(admission, names).values()
         there = {*names}
@@ -87,9 +87,9 @@ class Survey:
         return self._places
 
     def only_on(self, admission: Admission, names: t.Iterable[str]) -> frozenset[t.Hashable]:
-        """Return what there is, or may be, on some of these hosts and on no other: without them, nobody needs to ask for it.
+        """Return what there is, or may be, on some of these hosts and on no other: without them, it need not be searched for.
 
-        That is what of equal places and guests may still tell hosts apart: all else is on the hosts that remain, too.
+        That is what may still distinguish hosts with equal places and guests: all else is on the hosts that remain, too.
         """
         if not self._kinds_on:
             self._note_kinds(admission)
@@ -135,7 +135,7 @@ class Survey:
     def contents(
         self, admission: Admission, host: Host, find: t.Callable[[Host], t.Hashable]
     ) -> int:
-        """Return the number that hosts have in common of which ``find`` tells the same, as far as is true whoever moves."""
+        """Return the number that hosts have in common for which ``find`` returns the same, where that holds whichever guests move."""
         if not admission.is_plain or host.name in admission.moving:
             return self._number(find(host))
         if host.name not in self._contents:

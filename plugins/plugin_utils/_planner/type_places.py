@@ -16,7 +16,7 @@ A place is a free device of the type, or one more that a parent can make. Only w
 - Where something is made under a parent that does not share by stated amounts, nothing of another type is sure any more, and of
   a card nothing at all.
 
-So what comes to a host never gives it places, and whoever leaves never takes any.
+So a guest that comes to a host never gives it places, and one that leaves never takes any.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class TypePlaces:
 
     @property
     def usable(self) -> int:
-        """How many devices of the host are of the type and can be given to guests, whoever holds them."""
+        """How many devices of the host are of the type and can be given to guests, held or not."""
         return len(self._usable)
 
     def begun(self) -> Fraction:
@@ -179,7 +179,7 @@ class _Maker(t.Protocol):
 
 
 class _Whole:
-    """A parent, or a card, of which nobody knows what else it has place for while something is there."""
+    """A parent, or a card, of which it is unknown what else it has place for while something is there."""
 
     is_whole = True
 

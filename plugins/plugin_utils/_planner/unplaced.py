@@ -87,21 +87,21 @@ if t.TYPE_CHECKING:  # pragma: no cover
     )
     from ansible_collections.vfio.migration.plugins.plugin_utils._planner.waves import MoveOrder
 
-# Of more hosts than these, each reason is told once, with the number of hosts of which it is true as well.
+# Of more hosts than these, each reason is given once, with the number of hosts of which it is true as well.
 MAX_HOSTS = 20
-# Of more reasons on one host, or of more names in one, only the first are told. So many that differ in devices and numbers
-# alone are told of all hosts together, and at least one of each.
+# Of more reasons on one host, or of more names in one, only the first are given. So many that differ in devices and numbers
+# alone are given for all hosts together, and at least one of each.
 MAX_REASONS = 20
-# So many different reasons are told of more hosts than that.
+# So many different reasons are given for more hosts than that.
 _MAX_RULES = 40
-# So many comparisons take as long as saying why a type of a parent would not do.
+# So many comparisons take as long as saying why a type of a parent does not match.
 _TO_PUT_TOGETHER = 8
 # And so many choices of values for the variables of a set, each with the texts that it gives.
 _LIKE_ONE = 256
 _EXPLAINS = "the filter explain shows what stands in the way"
 _NOT_EXAMINED = Reason("not_examined", f"it has no place; {_EXPLAINS}")
 _NOT_EXAMINED_THERE = Reason("not_examined", f"it has no place there; {_EXPLAINS}")
-# Something would do, and is to be had.
+# Something matches, and can be used.
 _TO_BE_HAD = Reason("left_out", "")
 
 
@@ -209,7 +209,7 @@ class Reasons:
         self._devices = {(each.host, each.device.id) for each in placed if each.device}
         # What the plan makes on each card, by type.
         self._on_cards: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-        # Who is given a MAC address on a card that others have as well.
+        # The guests that are given a MAC address on a card that others have as well.
         self._addresses: dict[tuple[str, str | None, str], set[int]] = defaultdict(set)
         # The AP queues that the plan assigns on each host, as far as others have them too.
         self._matrices: dict[str, list[Matrix]] = defaultdict(list)
@@ -227,7 +227,7 @@ class Reasons:
             if each.parent is not None and isinstance(made, Creatable) and mdev_type is not None:
                 self._made[(each.host, each.parent.id)][mdev_type.id] += made.instances
         self._numbers = {name: number for number, name in enumerate(problem.names)}
-        # Who asks for no reasons in detail is given those alone for which a device stays, wherever there is room.
+        # Without effort for details, a device has only the reasons that hold on every host.
         self._detailed = not self._effort.used_up
         self._alike = self._hosts_alike() if self._detailed else []
         # Devices that need the same have the same reasons.
@@ -236,8 +236,8 @@ class Reasons:
         self._no_option_of: dict[tuple[t.Any, ...], list[Reason]] = {}
         self._under: dict[str, dict[str | None, list[Device]]] = {}
         self._capacities: dict[tuple[str, str], ParentCapacity | None] = {}
-        self._told: dict[tuple[t.Any, ...], list[UnplacedReason]] = {}
-        # Who stays on each host and is in a group of ``apart``, and in which.
+        self._reasons: dict[tuple[t.Any, ...], list[UnplacedReason]] = {}
+        # The guests that stay on each host and are in a group of ``apart``, with their groups.
         self._members: dict[str, dict[str, frozenset[int]]] | None = None
 
     def of(self, guest: Guest, device: Device) -> list[UnplacedReason]:
@@ -266,12 +266,12 @@ class Reasons:
             self._conditions.refusals_of(guest.name, guest.uuid, guest.host),
             tuple(sorted(self._conditions.needs_of(guest.name, guest.uuid).items())),
         )
-        if key not in self._told:
+        if key not in self._reasons:
             few = len(self._problem.names) <= MAX_HOSTS
-            tell = self._for_each_host if few else self._for_each_rule
-            self._told[key] = tell(guest, device)
+            find = self._for_each_host if few else self._for_each_rule
+            self._reasons[key] = find(guest, device)
         nowhere = Reason("no_target_host", "there is no host that it might go to")
-        return self._told[key] or [nowhere.on(None)]
+        return self._reasons[key] or [nowhere.on(None)]
 
     def _needs(self, device: Device) -> tuple[t.Any, ...]:
         """Return all of a device that its reasons depend on."""
@@ -293,22 +293,22 @@ class Reasons:
 
     def _for_each_rule(self, guest: Guest, device: Device) -> list[UnplacedReason]:
         """Return each reason once, whichever devices and numbers it names, with the number of hosts of which it is true."""
-        told: dict[tuple[str | None, ...], UnplacedReason] = {}
+        given: dict[tuple[str | None, ...], UnplacedReason] = {}
         hosts: Counter[tuple[str | None, ...]] = Counter()
         for name, others in self._alike:
             if name == device.host:
                 continue
             reasons = _of_each_rule(self._on_host(name, guest, device), 1)
             for reason in reasons:
-                if reason.rule not in told and len(told) < _MAX_RULES:
-                    told[reason.rule] = reason.on(name)
+                if reason.rule not in given and len(given) < _MAX_RULES:
+                    given[reason.rule] = reason.on(name)
             hosts.update(dict.fromkeys([reason.rule for reason in reasons], 1 + others))
-        for rule, each in told.items():
+        for rule, each in given.items():
             if hosts[rule] > 1:
                 each["alike"] = hosts[rule] - 1
-        untold = len(hosts) - len(told)
-        more_reasons = Reason("more", f"and {counted(untold, 'more reason')} on other hosts")
-        return [*told.values(), *([more_reasons.on(None)] if untold else ())]
+        omitted = len(hosts) - len(given)
+        more_reasons = Reason("more", f"and {counted(omitted, 'more reason')} on other hosts")
+        return [*given.values(), *([more_reasons.on(None)] if omitted else ())]
 
     def _hosts_alike(self) -> list[tuple[str, int]]:
         names, survey = self._problem.names, self._problem.survey
@@ -325,7 +325,7 @@ class Reasons:
         return [(found[0], len(found) - 1) for found in alike.values()]
 
     def _there(self, host: Host) -> t.Hashable:
-        """Return what is on ``host``, free or not: why something is not to be had is said of what has no part in its state."""
+        """Return what is on ``host``, free or not: the reason of a device that is unavailable is part of that."""
         devices = frozenset(
             (*self._needs(each), each.p2p, unavailable and unavailable.code)
             for each in host.devices
@@ -489,7 +489,7 @@ class Reasons:
         return left // made.instances
 
     def _shortages(self, host: Host, source: Device) -> tuple[list[Reason], bool] | None:
-        """Return what would do on ``host`` but is not to be had, and whether something else is; ``None`` where that is too much."""
+        """Return what matches on ``host`` but cannot be used, and whether something else can; ``None`` where that is too much."""
         key = self._key_on(host, source)
         if key not in self._shortages_of:
             sets = len(source.descriptor.compatible) if source.descriptor else 0
@@ -539,7 +539,7 @@ class Reasons:
         return found
 
     def _shortage_of(self, source: Device, device: Device) -> Reason | None:
-        """Return why ``device`` would do for ``source`` and is not to be had, or that it is; ``None`` where it would not do."""
+        """Return why ``device`` matches ``source`` but cannot be used, ``_TO_BE_HAD`` where it can; ``None`` where it does not match."""
         refusal = self._admission.refusal(source, device)
         if refusal is not None and refusal.code in IN_THE_WAY:
             return _named(device, refusal)
@@ -668,7 +668,7 @@ class Reasons:
         return self._no_option_of[key]
 
     def _choices_of(self, source: Device) -> int:
-        """Return how many times as much it takes to tell what of the list of ``source`` comes nearest as of one without variables."""
+        """Return how many times as long the search for the nearest set of ``source`` takes as for a list without variables."""
         if source.descriptor is None:
             return 1
         patterns = self._admission.candidates.judge.patterns(source.descriptor, True)
@@ -725,7 +725,7 @@ class Reasons:
         return _first([*dict.fromkeys(busy + avoided or unmet or misses or [nothing])])
 
     def _unmet(self, host: Host, source: Device) -> list[Reason]:
-        """Return the conditions of the request but for which there would be something."""
+        """Return the conditions of the request that alone exclude a target."""
         targets: list[Target] = [*host.devices]
         targets += [
             NewDevice(parent.kind, each.id, parent, each)
@@ -745,7 +745,7 @@ def _offers_of(host: Host) -> int:
 
 
 def _named(device: Device, refusal: Refusal) -> Reason:
-    """Return why ``device``, which would do but for that, does not."""
+    """Return the ``refusal`` as the only obstacle to ``device``."""
     return Reason(refusal.code, f"{device.id}: {refusal.words}", detail=refusal.detail)
 
 
@@ -758,14 +758,14 @@ def _own(device: Device, guest: Guest) -> Reason | None:
 def _of_each_rule(reasons: t.Sequence[Reason], most: int) -> list[Reason]:
     """Return ``most`` of the reasons on a host that differ in devices and numbers alone, the last with how many more there are."""
     there = Counter(reason.rule for reason in reasons)
-    told: Counter[tuple[str | None, ...]] = Counter()
+    seen: Counter[tuple[str | None, ...]] = Counter()
     found = []
     for reason in reasons:
-        told[reason.rule] += 1
+        seen[reason.rule] += 1
         more = there[reason.rule] - most
-        if told[reason.rule] == most and more > 0:
+        if seen[reason.rule] == most and more > 0:
             found.append(reason._replace(words=f"{reason.words} (and {more:,} more like it there)"))
-        elif told[reason.rule] <= most:
+        elif seen[reason.rule] <= most:
             found.append(reason)
     return found
 

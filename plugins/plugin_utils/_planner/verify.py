@@ -107,7 +107,7 @@ def _watched(value: t.Any, place: str, trail: list[str]) -> t.Any:
 
 
 class _Watched(dict[t.Any, t.Any]):
-    """A mapping that tells what was read of it."""
+    """A mapping that records which of its entries are read."""
 
     def __init__(self, parts: t.Mapping[t.Any, t.Any], place: str, trail: list[str]) -> None:
         super().__init__(parts)

@@ -249,11 +249,11 @@ def _too_many(move: Move, moving: t.Mapping[str, int]) -> t.Iterator[str]:
 
 
 def _p2p_unknown(move: Move) -> tuple[str, ...]:
-    """Return how the warning begins that one of a guest's several devices needs; the kernel tells nothing of a device to be made."""
-    told = migration_features(move.source)
+    """Return how the warning begins that one of a guest's several devices needs; the kernel shows nothing of a device to be made."""
+    features = migration_features(move.source)
     if move.there is not None:
-        return () if told and migration_features(move.there) else (_ALL_SUPPORT_P2P,)
-    own = "" if told else f"{move.source['id']} and "
+        return () if features and migration_features(move.there) else (_ALL_SUPPORT_P2P,)
+    own = "" if features else f"{move.source['id']} and "
     host = move.target_key[0]
     return (f"{_ALL_SUPPORT_P2P}, which the kernel does not show of {own}the new device on {host}",)
 
@@ -328,11 +328,11 @@ def _uncompared(
 
 def _not_shown(*shown: t.Mapping[str, str]) -> t.Iterator[str]:
     """Yield what is not known of two devices although QEMU compares it."""
-    told = ["pci.id" in each for each in shown]
+    shows_id = ["pci.id" in each for each in shown]
     lists = {"pci.capabilities", "pci.extended"}
-    if any(told) and not all(lists <= each.keys() for each in shown):
+    if any(shows_id) and not all(lists <= each.keys() for each in shown):
         yield "not all of what a guest sees of the configuration space is known of both devices"
-    if all(told) and len({"pci.0001" in each for each in shown}) > 1:
+    if all(shows_id) and len({"pci.0001" in each for each in shown}) > 1:
         yield "the registers of Advanced Error Reporting are not compared"
 
 

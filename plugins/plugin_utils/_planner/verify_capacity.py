@@ -89,7 +89,7 @@ def _is_there(made: t.Mapping[str, int], types: t.Sequence[Entry]) -> bool:
         all(left[name] >= (available[each] + 1) * takes[each].get(name, 0) for name in names)
         for each in takes
     ):
-        # It is not stated what types take, or there would be room for more than are available.
+        # It is not stated what types take, or there were capacity for more than are available.
         whole = math.lcm(*(available[each] for each in made))
         taken: int = sum(count * (whole // available[each]) for each, count in made.items())
         return taken <= whole
@@ -170,7 +170,7 @@ def _frame_buffer(mdev_type: Entry) -> t.Hashable:
 
 
 def _alike(size: tuple[int, int] | None, otherwise: t.Hashable) -> t.Hashable:
-    """Return what is equal of types that one card takes: one value for all with MIG, else what tells their sizes apart."""
+    """Return what is equal of types that one card takes: one value for all with MIG, else what distinguishes their sizes."""
     return "MIG" if size and size[0] else otherwise
 
 
@@ -183,7 +183,7 @@ def stated_number(name: str, mdev_type: Entry) -> int:
 def functions_of_a_card_are_given_what_it_holds(case: Case) -> Objections:
     """Require that functions of one card are given types of one size, no more than fit beside each other.
 
-    Only names tell how much a type takes, ``L40S-8Q`` or with MIG ``A100-1-5C``: the greatest one that an empty card
+    Only names show how much a type takes, ``L40S-8Q`` or with MIG ``A100-1-5C``: the greatest one that an empty card
     takes is the whole card. Of a card that has devices with a type already, functions are given one for one guest at a time.
     """
     for card, moves, names, with_type in given_types(case):

@@ -109,7 +109,7 @@ class Readings:
         try:
             content = repr(raw)
         except (RecursionError, ValueError):
-            # Nobody writes a descriptor that deep, or a number with that many digits.
+            # No driver states a descriptor that deep, or a number with that many digits.
             return None
         if content not in self.descriptors:
             self.descriptors[content] = read_naive_descriptor(raw)
@@ -163,7 +163,7 @@ class Case:
             for part in ("placements", "unplaced")
         )
         self.drained = frozenset(asked.drain or ())
-        # Where only the plan tells anything, hosts may have come, and what is known of others may have changed, since.
+        # Where only the plan is known, hosts may have come, and what is known of others may have changed, since.
         self.is_of_the_occasion = unknown is not None or asked.drain is not None
         self.has_shortage = plan["shortage"] is not None
         self.lost: Entry = (
@@ -180,7 +180,7 @@ class Case:
         hosts = {key[0] for keys in (self.placed, self.unplaced) for key in keys} | self.drained
         hosts |= {each["target"]["host"] for each in plan["placements"]}
         hosts |= {host for host, _id in self.staying.union(self.moved_onto)}
-        # Who stays on other hosts of a failure domain is met there, too, and counts there.
+        # Guests that stay on other hosts of a failure domain are met there, too, and count there.
         by_domain = asked.apart or asked.policy == "spread"
         near = [{*domain} for domain in asked.failure_domains.values()] if by_domain else []
         hosts = hosts.union(*(domain for domain in near if not domain.isdisjoint(hosts)))
@@ -220,7 +220,7 @@ class Case:
             if source is not None:
                 self._add(self._move(key, source, each))
         self.new_vdpa = [move for move in self.new if move.target["kind"] == "vdpa"]
-        self._tell_several()
+        self._mark_several()
 
     def _add(self, move: Move) -> None:
         """Add a move to those that each rule looks at: a pass over all takes long, as there are many and they are large."""
@@ -242,8 +242,8 @@ class Case:
         if holder and holder.get("pid") is not None:
             self.guests[host, holder["pid"]].append(move)
 
-    def _tell_several(self) -> None:
-        """Tell the moves of each guest whether they are several."""
+    def _mark_several(self) -> None:
+        """Mark the moves of each guest that has several."""
         read = self._readings.descriptors
         nvidia = {each for each in read.values() if each is not None and _is_of_nvidia(each)}
         for moves in self.guests.values():
@@ -266,7 +266,7 @@ class Case:
         return False
 
     def device(self, key: Key) -> Entry | None:
-        """Return what the facts say of a device; ``None`` where they have none, or its host takes no part in the plan."""
+        """Return what the facts say of a device; ``None`` where they have none, or its host is excluded from the plan."""
         return self.devices.get(key[0], _NOTHING).get(key[1])
 
     def parent(self, place: tuple[str, t.Any]) -> Entry | None:
@@ -470,7 +470,7 @@ _UNWRITTEN = itertools.count()
 
 
 def as_known(value: object) -> str:
-    """Return a text that values have in common only if they are equal: what nobody can write, such as a number of 5,000 digits, has one of its own."""
+    """Return a text that values have in common only if they are equal: what ``repr`` cannot write, such as a number of 5,000 digits, has one of its own."""
     try:
         return repr(value)
     except (ValueError, RecursionError):
@@ -480,14 +480,14 @@ def as_known(value: object) -> str:
 def _content(value: t.Any) -> bytes | str:
     """Return what values have in common only if they are equal, as ``as_known`` does, and for plain ones sooner."""
     try:
-        # Later versions tell equal texts apart that are, or are not, one object.
+        # Later versions encode equal texts differently that are, or are not, one object.
         return marshal.dumps(value, 2)
     except ValueError:
         return as_known(value)
 
 
 def place_like(device: Entry) -> str:
-    """Return what a device is like as a place for another one: all but what may differ where one is as good as the other."""
+    """Return what a device is like as a place for another one: all but what may differ where either can be chosen."""
     migration = {name: device["migration"].get(name) for name in ("supported", "features")}
     return as_known({**device, **_OF_NO_MATTER, "migration": migration})
 
@@ -524,11 +524,13 @@ def last_part(name: str) -> str:
 
 
 def migration_features(device: Entry) -> list[str]:
-    """Return what the kernel says that a device supports, nothing where it does not tell."""
-    told = device["migration"].get("features")
-    if not told:
+    """Return what the kernel says that a device supports, nothing where it does not say."""
+    features = device["migration"].get("features")
+    if not features:
         return []
-    return [each for each in told if isinstance(each, str)] if isinstance(told, list) else []
+    return (
+        [each for each in features if isinstance(each, str)] if isinstance(features, list) else []
+    )
 
 
 def unequal_values(one: t.Mapping[str, str], other: t.Mapping[str, str]) -> list[str]:
@@ -550,8 +552,8 @@ def unequal_values(one: t.Mapping[str, str], other: t.Mapping[str, str]) -> list
 
 def takes_version(own: t.Mapping[str, str], other: t.Mapping[str, str]) -> bool:
     """Return whether NVML says on both hosts that the target's takes any version that the source may have."""
-    told = own.get("nvidia.version", own.get("nvidia.versions", ""))
-    versions = [int(each, 16) for each in re.findall("0x([0-9a-f]+)", told)]
+    stated = own.get("nvidia.version", own.get("nvidia.versions", ""))
+    versions = [int(each, 16) for each in re.findall("0x([0-9a-f]+)", stated)]
     bounds = [
         int(each, 16) for each in re.findall("0x([0-9a-f]+)", other.get("nvidia.versions", ""))
     ]

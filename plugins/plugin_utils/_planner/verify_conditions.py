@@ -103,7 +103,7 @@ def hosts_have_what_their_guests_take(case: Case) -> Objections:
 
 
 def guests_move_in_the_order_of_priority(case: Case) -> Objections:
-    """Require that no device has the place of one like it that has a higher ``priority``, or that somebody holds where nobody holds it.
+    """Require that no device has the place of one like it that has a higher ``priority``, or that a process holds where none holds it.
 
     Only where one could simply take the other's place: both are the only device of their guests, on one host and alike, and
     no condition names a guest.
@@ -192,7 +192,7 @@ def _stays(
 
 
 def _places(case: Case) -> t.Callable[[str], list[str]]:
-    """Return what tells where guests meet on a host: in each failure domain that it is in, or else on itself."""
+    """Return a function that names where guests meet on a host: each failure domain that it is in, or else itself."""
     domains: dict[str, list[str]] = defaultdict(list)
     for name, hosts in case.asked.failure_domains.items():
         for host in hosts:

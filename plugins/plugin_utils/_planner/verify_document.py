@@ -68,9 +68,11 @@ def status_and_shortage_are_true(case: Case) -> Objections:
     silent = unknown - case.drained
     if case.asked.targets is not None:
         silent &= {*case.asked.targets}
-    # Where only the plan tells anything, it is not known which hosts were asked to receive.
-    told = any(each is not None for each in (case.unknown, case.asked.drain, case.asked.targets))
-    if plan["status"] == "infeasible" and told and silent and _all_left_may_migrate(case):
+    # Where only the plan is known, it is not known which hosts were asked to receive.
+    is_asked = any(
+        each is not None for each in (case.unknown, case.asked.drain, case.asked.targets)
+    )
+    if plan["status"] == "infeasible" and is_asked and silent and _all_left_may_migrate(case):
         yield Objection(
             WHOLE_PLAN, f"infeasible is not proven without facts of {', '.join(sorted(silent))}"
         )
@@ -94,7 +96,7 @@ def status_and_shortage_are_true(case: Case) -> Objections:
 
 
 def _may_stay(case: Case, key: Key) -> bool:
-    """Return whether it is unknown if somebody holds a device which else has nothing to move."""
+    """Return whether it is unknown if a process holds a device which else has nothing to move."""
     device, free = case.device(key), case.asked.free_devices
     if device is None or key[0] not in case.drained or free == "all":
         return False
@@ -147,7 +149,7 @@ def _shortages_are_true(case: Case, plan: Entry) -> Objections:
 
 
 def a_shortage_counts_every_place(case: Case) -> Objections:
-    """Require that the places of a shortage are as many as it says, and that no free device which would do is none of them.
+    """Require that the places of a shortage are as many as it says, and that every free device which matches is one of them.
 
     Where parents are concerned, only what they offer at all is looked at.
     """
@@ -242,7 +244,7 @@ def the_cost_is_counted(case: Case) -> Objections:
         "other_type": sum(1 for move in case.moves if move.target["type"] != move.source["type"]),
     }
     if case.is_of_the_occasion:
-        # What is on hosts that take no part may be other things since.
+        # Hosts that are excluded may have other devices and guests since.
         counted["domain_load"] = max(
             (sum(map(there.__getitem__, each)) for each in receiving), default=0
         )

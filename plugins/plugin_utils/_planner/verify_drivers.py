@@ -25,7 +25,7 @@ class KnownOfDriver(t.NamedTuple):
 
     ``learnt`` are the attributes that not every host shows of its devices, ``always_compared`` those of them that it compares
     of all devices. Where it ``needs_more``, its functions migrate only where the physical function has what sysfs does not show;
-    what devlink switches is told by that. It migrates ``at_once`` so many functions of one physical function, 0 for any number.
+    devlink itself shows what it switches. It migrates ``at_once`` so many functions of one physical function, 0 for any number.
     """
 
     learnt: frozenset[str]

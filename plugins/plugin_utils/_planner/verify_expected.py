@@ -34,7 +34,7 @@ ASSIGNED = {
     "assign_control_domain": "control_domains",
 }
 VDPA_VALUES = frozenset(("mac", "mtu", "max_vqp"))
-# These come with a device's parent and type, and nobody writes them.
+# These come with a device's parent and type, and no module writes them.
 NOT_GIVEN = frozenset(("software_version", "device_api", "type", "pci_id", "driver"))
 HEXADECIMAL = re.compile("0x[0-9a-f]{1,16}")
 # The bits of virtio features: virtio_config.h and virtio_ring.h, virtio_net.h and virtio_blk.h (include/uapi/linux).
@@ -116,7 +116,7 @@ def _mdev_attributes(source: NaiveDescriptor, parent: Entry, offered: Entry) -> 
         certain["pci_id"] = parent["pci_id"]
     if source.derived:
         stated = {"driver": parent.get("driver"), "type_name": offered.get("name")}
-        stated |= _told_by(parent) | dict(_cards_of_matrix(source, parent))
+        stated |= _shown_by(parent) | dict(_cards_of_matrix(source, parent))
         certain |= {
             name: value
             for name, value in stated.items()
@@ -125,15 +125,15 @@ def _mdev_attributes(source: NaiveDescriptor, parent: Entry, offered: Entry) -> 
     return certain
 
 
-def _told_by(parent: Entry) -> dict[str, str]:
+def _shown_by(parent: Entry) -> dict[str, str]:
     """Return what a parent shows of what its devices will, as text."""
-    told = parent.get("self") or {}
-    return {name: "" if value is None else str(value) for name, value in told.items()}
+    shown = parent.get("self") or {}
+    return {name: "" if value is None else str(value) for name, value in shown.items()}
 
 
 def has_no_ap_config(source: NaiveDescriptor, parent: Entry) -> bool:
     """Return whether an AP matrix like ``source`` can be given only one number after the other under ``parent``."""
-    features = _told_by(parent).get("features", "ap_config")
+    features = _shown_by(parent).get("features", "ap_config")
     return (
         source.derived
         and parent.get("driver") == "vfio_ap"
@@ -143,30 +143,30 @@ def has_no_ap_config(source: NaiveDescriptor, parent: Entry) -> bool:
 
 def _cards_of_matrix(source: NaiveDescriptor, parent: Entry) -> t.Iterator[tuple[str, str]]:
     """Yield what a new AP matrix with the adapters of ``source`` would show of the host's cards and control domains."""
-    told = _told_by(parent)
-    if parent.get("driver") != "vfio_ap" or "features" not in told:
+    shown = _shown_by(parent)
+    if parent.get("driver") != "vfio_ap" or "features" not in shown:
         return
-    if "migratable" not in told["features"].split():
+    if "migratable" not in shown["features"].split():
         yield "migratable", "no"
         return
     yield "migratable", "yes"
     rows: list[list[str]] = []
     for adapter in source.own.get("adapters", "").split(","):
-        found = [each for each in told.get("cards", "").split() if adapter in _adapters_of(each)]
+        found = [each for each in shown.get("cards", "").split() if adapter in _adapters_of(each)]
         values = found[-1].partition("=")[0].split("/") if found else []
         rows.append([*values, "absent", "absent", "absent"])
     for place, name in enumerate(("ap_functions", "ap_class", "hwtype")):
         column = [row[place] for row in rows]
-        if told.get("cards") and all(column):
+        if shown.get("cards") and all(column):
             yield name, ",".join(column)
     adapters = source.own.get("adapters", "").split(",")
     lacking = [
         each for each, row in zip(adapters, rows, strict=True) if row[0] in ("absent", "secure")
     ]
-    if told.get("cards") and adapters != [""] and (lacking or all(row[0] for row in rows)):
+    if shown.get("cards") and adapters != [""] and (lacking or all(row[0] for row in rows)):
         yield "unfit_adapters", ",".join(lacking)
-    if "host_control_domains" in told:
-        there = told["host_control_domains"].split(",")
+    if "host_control_domains" in shown:
+        there = shown["host_control_domains"].split(",")
         wanted = [each for each in source.own.get("control_domains", "").split(",") if each]
         if wanted:
             yield "missing_control_domains", ",".join(each for each in wanted if each not in there)

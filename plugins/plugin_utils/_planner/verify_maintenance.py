@@ -58,7 +58,7 @@ def maintenance_objections(
 
 
 def _of_the_whole(plan: Entry, emptied: set[str], hosts: set[str], guests: int) -> t.Iterator[str]:
-    """Yield what the plan says of all steps together that is not so: what is emptied, and that nothing less would do."""
+    """Yield what the plan says of all steps together that is not so: what is emptied, and that fewer moves are not enough."""
     blocked, bound, moves = plan["blocked"], plan["bound"], plan["moves"]
     yield from (f"{host} is drained, and was not asked for" for host in sorted(emptied - hosts))
     if plan["guests"] != guests:
@@ -84,7 +84,7 @@ def _of_the_whole(plan: Entry, emptied: set[str], hosts: set[str], guests: int) 
 
 
 class _Replay:
-    """Who holds which device now; ``_origins`` has for each held device the one that its guest held at first."""
+    """Which guest holds which device now; ``_origins`` has for each held device the one that its guest held at first."""
 
     def __init__(self, facts: Facts, conditions: Conditions) -> None:
         self._needs = {**conditions.capacity.get("guests", {})}
@@ -181,7 +181,7 @@ class _Replay:
             self._free[host].update(self._needs[name])
 
     def _counts(self, step: Entry, sources: t.Sequence[Key]) -> t.Iterator[str]:
-        """Yield what the step counts otherwise than its placements come to."""
+        """Yield what the step counts otherwise than its placements do."""
         moving: dict[t.Any, list[Key]] = defaultdict(list)
         for key in sources:
             origin = self._origins.get(key, key)

@@ -139,7 +139,7 @@ class _Term(t.NamedTuple):
 
 
 class NaiveSet(t.NamedTuple):
-    """A set: its terms, those first whose variables the device's value tells, and the values of each variable."""
+    """A set: its terms, those first whose variables follow from the device's value, and the values of each variable."""
 
     terms: list[_Term]
     values: _Values
@@ -207,7 +207,7 @@ def learnt_names(attributes: Attributes) -> frozenset[str]:
 
 
 def shown_attributes(own: Attributes) -> Attributes:
-    """Return what a derived descriptor tells: a version of 0.0 stands for one that its driver does not state."""
+    """Return what a derived descriptor states: a version of 0.0 stands for one that its driver does not state."""
     unstated = own.get(VERSION) == _UNSTATED
     return {name: value for name, value in own.items() if not (unstated and name == VERSION)}
 
@@ -349,7 +349,7 @@ def _is_in_order(rule: str, own: str, actual: str, owner_is_source: bool) -> boo
 
 
 def _result(pieces: t.Iterable[int | str]) -> int | None:
-    """Return what arithmetic comes to; ``None`` for no integer, a division by zero, or what is no arithmetic."""
+    """Return the value of arithmetic; ``None`` for no integer, a division by zero, or what is no arithmetic."""
     # Numbers and operators, a list of them for each parenthesis that is still open.
     lists: list[list[Fraction | str]] = [[]]
     tokens = [
@@ -376,7 +376,7 @@ def _result(pieces: t.Iterable[int | str]) -> int | None:
 
 
 def _flat_result(items: t.Iterable[Fraction | str]) -> Fraction:
-    """Return what numbers and operators come to, products before sums; raises ``ValueError`` where that is nothing."""
+    """Return the value of numbers and operators, products before sums; raises ``ValueError`` where that is nothing."""
     total, product, sign = Fraction(0), Fraction(0), 1
     operator, negative, number_next = "+", False, True
     for item in items:

@@ -7,7 +7,7 @@
 
 """What the verifier holds of a proof that some devices have no place, and of the reasons: no free device that is like them is left out. Pure.
 
-A free device that is in all but its place like one of a guest, whose list takes in its like, would do. That is not all that would,
+A free device that is in all but its place like one of a guest, whose list takes in its like, matches. Others may match as well,
 so a proof that nothing here speaks against need not be right; one that something speaks against is wrong.
 """
 
@@ -53,7 +53,7 @@ _OF_CONDITIONS = {"limit": "limit", "capacity": "capacity", "apart": "apart"}
 
 
 class _Guest(t.NamedTuple):
-    """A guest that is left behind: what its devices are like, ``None`` where it is not known that their like would do."""
+    """A guest that is left behind: what its devices are like, ``None`` where it is not known that their like matches."""
 
     host: str
     name: str | None
@@ -120,7 +120,7 @@ def _left_behind(case: Case) -> list[_Guest]:
 
 
 def _like(case: Case, key: Key, device: Entry, together: t.Mapping[t.Any, int]) -> str | None:
-    """Return what a free device is like that would do for one; ``None`` where that is not known, or it cannot migrate."""
+    """Return what a free device is like that matches a device; ``None`` where that is not known, or it cannot migrate."""
     descriptor = case.descriptor(key[0], device)
     pid = (device["in_use"] or {}).get("pid")
     several = pid is not None and device["kind"] != "vdpa" and together[key[0], pid] > 1

@@ -26,7 +26,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_pla
 
 
 def rebalance_objections(found: Entry, facts: Facts, unknown: t.Collection[str] = ()) -> list[str]:
-    """Return what ``found``, a plan with what it comes to, counts otherwise than ``facts`` and placements do; empty for a sound one.
+    """Return what ``found``, a plan with its measure, counts otherwise than ``facts`` and placements do; empty for a sound one.
 
     ``facts`` maps each host to its ``vfio_migration`` facts; nothing is proven where further hosts are ``unknown``.
     """
@@ -91,7 +91,7 @@ def _of_the_largest(found: Entry, facts: Facts, unknown: t.Collection[str]) -> l
 def _of_the_measure(
     found: Entry, measured: t.Sequence[tuple[int, ...]], unknown: t.Collection[str]
 ) -> list[str]:
-    """Return what is wrong with what the measure is said to come to, where it was and will be so much by facts and placements."""
+    """Return what is wrong with the stated values of the measure, where it was and will be so much by facts and placements."""
     hosts = found["hosts_with_places"]
     if (hosts is None) != (found["measure"] != "largest"):
         return ["hosts have places by another measure, or by none"]
@@ -119,7 +119,7 @@ def _words(value: tuple[int, ...]) -> str:
 
 
 def _holders(facts: Facts) -> dict[Key, t.Any]:
-    """Return what tells apart who holds a device, for each that somebody holds."""
+    """Return the pid of each held device's process, or the device's id where that is unknown."""
     found: dict[Key, t.Any] = {}
     for host, each in facts.items():
         for device in each["devices"]:
@@ -132,7 +132,7 @@ def _holders(facts: Facts) -> dict[Key, t.Any]:
 def _cards_in_use(
     facts: Facts, holders: t.Collection[Key], placements: t.Iterable[Entry]
 ) -> list[int]:
-    """Return on how many cards somebody holds a device, before and after these moves."""
+    """Return on how many cards a process holds a device, before and after these moves."""
     functions: dict[Key, str] = {
         (host, parent["id"]): parent.get("physical_function") or parent["id"]
         for host, each in facts.items()

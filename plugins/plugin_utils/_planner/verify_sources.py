@@ -38,7 +38,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_mat
 def every_source_is_known_and_planned_once(case: Case) -> Objections:
     """Require that a source is in the facts, and placed or left behind once; so is each device of a drained host.
 
-    But for a function that nobody holds, and that was not set up or is as good as one elsewhere.
+    Excepted is a function that no process holds, and that was not set up or has an equal one elsewhere.
     """
     # Where each placement is of a source of its own in the facts, there is nothing to count.
     if case.unplaced or sum(map(len, case.moving.values())) < len(case.placed):
@@ -55,9 +55,9 @@ def every_source_is_known_and_planned_once(case: Case) -> Objections:
 
 
 def what_stays_has_nothing_to_move(case: Case) -> Objections:
-    """Require that a device stays only if nobody holds it and it is room like any other, cannot migrate, or its guest has moved.
+    """Require that a device stays only if no process holds it and it is free capacity like any other, cannot migrate, or its guest has moved.
 
-    By ``free_devices``, whatever nobody holds may stay, or nothing may. Where it is not known what was to be emptied, it is
+    By ``free_devices``, whatever no process holds may stay, or nothing may. Where it is not known what was to be emptied, it is
     not known either what was asked of free devices.
     """
     for key in case.staying:
@@ -83,7 +83,7 @@ def lost_hosts_are_known_as_of_their_facts(case: Case) -> Objections:
 
 
 def has_nothing_to_move(case: Case, key: Key, device: Entry) -> bool:
-    """Return whether a device may stay on a host that is emptied if nobody holds it, as room or as what a guest has left."""
+    """Return whether a device may stay on a host that is emptied if no process holds it, as free capacity or as what a guest has left."""
     if _is_only_room(case, key) or device["migration"]["supported"] is False:
         return True
     if key in case.moved_to:
@@ -115,7 +115,7 @@ def _has_moved(case: Case, key: Key, device: Entry) -> bool:
 
 
 def _is_only_room(case: Case, key: Key) -> bool:
-    """Return whether a device is a PCI function that nobody will miss where nobody holds it.
+    """Return whether a device is a PCI function that no guest needs where no process holds it.
 
     Nothing can be set up in it, or there is one of its type on a host that is not drained.
     """

@@ -296,7 +296,7 @@ def new_devices_can_return(case: Case) -> Objections:
 def targets_get_the_network_settings_of_their_sources(case: Case) -> Objections:
     """Require that a function of a network card is given what is set of its source, as far as its own host shows that of it.
 
-    Nothing is set of a target that is held, nor for a source that nobody holds.
+    Nothing is set of a target that is held, nor for a source that no process holds.
     """
     for move in case.networked:
         given = move.target.get("network", {})

@@ -5,7 +5,7 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""What the names of NVIDIA's vGPU types tell of the room that they take on a card. Pure.
+"""What the names of NVIDIA's vGPU types show of the capacity that they take on a card. Pure.
 
 Without mdev there are only the names, ``NVIDIA L40S-8Q``: the number before the letter of the series is the frame buffer in
 GB, and with MIG the number of slices stands before it, ``NVIDIA A100-1-5C`` (NVIDIA, Virtual GPU Software User Guide,
@@ -32,7 +32,7 @@ class Share(t.NamedTuple):
 
 
 def named_share(name: str) -> Share | None:
-    """Return what a type takes by its ``name``; ``None`` where the name does not tell."""
+    """Return what a type takes by its ``name``; ``None`` where the name does not show it."""
     found = _NAME.match(name)
     if found is None or not int(found.group(2)):
         return None

@@ -8,8 +8,8 @@
 
 A guest may need the device that another one leaves, or has to stay away from a host until another one of its group has
 left it and its failure domains. Devices that are equal and of one host are as good as each other, so who gets which of them is decided here: as
-soon as one is free, whoever was to get one there may move. What is stuck then waits in a circle. It was passed by while
-there was room, or never was any. For the former, the way out of each bin that leads towards a place which is free in the end
+soon as one is free, any guest that is to get one there may move. What is stuck then waits in a circle. It was passed by while
+there was a free place, or there never was any. For the former, the way out of each bin that leads towards a place which is free in the end
 is kept for last, as in an Eulerian trail, and guests that got stuck are looked at first the next time, as D. E. Joslin and
 D. P. Clements do in "Squeaky wheel optimization", 1999. For the latter, one of them goes to a place that is free, wherever
 that is, which opens the circle.
@@ -59,7 +59,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.backing im
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import Problem
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.resources import Pool
 
-# So often in a row the moves are ordered anew without fewer being stuck.
+# So often in a row the moves are ordered again without fewer being stuck.
 _MOST_FRUITLESS = 3
 
 
@@ -114,7 +114,7 @@ def order_moves(
 
 
 def _turns(moves: _Moves) -> t.Iterator[_Turn]:
-    """Yield orders of the moves until one leaves nobody stuck, or several in a row are no better than those before."""
+    """Yield orders of the moves until one leaves no guest stuck, or several in a row are no better than those before."""
     turn = _Turn(moves, {})
     turn.run()
     yield turn
@@ -192,7 +192,7 @@ class _Moves:
         self.packings = Packings(PackingProblem(problem.resources, problem.items, problem.bins))
         self.groups = [item.anti_affinity for item in problem.items]
         self._neighbours = Neighbours(problem.bins)
-        # Of a host that nothing goes to nobody asks.
+        # A host that nothing goes to is not looked at.
         self.near_homes = [
             self._near(guest.host) if groups else ()
             for guest, groups in zip(guests, self.groups, strict=True)
@@ -221,7 +221,7 @@ class _Moves:
                 ahead[before] += ways
             if not left:
                 ahead[None] += ways
-        # Who leaves no device here waits for others, and none for them.
+        # Guests that leave no device here wait for others, and none waits for them.
         reached: set[_Need | None] = {None}
         reached.update(pool for pool, count in spare.items() if count > 0)
         queue, last = deque(sorted(reached, key=str)), set()
@@ -350,7 +350,7 @@ class _Turn:
                 self._wake(woken_by)
 
     def _lacking(self, guest: int) -> _Need | None:
-        """Return the first thing that ``guest`` needs and that is not to be had yet."""
+        """Return the first thing that ``guest`` needs and that is not available yet."""
         number = self._moves.numbers[self._moves.by_guest[guest][0].host]
         for group in self._moves.groups[guest]:
             need = ("group", number, group)

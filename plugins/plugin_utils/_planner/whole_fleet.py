@@ -95,7 +95,7 @@ class WholeFleet:
         self._fleet = fleet
         self._conditions = conditions
         receiving = conditions.hosts(fleet)
-        # Nobody moves but from the host that is emptied: who is on the others stays.
+        # Guests move from the host that is emptied alone: those on the others stay.
         problem = pose(fleet, Request(guests, receiving, conditions))
         self._of_host: dict[str, list[int]] = defaultdict(list)
         for number, guest in enumerate(guests):
@@ -198,7 +198,7 @@ class WholeFleet:
         return self._problem.survey.only_on(self._problem.admission, subject.hosts)
 
     def _emptied(self, subject: Subject) -> Conditions:
-        """Return the conditions of a plan that empties a subject: what nobody holds, as far as is known, would stay."""
+        """Return the conditions of a plan that empties a subject: what no process holds, as far as is known, stays."""
         return dataclasses.replace(self._conditions, drain=subject.hosts, free_devices="none")
 
     def _obstacles(self, number: int) -> tuple[str | None, ...]:

@@ -59,8 +59,8 @@ def documented(
     """Return of a module's ``result`` what it documents: the keys ``returned``, and these ``facts``.
 
     Of what Ansible reads itself that is kept which is of its type. Warnings are made printable, and so are differences and
-    all of an answer that is no success: Ansible shows these as they are. What is nested so deep that Ansible, or a filter of
-    somebody's, could not follow it, is no answer.
+    all of an answer that is no success: Ansible shows these as they are. What is nested so deep that Ansible, or a user's
+    filter, could not follow it, is no answer.
     """
     if _is_deeper(result, MAX_DEPTH):
         return {"failed": True, "msg": f"its answer is nested deeper than {MAX_DEPTH} levels"}

@@ -62,7 +62,7 @@ def as_filter(
     """Return a decorator that makes a function a filter, or a test, whose errors name it ``vfio.migration.<name>``.
 
     Text in its result comes from hosts, and is never run as a template. Its sentences, which the function's return
-    annotation tells, are printable.
+    annotation marks, are printable.
     """
 
     def decorate(function: t.Callable[Parameters, Result]) -> t.Callable[Parameters, Result]:

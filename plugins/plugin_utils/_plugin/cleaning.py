@@ -5,7 +5,7 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""The steps of the playbook ``cleanup`` that are taken on the control node: ask, decide what goes, tell how it ended.
+"""The steps of the playbook ``cleanup`` that are taken on the control node: ask, decide what goes, report how it ended.
 
 Each step takes what the one before returned, and returns that with what is new.
 """
@@ -139,7 +139,7 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
         "progress": progress,
         "from": source,
         "placements": placements,
-        # What was made is what is written down; without that the plan's word counts.
+        # What was made is read from the progress file; without that, from the plan.
         "made": [list(place_of(each)) for each in (changed_by(plan) if written is None else began)],
         "began": [list(place_of(each)) for each in began],
         "leaving": _leaving(placements),
@@ -219,7 +219,7 @@ def _is_unclear(result: t.Mapping[str, t.Any]) -> bool:
 
 
 def _sentences(run: _Run, hostvars: t.Any, found: Superfluous) -> list[str]:
-    """Return in words what becomes of each move, and what is undone by the journals on hosts."""
+    """Return a sentence for each move on what is done for it, and what is undone by the journals on hosts."""
     moves = [*found["sentences"], *_of_silent(run, hostvars)]
     if not run["by_journals"]:
         return moves
@@ -256,7 +256,7 @@ def _of_silent(run: _Run, hostvars: t.Any) -> list[str]:
 
 
 def _interrupted(run: _Run, hostvars: t.Any, host: str) -> list[str]:
-    """Return the kinds of devices of which a host has journals of calls that have not come to their end."""
+    """Return the kinds of devices of which a host has journals of calls that have not ended."""
     if not run["by_journals"]:
         return []
     lines = str(result_of(hostvars, host, JOURNALS).get("stdout") or "").splitlines()
@@ -351,7 +351,7 @@ def _to_remove(run: _Run, hostvars: t.Any, found: Superfluous) -> _Run:
     began, at_work = {tuple(each) for each in run["began"]}, _guests_at_work(run)
     devices: list[t.Any] = list(found["devices"])
     if PREPARED in run["remove"]:
-        # Whoever was to make these may still be at it; the module waits for that.
+        # The process that was to make these may still be at it; the module waits for that.
         devices += [
             each["target"]
             for each in run["states"]
@@ -394,7 +394,7 @@ def end(run: _Run, hostvars: t.Any) -> _Run:
 
 
 def remaining_addresses(run: t.Mapping[str, t.Any], hostvars: t.Any) -> t.Iterator[Sentence]:
-    """Yield which functions keep a MAC address that a guest has taken along: nobody has noted on their hosts what they had before."""
+    """Yield which functions keep a MAC address that a guest has taken along: their hosts have no record of the earlier one."""
     for host, address, mac in run["addresses"]:
         asked = run["tasks"].get(host, {}).get("pci_devices", ())
         if all(each["address"] != address for each in asked):
@@ -446,7 +446,7 @@ def _not_seen(run: _Run) -> list[str]:
 
 def _write(run: _Run, left: t.Mapping[str, t.Any]) -> None:
     """Write down the placements whose targets may still have to be removed one day."""
-    # What a guest has come to is prepared no more, and is not removed when that guest moves on.
+    # A target that a guest holds by now is prepared no more, and is not removed when that guest moves on.
     at_work = _guests_at_work(run)
     gone = {
         place_of(each)

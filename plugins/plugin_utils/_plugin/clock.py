@@ -28,7 +28,7 @@ def now() -> str:
 
 
 def age_of(when: str | None) -> float | None:
-    """Return how many seconds ago ``when`` was, as facts have it; ``None`` where they do not tell, or it is yet to come."""
+    """Return how many seconds ago ``when`` was, as facts have it; ``None`` where they do not state it, or it is yet to come."""
     known = seconds(when)
     age = -1.0 if known is None else time.time() - known
     return age if age >= 0 else None

@@ -145,7 +145,7 @@ def _why_not_whole(libvirt: t.Mapping[str, LibvirtHost], sent: MigrationRecord) 
 
 
 def _left_half(sent: MigrationRecord, reason: str) -> Guest:
-    """Return the entry for a half on a host whose guests nobody has asked for."""
+    """Return the entry for a half on a host whose guests were not asked for."""
     return Guest(
         vm=sent["vm"],
         host=sent["target"],
@@ -163,7 +163,7 @@ def _is_of(guest: Guest, sent: MigrationRecord) -> bool:
 
 
 def without_those(run: _Run, arrived: t.Iterable[MigrationRecord]) -> _Run:
-    """Return ``run`` as if nobody had asked for those that have arrived."""
+    """Return ``run`` as if those that have arrived had not been asked for."""
     guests, devices = run["guests"], run["devices"]
     for each in arrived:
         names = (each["vm"], each["vm_uuid"])

@@ -26,7 +26,7 @@ def _cached_facts(hostvars: t.Any) -> t.Callable[[str], t.Mapping[str, t.Any] | 
     ``hostvars`` has the same facts, but Ansible puts all variables of a host together for it, which takes as long again.
     It is this run's own object that is asked, as Ansible asks it: another one of the same plugin would read what is kept
     elsewhere, which a run that cannot write there, or another run, may have left otherwise. Its name is private to
-    Ansible: where there is none, the variables are read. A cache that fails has nothing, and whoever reads ``hostvars`` then
+    Ansible: where there is none, the variables are read. A cache that fails has nothing, and the caller that reads ``hostvars`` then
     gets its error.
     """
     cache = getattr(getattr(hostvars, "_variable_manager", None), "_fact_cache", None)

@@ -32,7 +32,7 @@ def absolute(path: t.Any) -> str:
 def content_of(path: str) -> str | None:
     """Return the text of the file ``path``, ``None`` where there is none; raise ``AnsibleActionFail``.
 
-    A file that a full disk or a lost host has left empty is none of the latter: what it had is not known.
+    An empty file, as a full disk or a lost host leaves it, gives an empty text, and not ``None``: what it had is not known.
     """
     try:
         return _read(path, _MOST).decode("utf-8")
@@ -95,7 +95,7 @@ def read_format(path: str, known: int, wrong: str) -> t.Any:
 def make_directory(path: str) -> None:
     """Make the directory ``path``, and those that it is in, unless they are there; raise ``OSError``.
 
-    Whatever the umask, nobody but the owner may write to one that is made: plans are replaced by whoever may.
+    Whatever the umask, only the owner may write to one that is made, as a user who may write there can replace plans.
     """
     above = os.path.dirname(path)
     if above not in ("", path) and not os.path.isdir(above):
@@ -109,7 +109,7 @@ def make_directory(path: str) -> None:
 def replace(path: str, text: str, mode: int = 0o600) -> None:
     """Put ``text`` into the file ``path`` in one step; raise ``AnsibleActionFail``.
 
-    Directories that are missing are made. Nobody but its owner may read the file, unless ``mode`` lets others.
+    Directories that are missing are made. Only its owner may read the file, unless ``mode`` lets others.
     """
     _replace(path, text.encode("utf-8", errors="backslashreplace"), mode)
 
@@ -117,7 +117,7 @@ def replace(path: str, text: str, mode: int = 0o600) -> None:
 def append(path: str, text: str) -> None:
     """Put ``text``, whole lines, at the end of the file ``path``, all of it or nothing; raise ``AnsibleActionFail``.
 
-    Directories that are missing are made, as is the file. Nobody but its owner may read a new one. What a writer that was
+    Directories that are missing are made, as is the file. Only its owner may read a new one. What a writer that was
     killed has left of a line stays one of its own.
     """
     content = text.encode("utf-8", errors="backslashreplace")

@@ -54,7 +54,7 @@ _RETRIES = 6
 _RETRY_SECONDS = 10.0
 # A host that did not say whether it has begun must say so often in a row that it has not: it may be about to.
 _LOOKS_FOR_BEGIN = 2
-# How much longer than its timeout a migration may take, in seconds: to be given up, and to find out what became of it.
+# How much longer than its timeout a migration may take, in seconds: to be given up, and to find out its outcome.
 _GRACE_SECONDS = 900.0
 _TIMEOUT_SECONDS = 3600
 ENDED = "the run of Ansible has ended"
@@ -72,7 +72,7 @@ class GuestMove:
 
     ``ask`` runs the module on that host with options and returns its answer, ``show`` shows a line to the operator.
     ``goes_on`` returns whether the run of Ansible does that this is a task of: a worker of ansible-core outlives one that is
-    killed, and would begin what nobody sees to.
+    killed, and would begin what no run then watches.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class GuestMove:
         self._end = math.inf
         # An option that is not given is for the module to have a default for.
         self._options = {key: given[key] for key in _PASSED_ON if given.get(key) is not None}
-        # By this its host tells it from others of the guest: from what was before, and from a start that comes there twice.
+        # By this its host distinguishes it from other attempts with the guest: earlier ones, and a start that comes there twice.
         self._options["attempt"] = uuid.uuid4().hex
         self._wait = _FIRST_LOOK
         # What its host said in place of whether it has begun, and how often it has said since that it has not.
@@ -120,7 +120,7 @@ class GuestMove:
         return None
 
     def begin(self, stopped: t.Callable[[], str | None] = lambda: None) -> MoveReport | None:
-        """Begin it; return how it ended, ``None`` where it goes on, or may: only its host's own word says that nothing was begun.
+        """Begin it; return how it ended, ``None`` where it goes on, or may: only its host can say that nothing was begun.
 
         ``stopped`` returns why none begins any more. It is asked last: to read the guest takes its host a while, and a busy one long.
         """
@@ -173,7 +173,7 @@ class GuestMove:
         if answer.get("runs") is not True:
             return read_report(answer.get("status"))
         if self._clock() > self._end:
-            # Its host sees to the limits, or else would keep the run from ever ending.
+            # Its host enforces the limits; one that does not would keep the run from ever ending.
             words = f"its host says that it goes on, longer than its timeout of {self._timeout:g} s allows; see to it there (virsh domjobinfo)"
             return MoveReport(LOST, errors=[words])
         if line := progress_line(self._label(), answer.get("status")):
@@ -208,7 +208,7 @@ class GuestMove:
 
 
 def _is_look(answer: t.Mapping[str, t.Any]) -> bool:
-    """Return whether a host has said if the migration goes on. It may do so whatever has become of the look at it."""
+    """Return whether a host has said if the migration goes on. The migration may go on even if the look at it has failed."""
     failed = answer.get("unreachable") or answer.get("failed")
     return not failed and isinstance(answer.get("runs"), bool)
 

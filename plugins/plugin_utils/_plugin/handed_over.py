@@ -75,7 +75,7 @@ class _Moves(t.TypedDict):
 
 
 class _MadeTarget(t.TypedDict):
-    """What is needed of a target to tell under which parent it failed."""
+    """What is needed of a target to find under which parent it failed."""
 
     host: str
     id: str
@@ -83,7 +83,7 @@ class _MadeTarget(t.TypedDict):
 
 
 class _Made(t.TypedDict):
-    """What is needed of a placement to tell what has failed with it."""
+    """What is needed of a placement to find what has failed with it."""
 
     vm: str | None
     vm_uuid: NotRequired[str]
@@ -112,7 +112,7 @@ class _Tasks(t.TypedDict):
 
 
 class _Preparing(t.TypedDict):
-    """What is needed of a plan to tell what was made for it."""
+    """What is needed of a plan to find what was made for it."""
 
     hosts: dict[str, _Tasks]
     placements: NotRequired[list[_Made]]

@@ -24,7 +24,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.guest_move 
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.move_turns import Turns
 
-# How long to wait where it is nobody's turn, in seconds.
+# How long to wait where it is no guest's turn, in seconds.
 _PAUSE_SECONDS = 0.25
 # How long to look at a migration at a time while another guest of the host may begin.
 _SHORT_LOOK = 2.0
@@ -33,7 +33,7 @@ _SHORT_LOOK = 2.0
 class HostMoves:
     """The guests of ``host`` that are to leave it, by their numbers in ``turns``.
 
-    ``goes_on`` returns whether the run of Ansible does that this is a task of. ``begins`` is told of each before that is begun, and ``ended`` of
+    ``goes_on`` returns whether the run of Ansible does that this is a task of. ``begins`` is called with each before that is begun, and ``ended`` of
     each that was begun how that ended, at once.
     """
 
@@ -97,12 +97,12 @@ class HostMoves:
         if report is not None:
             self._moving.remove(number)
             self._reports[number] = report
-            # What nobody has seen the end of may go on.
+            # A migration whose end was not seen may go on.
             lost = not report.end_is_known
             self._turns.end(number, report.outcome == MOVED, lost=lost)
             self._ended(number, report)
 
     def _longest(self) -> float:
-        """Return how long to look at one of those that migrate, so that nobody waits long for a look or for a turn."""
+        """Return how long to look at one of those that migrate, so that no guest waits long for a look or for a turn."""
         others = self._waiting and len(self._moving) < self._turns.limits.source
         return (_SHORT_LOOK if others else LONGEST_LOOK) / max(1, len(self._moving))

@@ -9,7 +9,7 @@
 
 Ansible passes SIGINT and SIGTERM on to the processes of its tasks and does not wait for them: it shows nothing any more that they have to
 say. A terminal that is closed sends SIGHUP to those that are still of its session, as they are before ansible-core 2.19. Where Ansible is
-killed they are not even told.
+killed they do not even get the signal.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class _Interrupted(BaseException):
 
 
 @contextlib.contextmanager
-def interruptible(tell: t.Callable[[], None]) -> t.Iterator[None]:
-    """Call ``tell`` where one of these signals comes meanwhile, once what it has interrupted is left, and then do what it does else."""
+def interruptible(last: t.Callable[[], None]) -> t.Iterator[None]:
+    """Call ``last`` where one of these signals comes meanwhile, once the interrupted block is left, and then let the signal have its usual effect."""
     if threading.current_thread() is not threading.main_thread():
         # No other one may handle signals.
         yield
@@ -53,7 +53,7 @@ def interruptible(tell: t.Callable[[], None]) -> t.Iterator[None]:
     try:
         yield
     except _Interrupted as interrupted:
-        tell()
+        last()
         _restore(before)
         os.kill(os.getpid(), interrupted.number)
         raise
@@ -85,7 +85,7 @@ class Screen:
             self._handle = None
 
     def show(self, text: str) -> None:
-        """Show a line; where nobody can see it, the record says it."""
+        """Show a line; where there is no terminal, the record says it."""
         if self._handle is not None:
             with contextlib.suppress(OSError):
                 os.write(self._handle, f"{printable(text, MAX_MESSAGE)}\n".encode())

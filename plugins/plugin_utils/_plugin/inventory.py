@@ -65,7 +65,7 @@ def _matched(inventory: t.Any, name: str) -> bool:
 def _hosts(inventory: t.Any, patterns: t.Any) -> list[str]:
     """Return the hosts that ``patterns`` choose. Ansible has no notice of its own here where nothing matches one."""
     constants: t.Any = ansible.constants
-    told = constants.HOST_PATTERN_MISMATCH
+    before = constants.HOST_PATTERN_MISMATCH
     constants.HOST_PATTERN_MISMATCH = "ignore"
     try:
         return [str(host.name) for host in inventory.get_hosts(patterns)]
@@ -73,4 +73,4 @@ def _hosts(inventory: t.Any, patterns: t.Any) -> list[str]:
         # A pattern that is none.
         return []
     finally:
-        constants.HOST_PATTERN_MISMATCH = told
+        constants.HOST_PATTERN_MISMATCH = before

@@ -88,7 +88,7 @@ def out_of_date(progress: str, write: t.Callable[[], None]) -> list[str]:
 
 
 def results_of(hostvars: t.Any, host: str, kind: str) -> list[dict[str, t.Any]]:
-    """Return what became of the call for all devices, of a ``kind``, or of the calls for each, where there were any."""
+    """Return the results of the call for all devices, of a ``kind``, or of the calls for each, where there were any."""
     found = result_of(hostvars, host, EACH_REMOVED[kind]).get("results")
     singles = [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
     if all(each.get("skipped") for each in singles):

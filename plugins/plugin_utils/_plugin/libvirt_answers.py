@@ -23,7 +23,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.handed_over
 
 
 def said_by_libvirt(result: t.Mapping[str, t.Any]) -> LibvirtHost:
-    """Return what libvirt on a host says by ``result``, which the host makes: an error where that is none of the module."""
+    """Return what libvirt on a host says by ``result``, which the host makes: an error where that is not an answer of the module."""
     if "guests" not in result:
         return LibvirtHost(error=read_answer(result).error or "it says nothing")
     try:

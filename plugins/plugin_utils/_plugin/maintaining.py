@@ -5,10 +5,10 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""The steps of the playbook ``maintain`` that are taken on the control node: plan, see who is empty, see who is back.
+"""The steps of the playbook ``maintain`` that are taken on the control node: plan, see which hosts are empty, see which are back.
 
 Each takes what the one before returned, and returns that with what is new. ``now`` is what the plays in between are to do:
-empty the hosts ``drain`` onto ``targets``, which have free what ``capacity`` says; ``avoid`` says who goes to which of them not, and
+empty the hosts ``drain`` onto ``targets``, which have free what ``capacity`` says; ``avoid`` says which guests do not go to which of them, and
 ``keep_type`` whether devices keep their types; then work on ``hosts``. It has no hosts once there is nothing to do.
 """
 
@@ -167,8 +167,10 @@ def plan_next(run: _Run, hostvars: t.Any) -> _Run:
     if blocked is not None and not (run["partial"] and plan["steps"]):
         done = f"; done are {listed(run['done'])}" if run["done"] else ""
         raise FleetError(f"{blocked['sentence']}{done}. Nothing was begun on {listed(rest)}")
-    told = plan["sentences"] if not run["shown"] else plan["sentences"][-len(plan["steps"]) :][:1]
-    run |= {"sentences": told, "shown": True}
+    sentences = (
+        plan["sentences"] if not run["shown"] else plan["sentences"][-len(plan["steps"]) :][:1]
+    )
+    run |= {"sentences": sentences, "shown": True}
     if run["check_mode"]:
         return run | {"asked": []}
     _write(run, {})
@@ -229,10 +231,10 @@ def _plan(
 
 
 def _first_step(run: _Run, plan: MaintenancePlan, rest: t.Sequence[str]) -> _Run:
-    """Return what the first step of a plan comes to: each guest may go where it has that one, and wherever guests may stay.
+    """Return the first step of a plan as the migration's options: each guest may go where it has that one, and wherever guests may stay.
 
     What an earlier run has left in the middle of this step is cleaned up by the migration, so that is played even where
-    nobody is to move any more.
+    no guest is to move any more.
     """
     step = plan["steps"][0]
     dest = os.path.join(run["dest"], f"{len(run['done']) + 1}.json")
@@ -244,9 +246,9 @@ def _first_step(run: _Run, plan: MaintenancePlan, rest: t.Sequence[str]) -> _Run
     conditions = run["conditions"]
     # Those that will be emptied later: to the migration all targets are alike, and it knows nothing of moving again.
     pending = sorted({each["target"]["host"] for each in step["placements"]}.intersection(rest))
-    # Of the same guest and host the operator's own reason is the one that is told.
+    # For one guest and host, the operator's own reason is the one that is shown.
     avoid = [*_moves_avoided(step["placements"], pending), *conditions.get("avoid", ())]
-    # Who moves again does so with what it has, which was planned with equal devices.
+    # A guest that moves again does so with what it has, which was planned with equal devices.
     kept = bool(pending) and not step["conversions"]
     return {
         "hosts": step["hosts"],
@@ -279,7 +281,7 @@ def _moves_avoided(
 
 
 def look(run: _Run, hostvars: t.Any) -> _Run:
-    """Return ``run`` once nobody holds a device of the hosts that are to be worked on; raise ``FleetError`` where somebody does."""
+    """Return ``run`` once no process holds a device of the hosts that are to be worked on; raise ``FleetError`` where one does."""
     hosts = run["now"]["hosts"]
     if not hosts:
         return run

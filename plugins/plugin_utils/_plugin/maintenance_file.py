@@ -7,7 +7,7 @@
 
 """The file that says how far rolling maintenance has come: which hosts are done, and which are being worked on. JSON.
 
-It is written before each thing that it tells of begins, and removed when all hosts are done. What is in it was decided on the
+It is written before each thing that it records begins, and removed when all hosts are done. What is in it was decided on the
 control node. As with the progress of a plan, no other run works with it while the run that wrote it goes on.
 """
 

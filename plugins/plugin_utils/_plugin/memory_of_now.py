@@ -35,7 +35,7 @@ def conditions_of_now(
 ) -> dict[str, t.Any]:
     """Return the ``capacity`` of an ``earlier`` plan with the memory of hosts by what libvirt has ``said`` there.
 
-    Where none has said it, nobody knows: memory takes no part in the plan, nor in what is to be ``spare``, by default as then.
+    Where none has said it, it is unknown: memory is excluded from the plan, and from what is to be ``spare``, by default as then.
     """
     then = conditions_of(earlier)
     libvirt = {host: said_by_libvirt(result).info for host, result in said.items()}

@@ -156,7 +156,7 @@ def locate(run: _Run, hostvars: t.Any) -> _Run:
 
 
 def find(run: _Run, hostvars: t.Any) -> _Run:
-    """Return ``run`` with the guests that are asked for, and whom to ask about them.
+    """Return ``run`` with the guests that are asked for, and the hosts to ask about them.
 
     Libvirt on ``reading_hosts`` is asked: where these guests are, about those that ``reading`` has of each host, and on the
     hosts that are ``receiving``, what these lack for those that are ``arriving``. Raise ``FleetError`` where a guest is nowhere.
@@ -208,7 +208,7 @@ def find(run: _Run, hostvars: t.Any) -> _Run:
 def _guests_asked_for(run: _Run, fleet: Fleet) -> Asked | None:
     """Return the guests to move, ``None`` where hosts are drained; raise ``FleetError`` for a device that no guest has.
 
-    Who is named by a device is on the host of that, whoever has that name elsewhere.
+    A guest that is named by a device is on the host of that, even if another one elsewhere has its name.
     """
     if run["guests"] is None and run["devices"] is None:
         return None
@@ -248,7 +248,7 @@ def _other_guests(run: _Run, fleet: Fleet, libvirt: t.Mapping[str, LibvirtHost])
 
 
 def _keep_back(guests: t.Iterable[Guest]) -> None:
-    """Let those guests stay about which targets are not asked, of the hosts with the most: nobody asks about so many at a time."""
+    """Let those guests stay about which targets are not asked, of the hosts with the most: a target is not asked about so many at a time."""
     going: dict[str, list[Guest]] = {}
     for guest in guests:
         if guest["host"] is not None and not guest["reason"]:
@@ -307,7 +307,7 @@ def _case(run: _Run, hostvars: t.Any) -> MigrationCase:
         for host, result in results.items()
         if result and not result.get("unreachable")
     }
-    # Who answered once and not again is no target, either. Who never did is named.
+    # A host that answered once and not again is no target, either. One that never did is named.
     first, again = {*run["asking_hosts"]}, {*run["reading_hosts"]}
     there = [
         host for host in run["answered"] if host in asked or (host in first) != (host in again)
@@ -356,7 +356,7 @@ def check(run: _Run, hostvars: t.Any) -> _Run:
     long = downtime_notes(case.fleet, checks["chosen"], bandwidth, run["downtime_max"])
     checks["notes"] = [*silent, *checks["notes"], *long, *(_not_tried(run) if going else ())]
     if not going:
-        # There is an empty plan for no guest, which somebody must make.
+        # Even for no guest there is a plan, an empty one, which needs a host.
         checks["targets"] = run["answered"][:1]
     taking_part = [host for host in run["answered"] if host in going or host in checks["targets"]]
     return run | {

@@ -76,7 +76,7 @@ def note_interruption(path: str, run: str, request: str | None, migration: Migra
 def note_move(
     path: str, run: str, migration: Migration, report: MoveReport, request: str | None = None
 ) -> None:
-    """Add the record of a guest that has moved by its host's word; a file that cannot be written is a warning, as others go on.
+    """Add the record of a guest that has moved, as its host says; a file that cannot be written is a warning, as others go on.
 
     Why others stay is known only when both hosts have been asked.
     """

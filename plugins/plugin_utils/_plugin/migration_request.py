@@ -146,7 +146,7 @@ def _apart(options: t.Mapping[str, t.Any], earlier: t.Any) -> list[t.Any]:
 
 
 def _stated(options: t.Mapping[str, t.Any], earlier: t.Any) -> _Run:
-    """Return what is stated of capacity, else by the ``earlier`` plan; how much memory was free then, the hosts say anew."""
+    """Return what is stated of capacity, else by the ``earlier`` plan; memory is left out, as the hosts state what is free now."""
     before = conditions_of(earlier) if earlier is not None else {}
     before = {name: before[name] for name in ("capacity", "spare") if before.get(name)}
     if "capacity" in before:

@@ -5,7 +5,7 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""How a run of ``migrate_libvirt`` ended: who has moved, who stays and why, and the record of both."""
+"""How a run of ``migrate_libvirt`` ended: which guests have moved, which stay and why, and the record of both."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
 
 # What the role cleanup registers.
 CLEANED = "cleanup_run"
-# How many lines of a log are told where a migration fails.
+# How many lines of a log are shown where a migration fails.
 _LINES = 5
 _LOCALHOST = "localhost"
 
@@ -100,9 +100,9 @@ _Run = dict[str, t.Any]
 
 
 def trace(run: _Run, hostvars: t.Any) -> _Run:
-    """Return ``run`` with whom libvirt is to be asked about: guests that their hosts have not seen go on after the end of their migration.
+    """Return ``run`` with the guests that libvirt is to be asked about: those that their hosts have not seen go on after the end of their migration.
 
-    Whoever holds the devices then, libvirt is to say where the guest is. ``tracing_hosts`` are those that they may be on, ``tracing_guests``
+    Whichever process holds the devices then, libvirt is to say where the guest is. ``tracing_hosts`` are those that they may be on, ``tracing_guests``
     by the hosts that send them the UUIDs of those that have no devices: of others the clean-up asks whether they are still being sent.
     Guests whose turn never came are none of them.
     """
@@ -122,7 +122,7 @@ def trace(run: _Run, hostvars: t.Any) -> _Run:
 def keep(run: _Run, hostvars: t.Any) -> _Run:
     """Return ``run`` with the guests, by host and name, of which a clean-up must remove nothing, as ``kept``.
 
-    The kernels have them as moved where they hold their devices on their targets. But libvirt has them there in part, or nobody knows how
+    The kernels have them as moved where they hold their devices on their targets. But libvirt has them there in part, or it is unknown how
     their migrations ended, and where they are.
     """
     now = _now(run, hostvars)
@@ -190,7 +190,7 @@ def look(run: _Run, hostvars: t.Any) -> _Run:
 
 
 def end(run: _Run, hostvars: t.Any) -> _Run:
-    """Return ``run`` with the last word: who has moved, who stays and why, and what else there is to see to.
+    """Return ``run`` with the conclusion: which guests have moved, which stay and why, and what else is to be done.
 
     Writes the record of those that were to move, as ``record``, too.
     """
@@ -262,7 +262,7 @@ def _remains(cleaned: t.Mapping[str, t.Any], hostvars: t.Any) -> t.Iterator[str]
 
 
 def _attempts(run: _Run, hostvars: t.Any) -> t.Iterator[Attempt]:
-    """Yield what became of each migration that its host was to try."""
+    """Yield the outcome of each migration that its host was to try."""
     noted, now = _noted(run), _now(run, hostvars)
     at_work = {*map(tuple, run["at_work"]), *_sending(run, hostvars)}
     arrived = dict.fromkeys(run["logs"], 0)
@@ -283,7 +283,7 @@ def _attempts(run: _Run, hostvars: t.Any) -> t.Iterator[Attempt]:
         yield Attempt(
             vm=each["vm"],
             host=each["host"],
-            said=[*_told(each, report, there, before, now.get(_key(each)))]
+            said=[*_why_it_stays(each, report, there, before, now.get(_key(each)))]
             if failed
             else report.errors,
             states=run["states"],
@@ -312,7 +312,7 @@ def _report(
     return MoveReport(MOVED) if noted["outcome"] == MOVED else MoveReport(LOST, errors=errors)
 
 
-def _told(
+def _why_it_stays(
     migration: Migration,
     report: MoveReport,
     there: t.Mapping[str, Answer],

@@ -8,8 +8,8 @@
 """Whose turn it is to migrate: list scheduling (Graham 1966) by all workers of a run, within its limits.
 
 Each host whose guests leave it has a task, and each task a process of its own on the control node. What they agree on is in
-files of a directory that is theirs alone. A file of a worker is locked by that as long as what it tells is so (flock(2)): that
-the worker is ``attending``, or that a guest is ``moving``. So whatever ends a worker ends what it tells.
+files of a directory that is theirs alone. A file of a worker is locked by that as long as what it states is so (flock(2)): that
+the worker is ``attending``, or that a guest is ``moving``. So whatever ends a worker ends what it states.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ class Route(t.NamedTuple):
 class Turns:
     """The turns of guests that are known by their place in ``ways``, in which who comes first begins first.
 
-    A guest whose host or target has as many as it may does not keep others from beginning. ``directory`` is there, and nobody
-    else writes to it.
+    A guest whose host or target has as many as it may does not keep others from beginning. ``directory`` is there, and no process
+    but the workers writes to it.
     """
 
     def __init__(self, directory: str, ways: t.Sequence[Route], limits: TurnLimits) -> None:
@@ -126,7 +126,7 @@ class Turns:
         return None
 
     def _first(self, waiting: t.Collection[int]) -> int | None:
-        """Return the first of ``waiting`` for which there is room beside those that migrate, and those before it that can begin."""
+        """Return the first of ``waiting`` that may migrate beside those that do, and those before it that can begin."""
         moving = {number for number in self._numbers(_MOVING) if self._is_locked(_MOVING, number)}
         moving |= self._numbers(_LOST)
         ended = self._numbers(_MOVED) | self._numbers(_FAILED)

@@ -5,7 +5,7 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""A role of the operator's, found before a playbook of this collection comes to it.
+"""A role of the operator's, found before a playbook of this collection includes it.
 
 Such a playbook is in the directory of the collection, and there Ansible would look for roles beside it.
 """

@@ -28,7 +28,7 @@ _REFUSED = re.compile(r"(?<=argument ')\w+|(?<=option ')\w+|(?<=value of )\w+")
 def misspelt(playbook: str, variables: t.Mapping[str, t.Any]) -> t.Iterator[str]:
     """Yield of which ``variables`` the names are nearly those of options of a playbook, and of which, in words.
 
-    What tasks have registered, or forgotten since, nobody has set.
+    What tasks have registered, or forgotten since, was not set by a user.
     """
     prefix = f"{playbook}_"
     options = options_of(playbook)

@@ -9,7 +9,7 @@
 
 Each task is a process of its own. What they share is the private directory that ansible-core makes for a run and removes
 after it: there an empty file is named for the digest of a plan and of all facts that it was made of. Another plan, or the
-same one with other facts, has another digest. Whoever can write there is who runs Ansible.
+same one with other facts, has another digest. Only the user who runs Ansible can write there.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""Plans as documents: when, with which version and for whom they were made, and how they are given.
+"""Plans as documents: when, with which version and for which user they were made, and how they are given.
 
 A plan itself is a function of its request and facts. What is true of the occasion is added here, at the edge.
 """
@@ -36,12 +36,12 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing im
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Paragraph, Plan
 
 _ROOT = Path(__file__).parents[3]
-# What a controller tells of who has started a job, the newest name first.
+# The variables in which a controller names the user that started a job, the newest name first.
 _STARTED_BY = ("awx_user_name", "tower_user_name")
 
 
 def stamped(plan: Plan, hostvars: t.Any) -> Plan:
-    """Return ``plan`` with when, with which version and for whom it was made."""
+    """Return ``plan`` with when, with which version and for which user it was made."""
     occasion: t.Any = {
         "time": now(),
         "collection": collection_version(),
@@ -113,7 +113,7 @@ def asked_by(
 ) -> dict[str, t.Any]:
     """Return the options that ``plan`` was asked with, where none of those ``moving`` says in ``options`` what to move.
 
-    What ``options`` have stays, but for the hosts that take part: those that took part then. Raise ``FleetError``, also where none
+    What ``options`` have stays, except for the hosts that take part: those that took part then. Raise ``FleetError``, also where none
     of these is among the hosts of this run.
     """
     if plan is None or any(options.get(name) is not None for name in moving):
@@ -149,8 +149,8 @@ def collection_version() -> str:
 
 def _requester(hostvars: t.Any) -> str:
     """Return who has started this run: the controller's user, else the one of the control node."""
-    told = variables_of(hostvars, "localhost")
-    names = (plain_text(told.get(name)) for name in _STARTED_BY)
+    variables = variables_of(hostvars, "localhost")
+    names = (plain_text(variables.get(name)) for name in _STARTED_BY)
     by_controller = next((each for each in names if each), None)
     return by_controller or os.environ.get("SUDO_USER") or _user()
 

@@ -52,7 +52,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Pla
 
 
 def sources_of(options: t.Mapping[str, t.Any]) -> list[t.Any] | None:
-    """Return what is to be moved but for hosts that are drained, by whichever options it is named; ``None`` where by none."""
+    """Return what is to be moved, by the options that name it, without the hosts that are drained; ``None`` where by none."""
     given = [
         listed("sources", options.get("sources")),
         names("guests", options.get("guests")),
@@ -76,10 +76,10 @@ def plan_for(
 ) -> Plan:
     """Return a verified plan for ``fleet``, ``hostvars`` or facts by host; raise ``FleetError``.
 
-    ``options`` are named as in ``ARGUMENTS``. ``progress`` is told from time to time, in words, how far it is.
+    ``options`` are named as in ``ARGUMENTS``. ``progress`` is called from time to time with its progress, in words.
     Hosts ``left_out``, each with the reason, are unknown. The facts of hosts that are ``fresh`` are of this run, whatever time
-    their clocks say, and count as those of lost hosts do, which nobody will gather again. ``made`` is told what names the plan and its facts.
-    ``read`` is what ``fleet`` comes to with these options, where somebody has read it already.
+    their clocks say, and count as those of lost hosts do, which cannot be gathered again. ``made`` is called with the digest of the plan and its facts.
+    ``read`` is what ``fleet`` yields with these options, where the caller has read it already.
     """
     _check_known(options, ARGUMENTS)
     lost = names("lost", options.get("lost")) or []
@@ -109,7 +109,7 @@ def plan_for(
     if chosen is not None:
         _check_drained(conditions, read)
     _check_lost(lost, read)
-    _tell_of_nobody(given, read, fleet)
+    _warn_of_unknown_names(given, read, fleet)
     sources = sources_of(options)
     known = {name: each.facts for name, each in read.hosts.items()}
     moved = left_by_moves(earlier, read) if earlier is not None else {}
@@ -146,7 +146,7 @@ def search_for(
         limit=age_limit(max_age),
         left_out=reasons("left_out", left_out),
     )
-    _tell_of_nobody(given, read, fleet)
+    _warn_of_unknown_names(given, read, fleet)
     return read, given
 
 
@@ -202,10 +202,10 @@ def _check_lost(lost: t.Iterable[str], read: Fleet) -> None:
             )
 
 
-def _tell_of_nobody(given: Conditions, read: Fleet, fleet: t.Any) -> None:
+def _warn_of_unknown_names(given: Conditions, read: Fleet, fleet: t.Any) -> None:
     """Warn where a condition that is ``given`` is about a guest or parent that no facts have, and so holds for none.
 
-    The guest may be shut down, and the parent not be there, at the moment: that is no mistake for sure. What an earlier
+    The guest may be shut down, and the parent not be there, at the moment, so it is no error. What an earlier
     plan has is none, either.
     """
     named = {
@@ -214,12 +214,12 @@ def _tell_of_nobody(given: Conditions, read: Fleet, fleet: t.Any) -> None:
         "priority": [*given.priority],
         "capacity.guests": [*given.capacity.get("guests", ())],
     }
-    nobody = without_guest(read, fleet, {guest for guests in named.values() for guest in guests})
+    unknown = without_guest(read, fleet, {guest for guests in named.values() for guest in guests})
     sentences = [
         f"{option} has {quoted(guest)}, and no guest in the facts has this name or UUID"
         for option, guests in named.items()
         for guest in dict.fromkeys(guests)
-        if guest in nobody
+        if guest in unknown
     ]
     sentences += [
         f"avoid has the parent {quoted(place.parent)} of {place.host}, and it has none of this name in its facts"

@@ -5,7 +5,7 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""The steps of the playbook ``prepare`` that are taken on the control node: ask, plan and plan again, tell how it ended.
+"""The steps of the playbook ``prepare`` that are taken on the control node: ask, plan and plan again, report how it ended.
 
 Each step takes what the one before returned, and returns that with what is new. Between them hosts make what ``tasks`` has
 for them, and in the end remove what ``undo`` has.
@@ -239,7 +239,7 @@ def _refused(run: _Run, obstacles: str) -> str:
 
 
 def _goes_on(run: _Run) -> bool:
-    """Return whether another pass follows one that has made all it was to: what is there now may leave room for more."""
+    """Return whether another pass follows one that has made all it was to: what is there now may leave capacity for more."""
     return not run["check_mode"] and _may_go_on(run)
 
 
@@ -259,7 +259,7 @@ def _noted(run: _Run, hostvars: t.Any) -> _Run:
         made[host] = found["made"]
         failure = fault_of(run["plan"], host, results)
         if failure is None and host in silent:
-            # No guest goes where nobody says any more what is there.
+            # No guest goes to a host that no longer says what it has.
             failure = fault_of(run["plan"], host, [{"failed": True, "msg": silent[host]}])
         if failure is not None:
             failures.append(failure)
@@ -285,7 +285,7 @@ def _blame(run: _Run) -> Blame:
 
 def _no_attempt_left(run: _Run) -> str | None:
     """Return why no other plan is tried, where none is. One that ends with a device given up is not counted."""
-    # Facts that never hold are not asked for as often as a card may have room for one more.
+    # Facts that never hold are not asked for as often as a card may have capacity for one more.
     most = MOST_PASSES if run["made"] or not run["confirming"] else MOST_ATTEMPTS
     if run["attempt"] - run["excused"] < run["attempts"] and run["attempt"] < most:
         return None
@@ -401,7 +401,7 @@ def _plan(
         silent.pop(host, None)
     asked = [*known, *silent]
     if found.given_up:
-        # The same as before but for what is given up: what is emptied still receives nothing.
+        # The same as before except for what is given up: what is emptied still receives nothing.
         drained = [*(options.pop("drain", None) or ()), *(options.pop("lost", None) or ())]
         options["sources"] = [
             {"host": each["source"]["host"], "id": each["source"]["id"]}

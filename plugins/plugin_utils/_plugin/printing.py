@@ -64,7 +64,7 @@ def bounded(shown: Shown) -> Shown:
 
 
 def failed(result: dict[str, t.Any], name: str, error: Exception) -> dict[str, t.Any]:
-    """Return the ``result`` of the action with this name that has failed with an ``error`` of which the operator is told.
+    """Return the ``result`` of the action with this name that has failed with an ``error`` that is shown to the operator.
 
     Before 2.19 ansible-core shows an exception that an action raises beside its message, in Python's words.
     """
@@ -88,7 +88,7 @@ def explained(run: t.Callable[..., dict[str, t.Any]]) -> t.Callable[..., dict[st
 
 
 def _first_lines(lines: list[str]) -> list[str]:
-    # What is told last is what to do.
+    # The last lines say what to do.
     more = len(lines) - MAX_LINES
     if more <= 0:
         return lines

@@ -12,7 +12,7 @@ playbook ``prepare`` has had made or changed, or was about to. The playbook ``cl
 decided on the control node; no host writes to it.
 
 ``process`` is the run of Ansible that wrote it last. While that goes on no other run may write to the file, nor clean up by it,
-but for one that it has started itself, as it waits for that. A process is known by its start too, as numbers are given again.
+except for one that it has started itself, as it waits for that. A process is known by its start too, as numbers are given again.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def alone(path: str) -> t.Iterator[None]:
 
 
 def _lock(handle: int, path: str) -> None:
-    """Lock a directory; raise ``FleetError`` where somebody has the lock for longer than it takes to write a file."""
+    """Lock a directory; raise ``FleetError`` where another process has the lock for longer than it takes to write a file."""
     end = time.monotonic() + _PATIENCE
     while True:
         try:
@@ -152,7 +152,7 @@ def _own_and_ancestors() -> list[int]:
 
 
 def _start(pid: int) -> str | None:
-    """Return what tells a process from others with the same number: the boot, and when in it it has started."""
+    """Return the boot and the time in it at which a process started, which no other process of its number has."""
     stat = _stat(pid)
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:

@@ -36,7 +36,7 @@ def fleet_of(
     left_out: t.Any,
     any_age: t.Collection[str] = frozenset(),
 ) -> Fleet:
-    """Return what ``fleet``, ``hostvars`` or facts by host, comes to with these options of a report; raise ``FleetError``.
+    """Return the fleet that ``fleet``, ``hostvars`` or facts by host, yields with these options of a report; raise ``FleetError``.
 
     Facts of the hosts ``any_age`` may be older than ``max_age``.
     """
@@ -66,7 +66,7 @@ def report_for(
 
     ``record`` is the text of a file that the playbook ``migrate_libvirt`` writes, empty where that is not there yet.
 
-    ``read`` is what ``fleet`` comes to with these options, where somebody has read it already.
+    ``read`` is what ``fleet`` yields with these options, where the caller has read it already.
     ``direction`` is by default that of the plan. A plan of which ``is_own`` says that this run has made it of
     these facts is verified, and not computed once more. Raise ``FleetError`` where an argument is wrong.
     """
@@ -105,7 +105,7 @@ def report_for(
 
 
 def lost_hosts(plan: t.Any) -> set[str]:
-    """Return the hosts that were lost when a plan was made: nobody gathers their facts any more."""
+    """Return the hosts that were lost when a plan was made: their facts cannot be gathered any more."""
     request = plan.get("request") if isinstance(plan, t.Mapping) else None
     lost = request.get("lost") if isinstance(request, t.Mapping) else None
     return {*lost} if isinstance(lost, t.Mapping) else set()

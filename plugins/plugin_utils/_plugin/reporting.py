@@ -5,7 +5,7 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""The steps of the playbooks ``report`` and ``capture`` that are taken on the control node: ask whom, see who answered, and report."""
+"""The steps of the playbooks ``report`` and ``capture`` that are taken on the control node: choose the hosts to ask, note which answered, and report."""
 
 from __future__ import annotations
 

@@ -73,9 +73,9 @@ def cause_of(result: t.Mapping[str, t.Any]) -> str:
     if message.startswith(_ONLY_PRINTED):
         for printed in (result.get("module_stderr"), result.get("module_stdout")):
             lines = [line.strip() for line in str(printed or "").splitlines()]
-            told = [line for line in lines if line and not _FAREWELL.match(line)]
-            if told:
-                return told[-1]
+            said = [line for line in lines if line and not _FAREWELL.match(line)]
+            if said:
+                return said[-1]
     return message
 
 

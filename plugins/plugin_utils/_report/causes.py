@@ -36,7 +36,7 @@ class Cause:
 
 
 class _Summary(t.NamedTuple):
-    """What a plan's reasons of one code come to.
+    """The words for a plan's reasons of one code.
 
     ``cause`` is said of all devices that it holds for, the reason itself where it is ``None``; ``remedy`` is what would make it
     possible. Both may name ``{what}``, the hardware that is needed, and of the reason its ``{host}``, ``{attribute}`` and
@@ -171,7 +171,7 @@ def causes_in(
     what: t.Callable[[contract.DeviceLabel], str],
     guest: t.Callable[[contract.DeviceLabel], t.Hashable],
 ) -> list[Cause]:
-    """Return in short why a plan left each of these devices behind, given what each is and what tells its guest from others.
+    """Return in short why a plan left each of these devices behind, given functions that name each and identify its guest.
 
     Where the cause is another device of the guest, it is what keeps that one.
     """

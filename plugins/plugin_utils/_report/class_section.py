@@ -5,7 +5,7 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""The report's section on classes: devices that no rule tells apart, and where they could go. Pure."""
+"""The report's section on classes: devices with equal verdicts, and where they could go. Pure."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class ClassSection:
         self.entries = [self._entry(name, obstacles.get(name, [])) for name in self.numbers]
 
     def cause(self, name: str, more: bool) -> Cause:
-        """Return why devices of the class ``name`` stay, with the nearest that one comes to going somewhere."""
+        """Return why devices of the class ``name`` stay, with the nearest miss as an example."""
         entry = self.entries[self.numbers[name]]
         near = [] if entry["targets"] else entry["misses"]
         example = "; ".join(near[0]["reasons"]) if near else None
@@ -78,7 +78,7 @@ class ClassSection:
         }
 
     def _misses(self, name: str) -> list[contract.NearMiss]:
-        """Return what comes nearest of the same kind of hardware; what another kind differs in helps nobody."""
+        """Return what comes nearest of the same kind of hardware; what another kind differs in is of no use."""
         own = self._table[name]["self"]
         return [
             each

@@ -5,7 +5,7 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""What a report comes to: whether everything can move, and why not. Pure."""
+"""The conclusion of a report: whether everything can move, and why not. Pure."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MAX_NAMED = 3
 
 
 def plan_conclusion(plan: contract.PlanSection) -> contract.Conclusion:
-    """Return what a report on a plan comes to: of guests, and of the devices that no process holds."""
+    """Return the conclusion of a report on a plan: of guests, and of the devices that no process holds."""
     held = [each for each in plan["guests"] if each["in_use"]]
     free = [each for each in plan["guests"] if not each["in_use"]]
     if not held and not free:
@@ -43,7 +43,7 @@ def plan_conclusion(plan: contract.PlanSection) -> contract.Conclusion:
     else:
         sentence = _who_leaves(held, "guest", sources) + _and_free(free, able == len(held))
     if plan["changed_since"]:
-        # That was so with other facts. What can leave now, nobody has looked at.
+        # That was so with other facts. What can leave now was not planned.
         changed = _joined(plan["changed_since"])
         sentence = (
             f"By a plan that is out of date, as the facts of {changed} have changed since,"
@@ -84,7 +84,7 @@ def _and_free(movers: t.Sequence[contract.GuestMove], all_guests: bool) -> str:
 def fleet_conclusion(
     totals: contract.Totals, fleet: Fleet, classes: ClassSection
 ) -> contract.Conclusion:
-    """Return what a report without a plan comes to."""
+    """Return the conclusion of a report without a plan."""
     count, reachable = totals["devices"], totals["reachable"]
     staying = count - reachable
     if not count:
@@ -132,7 +132,7 @@ def advice(totals: contract.Totals) -> list[str]:
 
 
 def _without_devices(totals: contract.Totals) -> contract.Conclusion:
-    """Return what a report comes to that has no device: that there is none may only be said of hosts with facts."""
+    """Return the conclusion of a report that has no device: that there is none may only be said of hosts with facts."""
     if not totals["hosts"]:
         hosts = counted(totals["unknown"], "host") if totals["unknown"] else "a fleet without hosts"
         sentence = f"Nothing is known of {hosts}: there are no usable facts."

@@ -5,7 +5,7 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""The report: what can go where in a fleet, and what a plan for it comes to, as one document. Pure.
+"""The report: what can go where in a fleet, and the conclusion of a plan for it, as one document. Pure.
 
 ``contract.Report`` is its shape. HTML, Markdown and JSON are made of this document alone.
 """

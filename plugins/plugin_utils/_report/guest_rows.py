@@ -44,7 +44,7 @@ class Movers:
                     self._guest_of[device.key] = guest.devices[0].key
 
     def guest(self, source: contract.DeviceLabel) -> Key:
-        """Return what tells the guest that has a device from all others; a device that no process holds is its own."""
+        """Return the key of the guest that has a device, which no other guest has; a device that no process holds is its own."""
         key = source["host"], source["id"]
         return self._guest_of.get(key, key)
 

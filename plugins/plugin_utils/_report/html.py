@@ -4,7 +4,7 @@
 
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
-"""The report as one HTML file that needs nothing else. Pure but for reading the page's own parts.
+"""The report as one HTML file that needs nothing else. Pure except for reading the page's own parts.
 
 What hosts say gets into the page as escaped text, or as JSON that the script turns into text. Characters that steer,
 hide or turn text around are shown as escapes. The page's content
@@ -107,7 +107,7 @@ def _figures(report: contract.Report) -> list[tuple[str, str]]:
     """Return the numbers to be seen at a glance, each after what there are so many of."""
     plan, totals = report["plan"], report["totals"]
     if plan:
-        # Of devices that nobody holds the verdict has how many can move, unless there is nothing else.
+        # Of devices that no process holds the verdict has how many can move, unless there is nothing else.
         held = [each for each in plan["guests"] if each["in_use"]]
         movers = held or plan["guests"]
         staying = sum(each["to"] is None for each in movers)

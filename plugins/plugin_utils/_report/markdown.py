@@ -7,7 +7,7 @@
 
 """The report as Markdown, short enough for a ticket. Pure.
 
-What hosts say must not become markup, a link or somebody's name in a ticket system. Escaping does not reach that: GitHub
+What hosts say must not become markup, a link or a user's name in a ticket system. Escaping does not reach that: GitHub
 looks for ``@name``, ``#12``, ``www.`` and addresses in the text that is left when the escapes are gone. But no such
 system looks into code. So names are code, and in sentences everything is that is no plain word or number.
 """
@@ -67,7 +67,7 @@ def plain(text: t.Any) -> str:
 
 
 def _plain_word(token: str) -> str:
-    """Return a word as it is, but what it is that stands between parentheses and marks as code if it is no word."""
+    """Return a token as it is if it is a plain word; else what is between its parentheses and marks becomes code."""
     bare = token.lstrip("(").rstrip("),.;:")
     if _WORD.fullmatch(bare) and is_printable(bare) and not _REFERENCE.search(bare):
         return token

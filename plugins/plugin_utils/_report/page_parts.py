@@ -5,7 +5,7 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""The parts of the report's page but for its verdict, each as markup from the report's document alone."""
+"""The parts of the report's page except for its verdict, each as markup from the report's document alone."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._report.page_tables
 )
 from markupsafe import Markup
 
-# So many names of groups of hosts are told in a row, and so many kinds of hardware.
+# So many names of groups of hosts are shown in a row, and so many kinds of hardware.
 MAX_NAMES = 8
 MAX_KINDS = 4
-# Of more classes or hosts, what is below a row is told in short; the report as JSON has the rest.
+# Of more classes or hosts, what is below a row is shortened; the report as JSON has the rest.
 MAX_DETAILED = 300
 # What the name of a class begins with; the model has a column of its own.
 _KNOWN = ("type", "software_version", "device_api", "pci_id", "driver")
@@ -57,7 +57,7 @@ def level(yes: int, count: int) -> str:
 
 
 def class_name(entry: contract.ReportedClass) -> str:
-    """Return what tells a class from others in a line."""
+    """Return the attributes that distinguish a class, in a line."""
     own = entry["self"]
     rest = [f"{name}={value}" for name, value in own.items() if name not in _KNOWN and value]
     return " · ".join([own["type"], own["software_version"], *rest])
@@ -481,7 +481,7 @@ class PageParts:
         ]
 
     def _of_one_of_many(self, entry: contract.ReportedClass) -> Content:
-        """Return what is told of a class among very many."""
+        """Return the content for a class among very many."""
         near = entry["misses"][0]["reasons"] if entry["misses"] else []
         others = [each for each in entry["compatible"] if each != entry["self"]]
         return [

@@ -175,7 +175,7 @@ class Reachability:
         return sum(hosts for hosts, room in by_host), sum(hosts * room for hosts, room in by_host)
 
     def _receiving(self) -> dict[str, int]:
-        """Return for each class the set of the hosts with a free target or room for a new one."""
+        """Return for each class the set of the hosts with a free target or capacity for a new one."""
         free = {name: self._set_of(hosts) for name, hosts in self.free.items()}
         return {
             name: union(

@@ -15,9 +15,9 @@ import typing as t
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import counted
 
-# So many reasons of a host are told.
+# So many reasons of a host are given.
 MAX_REASONS = 3
-# So many names of what was asked for are told.
+# So many names of what was asked for are given.
 _MAX_ASKED = 3
 
 
@@ -33,7 +33,7 @@ def concerned(cause: contract.Cause) -> str:
 
 
 def asked(plan: contract.PlanSection | None) -> str:
-    """Return what the plan was asked for, on which conditions, by whom, and when, in a sentence; empty without a plan."""
+    """Return what the plan was asked for, on which conditions, by which user, and when, in a sentence; empty without a plan."""
     if plan is None:
         return ""
     request = plan["request"]

@@ -122,7 +122,7 @@ def test_an_attempt_is_begun_once_however_often_it_is_asked_for(place, tmp_path)
 def test_who_has_the_lock_and_has_not_written_yet_is_waited_for(place, tmp_path):
     work = tried(place, "first")
     holder = work._locked()
-    threading.Timer(0.2, lambda: work._tell(holder, {})).start()
+    threading.Timer(0.2, lambda: work._record(holder, {})).start()
     tried(place, "first").begin(held(tmp_path))
     os.close(holder)
     # Who held it was killed before it could begin: nobody knows that for certain, and nothing is begun twice.
