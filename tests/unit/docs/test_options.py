@@ -17,6 +17,9 @@ from ansible.module_utils.common.yaml import yaml_load
 from ansible_collections.vfio.migration.plugins.filter.candidates import candidates
 from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import OPTIONS
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.headroom_options import (
+    CONDITIONS,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_arguments import ARGUMENTS
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host, parent
 
@@ -78,6 +81,14 @@ def test_a_role_that_plans_has_the_options_of_a_plan(role):
     # A place that a guest of the same plan leaves cannot be prepared before that has moved.
     asked -= {"reuse"} if role == "prepare" else set()
     assert asked <= role_options(role)
+
+
+def test_the_audit_has_the_conditions_of_headroom_and_names_them():
+    text = (ROOT / "playbooks/audit.yml").read_text(encoding="utf-8")
+    comments = " ".join(line for line in text.splitlines() if line.startswith("#"))
+    for name in CONDITIONS:
+        assert re.search(rf"\baudit_{name}\b", comments)
+        assert f'{name}: "{{{{ audit_{name} | default(omit) }}}}"' in text
 
 
 def test_the_filter_has_the_options_of_the_action():
