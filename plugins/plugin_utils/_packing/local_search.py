@@ -70,6 +70,7 @@ def local_search(
     with other searches, which have as many rounds each.
     """
     search = _Neighbourhoods(problem, packings, fit, assignment, unplaced)
+    before = search.devices_left
     most = min(
         *(rounds, _ROUNDS_PER_ITEM * len(problem.items), _ROUNDS_PER_BIN * len(problem.bins))
     )
@@ -88,7 +89,9 @@ def local_search(
         if shared is not None:
             shared.spend(looked_at + _KNOWN_PER_NEW * (packings.worked_out - known))
         known = packings.worked_out
-    return LocalSearch(search.partial.assignment(), done)
+    # Without a gain the guests that best fit has placed keep their places.
+    gained = search.devices_left < before
+    return LocalSearch(search.partial.assignment() if gained else assignment, done)
 
 
 class _Neighbourhoods:

@@ -46,7 +46,7 @@ def steady(
 ) -> tuple[list[Placement], int]:
     """Return placements that cost no more than those in ``placed``, where guests for which nothing is created are placed by first fit.
 
-    With them, by how many fewer devices become of another type. Devices that are ``fixed``, by guest and id, stay where they
+    With them, return how many fewer devices change their type. Devices that are ``fixed``, by guest and id, stay where they
     are. All do where first fit finds no place for one.
     """
     others = {each.guest for each in placed if not _is_there(each)}
@@ -84,7 +84,7 @@ class _FirstFit:
 
     def __init__(self, problem: Problem, placed: t.Sequence[Placement]) -> None:
         self.placed = [*placed]
-        # So many fewer devices become of another type than before.
+        # How many fewer devices change their type than before.
         self.saved = 0
         self._problem = problem
         self._packings = _packings_of(problem)
