@@ -15,6 +15,7 @@ import pytest
 from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor import drivers
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner import verify_drivers
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Plan
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host
 from ansible_collections.vfio.migration.tests.unit.vendor_trees import TREES, VendorTree
 
@@ -23,7 +24,7 @@ def derived(own: dict[str, str]) -> dict[str, t.Any]:
     return {"self": own, "compatible": [drivers.derived_set(own)], "origin": "derived"}
 
 
-def plan_of(vendor: VendorTree, source: dict[str, str], target: dict[str, str]) -> dict[str, t.Any]:
+def plan_of(vendor: VendorTree, source: dict[str, str], target: dict[str, str]) -> Plan:
     """Return a plan for a guest with a device of a tree, and a free device of the same name, with these attributes."""
     name = UUIDS[0] if vendor.kind == "mdev" else "0000:3b:00.4"
     ends = [

@@ -1354,7 +1354,15 @@ def test_a_plan_that_breaks_a_condition_is_refused_for_that(name, monkeypatch):
     seen: list[tuple[t.Any, ...]] = []
     plant = Plant(monkeypatch)
     real = verify.objections
-    plant.function("objections", lambda real: lambda *given: seen.append(given) or real(*given))
+
+    def noting(real: t.Any) -> t.Any:
+        def objections(*given: t.Any) -> t.Any:
+            seen.append(given)
+            return real(*given)
+
+        return objections
+
+    plant.function("objections", noting)
     fault.plant(plant)
     migration_plan(fault.facts, **fault.asked)
     plan, facts, conditions, *others = seen[0]
