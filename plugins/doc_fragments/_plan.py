@@ -105,6 +105,12 @@ options:
       - Conditions that you do not set are those of that plan, except for O(drain), O(targets) and O(avoid). Without an earlier plan O(direction) is
         V(source_lists), O(policy) is V(pack), and all else is as if it were not asked.
     type: dict
+  effort:
+    description:
+      - How long the plan can try to find a place for all devices, as a multiple of the usual effort, from V(1) to V(100). By default V(1).
+      - Try V(10) if a plan is V(unproven) and its hosts are almost full. It can then take ten times as long. A plan that has a place for every device
+        does not take longer.
+    type: int
 """
 
     # Where all guests of hosts could go, whatever is planned for them.

@@ -63,22 +63,25 @@ def local_search(
     least_unplaced: int,
     progress: Progress,
     shared: Effort | None = None,
+    effort: int = 1,
 ) -> LocalSearch:
     """Improve ``assignment``, in which the items ``unplaced`` have no place, for at most so many ``rounds``.
 
     It ends early once no more than ``least_unplaced`` devices are left. What is looked at counts where the effort is ``shared``
-    with other searches, which have as many rounds each.
+    with other searches, which have as many rounds each. ``effort`` multiplies what may be looked at beside ``rounds``.
     """
     search = _Neighbourhoods(problem, packings, fit, assignment, unplaced)
     before = search.devices_left
     most = min(
-        *(rounds, _ROUNDS_PER_ITEM * len(problem.items), _ROUNDS_PER_BIN * len(problem.bins))
+        rounds,
+        _ROUNDS_PER_ITEM * effort * len(problem.items),
+        _ROUNDS_PER_BIN * effort * len(problem.bins),
     )
     done = 0
     begin = known = packings.worked_out
     while (
         done < most
-        and known - begin <= _MOST_NEW
+        and known - begin <= _MOST_NEW * effort
         and not packings.exhausted
         and search.devices_left > least_unplaced
     ):

@@ -14,7 +14,7 @@ and steps, never in seconds: the same input gives the same assignment.
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import (
     Assignment,
@@ -55,13 +55,19 @@ MAX_EXACT_ITEMS = 200
 class Budget:
     """The most effort: rounds of local search, steps of branch and bound, and whether the optional ``solver`` may try, too.
 
-    ``shared`` is what several searches may look at together, beside which none has an effort of its own.
+    ``effort`` multiplies what local search may look at in all. ``shared`` is what several searches may look at together, beside which none has an effort of its own.
     """
 
     rounds: int = 20_000
     steps: int = 50_000
     solver: bool = True
     shared: Effort | None = None
+    effort: int = 1
+
+    def times(self, effort: int) -> Budget:
+        """Return so many times this budget."""
+        rounds, steps = self.rounds * effort, self.steps * effort
+        return replace(self, rounds=rounds, steps=steps, effort=self.effort * effort)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +131,7 @@ def search(
             least,
             progress,
             budget.shared,
+            budget.effort,
         )
         assignment, rounds = improved.assignment, improved.rounds
     cost = _cost(problem, assignment, devices)

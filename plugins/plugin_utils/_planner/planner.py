@@ -194,7 +194,12 @@ def _beside(
 
 
 def make_verified_plan(
-    fleet: Fleet, facts: Facts, request: Request, earlier: t.Any, progress: Progress
+    fleet: Fleet,
+    facts: Facts,
+    request: Request,
+    earlier: t.Any,
+    progress: Progress,
+    budget: Budget = _BUDGET,
 ) -> Plan:
     """Return a plan for ``request``, checked against the ``facts`` of the fleet; raise ``FleetError``.
 
@@ -202,7 +207,7 @@ def make_verified_plan(
     objects to is left behind, with the reason. Where it objects to what the plan proves alone, nothing is proven.
     """
     previous = still_holding(earlier, request, fleet, facts) if earlier is not None else None
-    plan, changes = _make_plan_with(fleet, request, previous, progress)
+    plan, changes = _make_plan_with(fleet, request, previous, progress, budget)
     progress("verifying the plan")
     asked_for = request.asked or as_asked(request.conditions, None, None)
     asked_with = {"conditions": request.conditions.stated(), "request": asked_for}
@@ -215,7 +220,7 @@ def make_verified_plan(
     if broken and previous is not None and previous.afresh is not None:
         # What may stay only together does not stay.
         previous = previous.afresh
-        plan, changes = _make_plan_with(fleet, request, previous, progress)
+        plan, changes = _make_plan_with(fleet, request, previous, progress, budget)
         broken = objected_to(plan)
     if previous is not None:
         changes = changed_after_all(changes, previous.with_others, plan, earlier)
@@ -273,17 +278,21 @@ def stated_plan(plan: PlanBody, request: Request, changes: list[Change], facts: 
 
 
 def _make_plan_with(
-    fleet: Fleet, request: Request, previous: PreviousPlan | None, progress: Progress
+    fleet: Fleet,
+    request: Request,
+    previous: PreviousPlan | None,
+    progress: Progress,
+    budget: Budget,
 ) -> tuple[PlanBody, list[Change]]:
     """Return a plan that keeps what holds of a ``previous`` one, if that is no worse, and the guests that are planned again."""
     if previous is None:
-        return make_plan(fleet, request, progress=progress), []
-    plan = make_plan(fleet, previous.request, progress=progress)
+        return make_plan(fleet, request, budget, progress), []
+    plan = make_plan(fleet, previous.request, budget, progress)
     if not previous.request.kept or not plan["unplaced"]:
         return plan, previous.changes
     plan = keep_pins(
         plan,
-        lambda: make_plan(fleet, request, progress=progress),
+        lambda: make_plan(fleet, request, budget, progress),
         rank=lambda plan: _left_by_rank(plan, _by_rank(request)),
         learn=_with_proof_of,
     )

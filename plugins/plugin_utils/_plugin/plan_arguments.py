@@ -22,5 +22,6 @@ ARGUMENTS: dict[str, dict[str, t.Any]] = {
     "hosts": {"type": "list", "elements": "str"},
     "lost": {"type": "list", "elements": "str"},
     "earlier": {"type": "dict"},
+    "effort": {"type": "int"},
     "max_age": {"type": "int"},
 }

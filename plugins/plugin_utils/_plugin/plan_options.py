@@ -26,7 +26,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values impor
     names,
     quoted,
     reasons,
+    whole_number,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.search import Budget
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import (
     make_verified_plan,
     no_progress,
@@ -49,6 +51,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.own_plans i
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_arguments import ARGUMENTS
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import printed
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Plan
+
+# More takes hours for fleets in which there is no place anyway.
+MAX_EFFORT = 100
 
 
 def sources_of(options: t.Mapping[str, t.Any]) -> list[t.Any] | None:
@@ -122,10 +127,21 @@ def plan_for(
             conditions, sources, chosen, {name: gathered_at(known[name]) for name in lost}
         ),
     )
-    plan = printed(make_verified_plan(read, known, request, earlier, progress), Plan)
+    budget = Budget().times(effort_of(options))
+    plan = printed(make_verified_plan(read, known, request, earlier, progress, budget), Plan)
     if made is not None:
         made(digest_of(plan, known, read.unknown))
     return plan
+
+
+def effort_of(options: t.Mapping[str, t.Any]) -> int:
+    """Return how many times the usual effort a search may take; raise ``FleetError``."""
+    value = options.get("effort")
+    wanted = f"a whole number from 1 to {MAX_EFFORT}"
+    number = 1 if value is None else whole_number("effort", value, wanted, 1)
+    if number > MAX_EFFORT:
+        raise FleetError(f"effort is {number:,}; expected {wanted}")
+    return number
 
 
 def search_for(

@@ -206,6 +206,13 @@ def test_repair_finds_a_place_for_every_item_where_there_is_little_room_to_spare
     assert left[0] > left[1] == 0
 
 
+def test_with_more_effort_repair_finds_more_places():
+    problem = planted(random.Random(3), 60, 1)
+    little = Budget(20, 0)
+    left = [rating(problem, search(problem, each))[0] for each in (little, little.times(20))]
+    assert left[0] > left[1]
+
+
 def test_repair_moves_items_between_bins_that_are_all_different():
     """Each kind of device may become the next one, too, so that one item's place is had where others move along."""
     chance = random.Random(1)

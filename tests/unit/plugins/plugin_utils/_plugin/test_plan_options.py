@@ -120,6 +120,17 @@ def test_a_condition_that_is_none_is_refused_by_name(option, value):
         Conditions.parse({option: value})
 
 
+@pytest.mark.parametrize("value", [0, 101, -1, 1.5, "much", True, [2]])
+def test_effort_is_a_whole_number_within_bounds(value):
+    with pytest.raises(FleetError, match=r"effort is .*; expected a whole number from 1 to 100"):
+        plan_for(FLEET, ["a"], effort=value)
+
+
+@pytest.mark.parametrize("value", [None, 1, "2", 100])
+def test_a_plan_that_is_the_best_takes_no_more_effort(value):
+    assert plan_for(FLEET, ["a"], effort=value) == plan_for(FLEET, ["a"])
+
+
 @pytest.mark.parametrize(
     "named",
     [
