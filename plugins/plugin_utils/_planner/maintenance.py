@@ -653,6 +653,7 @@ def _block(host: str, plan: PlanBody, proven: bool) -> MaintenanceBlock:
         "sentence": _blocking(host, plan, proven),
         "unplaced": plan["unplaced"],
         "shortages": [without_places(each) for each in plan.get("shortages") or whole],
+        "addition": None,
     }
 
 
