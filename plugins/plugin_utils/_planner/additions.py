@@ -267,8 +267,9 @@ def _shown(problem: Problem, parts: t.Sequence[Part], smallest: bool) -> contrac
         apart = part.host is not None and not (local and part.whole)
         whole = None if apart or len(part.devices) == 1 else number
         for device in part.devices:
-            where = whole, part.host, part.node, part.further
-            together[(*where, device.kind, device.type, device.descriptor)].append(device)
+            kind = device.kind, device.type, device.descriptor
+            key = whole, part.host, part.node, part.further, *kind
+            together[key].append(device)
     devices: list[contract.AddedDevices] = []
     for (whole, host, node, further, kind, type_id, descriptor), alike in together.items():
         devices.append(

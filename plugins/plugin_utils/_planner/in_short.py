@@ -34,10 +34,10 @@ NEAREST_FIRST: tuple[ReasonCode, ...] = (
 _RANK = {code: rank for rank, code in enumerate(NEAREST_FIRST)}
 
 
-def capped(words: t.Sequence[str], most: int, noun: str) -> str:
+def capped(words: t.Sequence[str], most: int, noun: str, between: str = ", ") -> str:
     """Return the first of ``words``, and how many more there are."""
-    more = f" and {counted(len(words) - most, f'more {noun}')}" if len(words) > most else ""
-    return f"{', '.join(words[:most])}{more}"
+    more = [f"and {counted(len(words) - most, f'more {noun}')}"] if len(words) > most else []
+    return between.join([*words[:most], *more])
 
 
 def guests_in(unplaced: t.Iterable[Unplaced]) -> str:
@@ -60,7 +60,7 @@ def why_in(unplaced: t.Iterable[Unplaced]) -> str:
     found: dict[str, None] = {}
     for each in unplaced:
         found |= dict.fromkeys(_nearest(each["reasons"]))
-    return capped([*found], MAX_REASONS, "reason")
+    return capped([*found], MAX_REASONS, "reason", "; ")
 
 
 def _nearest(reasons: t.Sequence[UnplacedReason]) -> list[str]:
@@ -69,7 +69,9 @@ def _nearest(reasons: t.Sequence[UnplacedReason]) -> list[str]:
     if everywhere or not reasons:
         return [each["reason"] for each in everywhere]
     first = min(reasons, key=lambda each: _RANK.get(each["code"], -1))["code"]
-    return [_on_its_host(each) for each in reasons if each["code"] == first]
+    # One for each host will do.
+    by_host = {each["host"]: each for each in reversed(reasons) if each["code"] == first}
+    return [_on_its_host(each) for each in reversed(by_host.values())]
 
 
 def _on_its_host(reason: UnplacedReason) -> str:

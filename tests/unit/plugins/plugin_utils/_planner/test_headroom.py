@@ -746,6 +746,35 @@ def test_where_there_is_a_host_for_one_of_two_guests_a_further_one_is_for_the_ot
     assert assert_additions_suffice(facts, conditions) == 1
 
 
+def test_the_guests_without_a_place_and_what_is_short_are_named():
+    facts, conditions = short_of_memory()
+    said = asked(facts, conditions)["sentences"]
+    assert said[2] == (
+        "a: no place for db: b has 32 of its memory left, and 33 is needed; c has 16 of its memory left, and 33 is needed"
+    )
+    # Of hosts that are alike, each guest has its host, and what is short is said of the first of them.
+    said = asked(three_of_one_make())["sentences"]
+    assert said[2].startswith("a, b: no place for vm-")
+    assert " on a, vm-" in said[2]
+    assert said[2].endswith(
+        "on b: 2 devices (v) need places of which all targets together have 1 at most: 1 too few"
+    )
+
+
+def test_of_many_guests_without_a_place_the_first_are_named():
+    facts = {"a": host([vf(n, f"vm-{n}", pid=n + 1) for n in range(8)]), "b": host()}
+    said = asked(facts)["sentences"]
+    assert said[2].startswith("a: no place for vm-")
+    assert said[2].count("vm-") == 5
+    assert ", and 3 more guests: " in said[2]
+
+
+def test_a_guest_that_no_process_shows_is_named_by_its_device():
+    facts = {"a": host([vf(0, in_use={"pid": 7, "name": None})]), "b": host()}
+    said = asked(facts)["sentences"]
+    assert said[2].startswith("a: no place for 0000:81:00.0: ")
+
+
 def test_nothing_is_added_for_a_device_that_cannot_migrate():
     stuck = {"supported": False, "evidence": "vendor", "features": [], "state": None}
     facts = {"a": host([vf(0, "vm-1", migration=stuck)]), "b": host([vf(0)])}
