@@ -20,9 +20,12 @@ import typing as t
 from collections import Counter, defaultdict
 
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates import Candidates
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import Judge
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import listed
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
     Device,
+    Fleet,
     Host,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
@@ -40,7 +43,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner im
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import (
     Problem,
     Supply,
+    pose,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Request
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.resources import Pool
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution import (
     Solution,
@@ -59,17 +64,34 @@ _STEPS = 5_000
 _FEW = 3
 
 
+def addition_for(
+    fleet: Fleet, request: Request, budget: Budget, judge: Judge, may_be_smallest: bool
+) -> contract.Addition | None:
+    """Return the least that is to be added so that all guests of a request have a place; ``None`` where nothing is known, or all have.
+
+    It is not said to be the smallest, unless it ``may_be_smallest``.
+    """
+    problem = pose(fleet, request, Candidates(fleet, request.conditions.direction, judge))
+    solution = solve(problem, budget, no_progress)
+    placed = {each.guest for each in solution.placed}
+    left = [number for number in range(len(problem.items)) if number not in placed]
+    if not left:
+        return None
+    return smallest_addition(problem, problem, solution, left, budget, may_be_smallest)
+
+
 def smallest_addition(
     problem: Problem,
     taking: Problem,
     solution: Solution,
     left: t.Sequence[int],
     budget: Budget,
+    may_be_smallest: bool = True,
 ) -> contract.Addition | None:
     """Return the least that is to be added, as far as is known, so that all guests have a place; ``None`` where nothing is known.
 
     The guests ``left`` have none in ``solution``, which is one of ``taking``: of ``problem`` with the hosts alone that take in
-    any device of its guests.
+    any device of its guests. It is not said to be the smallest, unless it ``may_be_smallest``.
     """
     if len(left) > _MOST_GUESTS or not all(problem.items[guest].demands for guest in left):
         # A device that cannot migrate gains nothing by more of its kind.
@@ -84,14 +106,15 @@ def smallest_addition(
     if not _suffices(there, taking, parts, budget):
         return None
     if all(not part.devices for part in parts):
-        return _with_amounts(there, taking, parts, budget, solution.least.unplaced > 0)
+        parts, smallest = _least_amounts(there, taking, parts, budget, solution.least.unplaced > 0)
+        return _shown(there, parts, smallest and may_be_smallest)
     count = sum(len(part.devices) for part in parts)
     least = solution.least.unplaced
     single = all(len(guest.devices) == 1 for guest in problem.request.guests)
     # Each place that is added takes in one device: of guests with one each, no more of them have a place by it.
     smallest = (count == 1 and least > 0) or (single and solution.cost.unplaced == least == count)
     bare = not any(part.amounts for part in parts)
-    return _shown(problem, parts, smallest and bare)
+    return _shown(there, parts, smallest and bare and may_be_smallest)
 
 
 def _suffices(there: Problem, taking: Problem, parts: t.Sequence[Part], budget: Budget) -> bool:
@@ -114,16 +137,16 @@ def _without_devices(taking: Problem, budget: Budget) -> list[Part]:
     return [] if solution.cost.unplaced else amounts_short(taking, solution)
 
 
-def _with_amounts(
-    there: Problem, taking: Problem, parts: t.Sequence[Part], budget: Budget, proven: bool
-) -> contract.Addition:
-    """Return an addition of nothing but what guests take beside devices; of one host and resource the least that is known to do.
+def _least_amounts(
+    there: Problem, taking: Problem, parts: list[Part], budget: Budget, proven: bool
+) -> tuple[list[Part], bool]:
+    """Return ``parts`` of nothing but what guests take beside devices, of one host and resource the least that does, and whether it is that.
 
     ``proven`` is whether it is that nothing is too little.
     """
     together = _amounts_of(parts)
     if len(together) > 1:
-        return _shown(there, parts, False)
+        return parts, False
     ((host, resource), enough), too_little = next(iter(together.items())), 0
     budget = dataclasses.replace(budget, steps=_STEPS)
     # What was found first mostly is the least.
@@ -139,7 +162,7 @@ def _with_amounts(
             enough = tried
         tried = (too_little + enough) // 2
     smallest = proven and enough - too_little == 1
-    return _shown(there, [Part(host, amounts=((resource, enough),))], smallest)
+    return [Part(host, amounts=((resource, enough),))], smallest
 
 
 def _amounts_of(parts: t.Iterable[Part]) -> Counter[tuple[str, str]]:

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 from collections import defaultdict
 
@@ -23,14 +24,18 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
 MAX_GUESTS = 5
 MAX_DEVICES = 4
 MAX_REASONS = 3
-# What is nearest to being out of the way first.
+# What is nearest to being out of the way first: hosts with places, then such with what would be one.
 NEAREST_FIRST: tuple[ReasonCode, ...] = (
+    *("capacity", "limit", "apart", "guest_together", "guest_device", "avoided"),
     *("taken", "room_taken", "no_room", "card_full", "holder_unknown", "in_use", "moves_itself"),
-    *("mac_address", "queue_assigned", "other_uuid", "limit", "capacity", "apart"),
-    *("guest_together", "guest_device", "avoided", "condition", "target_no_p2p"),
+    *("mac_address", "queue_assigned", "other_uuid", "condition", "target_no_p2p"),
     *("driver_version", "major_version", "configuration", "attribute", "no_list", "void_set"),
-    *("unknown_device", "no_hardware", "nothing_usable", "no_facts", "not_examined"),
+    *("unknown_device", "no_facts", "not_examined", "no_hardware", "nothing_usable"),
 )
+# Of a host of which this is said nothing else is, and it is of use only where there is no other one.
+_NOTHING_THERE = frozenset({"no_hardware", "nothing_usable"})
+# What is no part of the name of a host.
+_NO_NAME = re.compile(r"[^\w.-]+")
 _RANK = {code: rank for rank, code in enumerate(NEAREST_FIRST)}
 
 
@@ -64,18 +69,22 @@ def why_in(unplaced: t.Iterable[Unplaced]) -> str:
 
 
 def _nearest(reasons: t.Sequence[UnplacedReason]) -> list[str]:
-    """Return the reasons for all hosts together, else those of the code that is nearest to being out of the way."""
+    """Return the reasons for all hosts together, else of each host the nearest to being out of the way, the nearest host first."""
     everywhere = [each for each in reasons if each["host"] is None and each["code"] != "more"]
-    if everywhere or not reasons:
+    if everywhere:
         return [each["reason"] for each in everywhere]
-    first = min(reasons, key=lambda each: _RANK.get(each["code"], -1))["code"]
-    # One for each host will do.
-    by_host = {each["host"]: each for each in reversed(reasons) if each["code"] == first}
-    return [_on_its_host(each) for each in reversed(by_host.values())]
+    by_host: dict[str | None, UnplacedReason] = {}
+    for each in sorted(reasons, key=lambda each: _RANK.get(each["code"], -1)):
+        by_host.setdefault(each["host"], each)
+    of_use = [each for each in by_host.values() if each["code"] not in _NOTHING_THERE]
+    return [_on_its_host(each) for each in of_use or by_host.values()]
 
 
 def _on_its_host(reason: UnplacedReason) -> str:
     """Return a reason with its host, which the words of most have."""
     host, words, alike = reason["host"], reason["reason"], reason.get("alike", 0)
-    named = words if host is None or host in words else f"{host}: {words}"
+    said = _NO_NAME.split(words)
+    # It may be another host that is named, by a guest there.
+    is_named = host is None or (host in said and "there" not in said)
+    named = words if is_named else f"{host}: {words}"
     return f"{named} (and {counted(alike, 'more host')} alike)" if alike else named

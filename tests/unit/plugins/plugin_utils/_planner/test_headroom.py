@@ -415,6 +415,26 @@ def conditional(chance: random.Random) -> tuple[Facts, Conditions]:
     return facts, Conditions.parse(some)
 
 
+@given(st.integers(0, 100_000))
+def test_with_the_addition_of_a_blocked_host_it_can_be_drained(seed):
+    facts, conditions = conditional(random.Random(seed))
+    names = ("limit", "capacity", "apart", "numa_local", "avoid", "spare")
+    stated: t.Any = conditions.stated()
+    options = {name: stated[name] for name in names if stated.get(name)}
+    options["avoid"] = [{"host": each.host, "guest": each.guest} for each in conditions.avoid]
+    weighed = conditions.resources()
+    options["spare"] = {name: n for name, n in conditions.spare.items() if name in weighed}
+    found = maintenance_plan(facts, [*facts], **options)
+    blocked = found["blocked"]
+    if found["steps"] or not blocked or not blocked["addition"]:
+        return
+    after = with_added(facts, blocked["addition"]["devices"], apart=True)
+    more = with_amounts(conditions, blocked["addition"]["amounts"])
+    if weighed:
+        options["capacity"] = with_room(more, after.keys() - facts.keys()).capacity
+    assert maintenance_plan(after, blocked["hosts"], **options)["blocked"] is None
+
+
 def short_of_memory(spare: int = 0) -> tuple[Facts, Conditions]:
     facts = {
         "a": host([vf(0, "db")]),
