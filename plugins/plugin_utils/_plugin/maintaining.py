@@ -51,8 +51,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files impor
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.maintenance_file import (
     read_maintenance,
     remove_maintenance,
-    write_blocked,
     write_maintenance,
+    write_steps,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.maintenance_options import (
     CONDITIONS,
@@ -194,7 +194,7 @@ def _why_blocked(
     if blocked["addition"]:
         sentences.append(_what_would_do(plan, blocked["addition"]["sentence"], len(rest) > 1))
     if not run["check_mode"]:
-        write_blocked(_blocked_path(run), plan)
+        write_steps(_blocked_path(run), plan)
         sentences.append(f"All reasons are in {_blocked_path(run)}")
     return ". ".join(sentences)
 

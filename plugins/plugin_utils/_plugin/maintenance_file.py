@@ -69,7 +69,7 @@ def write_maintenance(
     replace(path, json.dumps(data, indent=1, sort_keys=True) + "\n")
 
 
-def write_blocked(path: str, plan: MaintenancePlan) -> None:
+def write_steps(path: str, plan: MaintenancePlan) -> None:
     """Put down the steps of maintenance that ends before a host that cannot be drained, and why; raise ``AnsibleActionFail``."""
     replace(path, json.dumps(plan, indent=1, sort_keys=True) + "\n")
 
