@@ -8,7 +8,7 @@
 """Additions: which free devices more, or what else hosts have too little of, would give guests without a place one. Pure.
 
 A device that is added is always like one that has no place: free, on another host. Nothing is claimed that was not planned
-with the addition there, and found to leave nobody behind.
+with the addition there, and found to leave no guest behind.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.survey imp
 
 # A further host, of which the fleet has none of this name: it is no name that a host can have.
 _FURTHER = "a further host"
-# So many guests without a place are told what would give them one.
+# Additions are looked for, for so many guests without a place.
 _MOST_GUESTS = 50
 # So often less is tried of what hosts are to have more of beside devices, each time with so many steps.
 _MOST_ATTEMPTS = 24
