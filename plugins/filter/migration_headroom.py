@@ -105,7 +105,8 @@ _value:
       description: Whether all hosts and failure domains can be drained and all hosts have usable facts, except for those in O(exempt).
       type: bool
     sentences:
-      description: The conclusion and the first 20 causes, one sentence each.
+      description: The conclusion and the first 20 causes. Of each cause, one sentence states what is proven and the addition, and another one names the first
+        guests without a place, and what is short for them.
       type: list
       elements: str
     causes:
@@ -148,10 +149,14 @@ _value:
               has its own cause.
             - V(null) if no addition is known, and after the first 40 causes.
             - C(devices) are the free devices to add. Each entry has C(count), C(kind), C(type), C(version), C(like), which is an equal device, and the C(host)
-              for them, or V(null) for any other host.
-            - Entries with the same number in C(together) must be on one host, because one guest needs them. With O(apart) or O(limit), the devices for each
-              guest must be on a host of their own.
-            - C(smallest) is whether it is proven that no fewer devices are enough. C(sentence) has the addition as text.
+              for them, or V(null) for any other host. If C(further) is V(true), no known host may receive the guest, so they are for a host to add.
+              C(numa_node) is the NUMA node of the host for them if O(numa_local) makes it matter.
+            - Entries with the same number in C(together) must be on one host, because one guest needs them. With O(apart), O(limit) or O(capacity), the devices
+              for each guest must be on a host of their own.
+            - C(amounts) are what hosts must have more of, such as memory. Each has C(host), C(resource) and C(amount), in the unit of O(capacity). If nothing
+              else is short, there are no devices.
+            - C(smallest) is whether it is proven that fewer devices are not enough, or, without devices, that less on this host is not. C(sentence) has the
+              addition as text.
           type: dict
     conditions:
       description: The conditions for the places.

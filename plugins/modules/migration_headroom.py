@@ -98,7 +98,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 sentences:
-  description: The conclusion and the first causes, one sentence each.
+  description: The conclusion and the first causes, each with its guests and what is short for them.
   returned: success
   type: list
   elements: str

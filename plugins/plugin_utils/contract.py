@@ -968,19 +968,36 @@ class AddedDevices(t.TypedDict):
     host: str | None
     """The host that they must be on. Null for any host that can receive, or could if it were one of the targets.
 
-    If guests must be apart, or if hosts have a limit, the devices of each guest must be on a host of their own.
+    If guests must be apart, or if hosts have a limit or a stated capacity, the devices of each guest must be on a host of their own.
     """
+    further: bool
+    """Whether they must be on a further host with everything else that the guest takes, because no known host may receive the guest."""
+    numa_node: int | None
+    """The NUMA node of ``host`` that they must be on with the other devices of the guest. Null if it does not matter, or if there are no others."""
     together: Positive | None
-    """Devices with the same number must be on one host, because one guest needs them. Null if ``host`` names the host, or if each may be on another host."""
+    """Devices with the same number must be on one host, and with ``numa_local`` on one NUMA node, because one guest needs them. Null for others."""
+
+
+class AddedAmount(t.TypedDict):
+    """What a host must have more of, such as memory."""
+
+    host: str
+    """The host."""
+    resource: str
+    """The name of the resource in ``capacity``."""
+    amount: Positive
+    """How much more must be free, in the unit of ``capacity``."""
 
 
 class Addition(t.TypedDict):
-    """Devices that would give all guests a target. A plan was made with them, and leaves no guest behind."""
+    """What would give all guests a target. A plan was made with it, and leaves no guest behind."""
 
     devices: list[AddedDevices]
     """The free devices to add. A parent that can create them is as good."""
+    amounts: list[AddedAmount]
+    """What hosts must have more of. If it is all that is short, there are no ``devices``."""
     smallest: bool
-    """Whether it is proven that fewer devices are not enough."""
+    """Whether it is proven that fewer devices, or if there are none, less on this host, are not enough."""
     sentence: Sentence
     """The same as a sentence."""
 
@@ -1062,6 +1079,8 @@ class MaintenanceBlock(t.TypedDict):
     """The devices without a target and why, as in a plan."""
     shortages: list[Shortage]
     """The shortages that prove it, as in a plan."""
+    addition: Addition | None
+    """What would give all guests of these hosts a target, as in headroom. Null if unknown."""
 
 
 class Outfit(t.TypedDict):

@@ -209,3 +209,26 @@ def test_nothing_begins_where_a_host_cannot_be_emptied(maintained):
     assert "a cannot be drained: 1 device of its guests has no place" in ended.stderr + ended.stdout
     assert maintained.worked() == []
     assert maintained.fleet.guests() == {"vm-1": "a", "vm-2": "b"}
+
+
+def test_a_host_that_cannot_be_emptied_says_for_whom_what_is_short_and_what_would_do(maintained):
+    capacity = {
+        "hosts": {"a": {"memory": 8}, "b": {"memory": 8}, "c": {"memory": 15}},
+        "guests": {"vm-1": {"memory": 16}},
+    }
+    ended = maintained.play(prepare_capacity=capacity)
+    said = re.sub(r"\s+", " ", ended.stdout + ended.stderr)
+    assert ended.returncode == 2, said
+    assert maintained.worked() == []
+    assert f"No place for vm-1 ({UUIDS[1]}): b has 8 of its memory left, and 16 is needed" in said
+    assert (
+        "Once c, b have been drained as planned, all have a place with 1 more free memory on c"
+        in said
+    )
+    (path,) = {*re.findall(r"All reasons are in (\S+blocked\.json)", said)}
+    blocked = json.loads(Path(path).read_text())["blocked"]
+    assert (blocked["hosts"], [each["vm"] for each in blocked["unplaced"]]) == (["a"], ["vm-1"])
+    capacity["hosts"]["c"]["memory"] += 1
+    ended = maintained.play(prepare_capacity=capacity)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert not Path(path).exists()

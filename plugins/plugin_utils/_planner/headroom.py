@@ -22,6 +22,11 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording imp
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Fleet, why_unknown
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import uncollected
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.in_short import (
+    MAX_GUESTS,
+    capped,
+    why_in,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Conditions
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution import Progress
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.whole_fleet import (
@@ -56,6 +61,7 @@ def headroom(
     subjects += [
         _domain(fleet, name, hosts) for name, hosts in sorted(conditions.failure_domains.items())
     ]
+    _check_exempt(exempt, subjects, fleet)
     progress(f"looking at {len(fleet.hosts)} hosts")
     whole = WholeFleet(fleet, conditions)
     classes: dict[t.Hashable, list[Subject]] = defaultdict(list)
@@ -96,8 +102,18 @@ def _is_added_on(cause: contract.HeadroomCause, subject: Subject) -> bool:
     """Return whether what a cause adds is on a host of the subject, which is no place once that is emptied."""
     addition = cause["addition"]
     return addition is not None and any(
-        each["host"] in subject.hosts for each in addition["devices"]
+        each["host"] in subject.hosts for each in (*addition["devices"], *addition["amounts"])
     )
+
+
+def _check_exempt(exempt: t.Iterable[str], subjects: t.Iterable[Subject], fleet: Fleet) -> None:
+    """Raise ``FleetError`` where something is exempt that is neither a host nor a failure domain: a mistyped one would count."""
+    known = {*[each.name for each in subjects], *fleet.unknown}
+    unknown = [name for name in exempt if name not in known]
+    if unknown:
+        raise FleetError(
+            f"exempt has {listed([repr(name) for name in unknown])}; there is no host and no failure domain of this name"
+        )
 
 
 def _domain(fleet: Fleet, name: str, hosts: t.Collection[str]) -> Subject:
@@ -152,6 +168,23 @@ def _result(
     }
 
 
+def _short_for(cause: contract.HeadroomCause) -> t.Iterator[str]:
+    """Yield which guests have no place, and what is short for those of the first host or domain."""
+    subjects = cause["subjects"]
+    is_one_host = len(subjects) == 1 and not subjects[0]["failure_domain"]
+    guests = [
+        name if is_one_host else f"{name} on {guest['host']}"
+        for each in subjects
+        for guest in each["guests"]
+        for name in [guest["vm"] or guest["devices"][0]]
+    ]
+    # A host and its failure domain may have the same guest.
+    guests = [*dict.fromkeys(guests)]
+    if guests:
+        why = why_in(cause["unplaced"])
+        yield f"no place for {capped(guests, MAX_GUESTS, 'guest')}{': ' if why else ''}{why}"
+
+
 def _sentences(
     counts: t.Mapping[bool, contract.HeadroomCounts],
     causes: t.Sequence[contract.HeadroomCause],
@@ -175,6 +208,7 @@ def _sentences(
         names = listed([each["name"] for each in cause["subjects"]])
         addition = f": {cause['addition']['sentence']}" if cause["addition"] else ""
         sentences.append(f"{names}: {cause['sentence']}{addition}")
+        sentences += [f"{names}: {words}" for words in _short_for(cause)]
     if len(causes) > _SHOWN:
         sentences.append(f"and {counted(len(causes) - _SHOWN, 'more cause')}")
     return sentences

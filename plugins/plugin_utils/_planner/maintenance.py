@@ -44,6 +44,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader impor
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.effort import Effort
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import EFFORT
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.search import Budget
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.additions import (
+    addition_for,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.crowds import (
     moves_of,
     with_crowds,
@@ -606,7 +609,7 @@ class _Planning:
             emptied.change({name: initial[name]})
             most = self._alone(name, emptied, always_closed, all_gone)
             if most["status"] == "infeasible":
-                return _block(name, most, proven=True)
+                return _block(name, most, True, self._addition(name, closed))
             left[name] = len(most["unplaced"])
             emptied.change({name: empty[name]})
         every = len(asked) == len(hosts)
@@ -618,7 +621,7 @@ class _Planning:
             if not proven:
                 break
         first = min(now, key=lambda name: len(now[name]["unplaced"]))
-        return _block(first, now[first], proven)
+        return _block(first, now[first], proven, self._addition(first, closed))
 
     def _once_all_have_gone(self) -> Capacity:
         """Return what would be free if the guests of all listed hosts had gone, wherever to."""
@@ -636,17 +639,39 @@ class _Planning:
         capacity: Capacity,
     ) -> PlanBody:
         """Return a plan that empties one host onto any other one that may receive and is not ``closed``."""
-        targets = sorted(self._may_receive - closed - {name})
-        conditions = self._of_step([name], targets, capacity)
-        there = {each: hosts[each] for each in (name, *targets)}
-        part = Fleet(there, self._first.unknown, self._first.problems)
-        request = _request(part, conditions)
+        part, request = self._emptying(name, hosts, closed, capacity)
         return make_plan(
             part, request, self._budget, explaining=self._explaining, judge=self._judge
         )
 
+    def _addition(self, name: str, closed: t.AbstractSet[str]) -> contract.Addition | None:
+        """Return what would give all guests of a host that cannot be emptied a place, as the steps so far leave the fleet."""
+        part, request = self._emptying(name, self._now, closed, self._capacity)
+        # Which hosts may receive is said as it was asked for.
+        asked = dataclasses.replace(request.conditions, targets=self._conditions.targets)
+        request = dataclasses.replace(request, conditions=asked)
+        # After other steps, less might do.
+        alone = not self._steps and len(self._pending) == 1
+        return addition_for(part, request, self._budget, self._judge, alone)
 
-def _block(host: str, plan: PlanBody, proven: bool) -> MaintenanceBlock:
+    def _emptying(
+        self,
+        name: str,
+        hosts: t.Mapping[str, Host],
+        closed: t.AbstractSet[str],
+        capacity: Capacity,
+    ) -> tuple[Fleet, Request]:
+        """Return what is asked of emptying one host onto any other one that may receive and is not ``closed``."""
+        targets = sorted(self._may_receive - closed - {name})
+        conditions = self._of_step([name], targets, capacity)
+        there = {each: hosts[each] for each in (name, *targets)}
+        part = Fleet(there, self._first.unknown, self._first.problems)
+        return part, _request(part, conditions)
+
+
+def _block(
+    host: str, plan: PlanBody, proven: bool, addition: contract.Addition | None
+) -> MaintenanceBlock:
     """Return what keeps a host from being emptied, as ``plan`` has it."""
     whole = [plan["shortage"]] if plan["shortage"] is not None else []
     return {
@@ -655,6 +680,7 @@ def _block(host: str, plan: PlanBody, proven: bool) -> MaintenanceBlock:
         "sentence": _blocking(host, plan, proven),
         "unplaced": plan["unplaced"],
         "shortages": [without_places(each) for each in plan.get("shortages") or whole],
+        "addition": addition,
     }
 
 

@@ -291,7 +291,7 @@ class WholeFleet:
         cause = self._explained(problem, solution, proof, left)
         if detailed:
             self._add_details(cause, problem, solution, proof)
-            cause["addition"] = smallest_addition(taking, solution, left, self._budget)
+            cause["addition"] = smallest_addition(problem, taking, solution, left, self._budget)
         return Outcome(left, cause)
 
     def with_another_addition(self, subject: Subject, outcome: Outcome, detailed: bool) -> Outcome:

@@ -38,6 +38,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.free_capac
     followed,
     guests_by_host,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.in_short import (
+    guests_in,
+    why_in,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import OPTIONS
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
     chosen_hosts,
@@ -48,6 +52,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.maintenance
     read_maintenance,
     remove_maintenance,
     write_maintenance,
+    write_steps,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.maintenance_options import (
     CONDITIONS,
@@ -67,6 +72,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.run_variabl
     stale,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
+    MaintenanceBlock,
     MaintenancePlan,
     Outfit,
     Placement,
@@ -165,16 +171,46 @@ def plan_next(run: _Run, hostvars: t.Any) -> _Run:
     plan = _plan(run, rest, hostvars, answered, silent)
     blocked = plan["blocked"]
     if blocked is not None and not (run["partial"] and plan["steps"]):
-        done = f"; done are {listed(run['done'])}" if run["done"] else ""
-        raise FleetError(f"{blocked['sentence']}{done}. Nothing was begun on {listed(rest)}")
+        raise FleetError(_why_blocked(run, plan, blocked, rest))
     sentences = (
         plan["sentences"] if not run["shown"] else plan["sentences"][-len(plan["steps"]) :][:1]
     )
     run |= {"sentences": sentences, "shown": True}
     if run["check_mode"]:
         return run | {"asked": []}
+    if blocked is None:
+        remove_maintenance(_blocked_path(run))
     _write(run, {})
     return run | {"now": _first_step(run, plan, rest)}
+
+
+def _why_blocked(
+    run: _Run, plan: MaintenancePlan, blocked: MaintenanceBlock, rest: t.Sequence[str]
+) -> str:
+    """Return which guests have no place, what is short for them and what would do, and put all of it into a file."""
+    done = f"; done are {listed(run['done'])}" if run["done"] else ""
+    sentences = [f"{blocked['sentence']}{done}", f"Nothing was begun on {listed(rest)}"]
+    if blocked["unplaced"]:
+        guests, why = guests_in(blocked["unplaced"]), why_in(blocked["unplaced"])
+        sentences.append(f"No place for {guests}: {why}")
+    if blocked["addition"]:
+        sentences.append(_what_would_do(plan, blocked["addition"]["sentence"], len(rest) > 1))
+    if not run["check_mode"]:
+        write_steps(_blocked_path(run), plan)
+        sentences.append(f"All reasons are in {_blocked_path(run)}")
+    return ". ".join(sentences)
+
+
+def _what_would_do(plan: MaintenancePlan, words: str, several: bool) -> str:
+    """Return with what a host that cannot be drained could be, which is known of it as the steps before leave the fleet."""
+    if plan["order"]:
+        gone = "has" if len(plan["order"]) == 1 else "have"
+        return f"Once {listed(plan['order'])} {gone} been drained as planned, {words}"
+    return f"If it is drained first, {words}" if several else f"{words[:1].upper()}{words[1:]}"
+
+
+def _blocked_path(run: _Run) -> str:
+    return os.path.join(run["dest"], "blocked.json")
 
 
 def _write(run: _Run, working: t.Mapping[str, Outfit]) -> None:

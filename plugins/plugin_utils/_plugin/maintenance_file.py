@@ -29,6 +29,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.progress_fi
     refuse_another_run,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
+    MaintenancePlan,
     MaintenanceProgress,
     Outfit,
     StatedCapacity,
@@ -68,8 +69,13 @@ def write_maintenance(
     replace(path, json.dumps(data, indent=1, sort_keys=True) + "\n")
 
 
+def write_steps(path: str, plan: MaintenancePlan) -> None:
+    """Put down the steps of maintenance that ends before a host that cannot be drained, and why; raise ``AnsibleActionFail``."""
+    replace(path, json.dumps(plan, indent=1, sort_keys=True) + "\n")
+
+
 def remove_maintenance(path: str) -> None:
-    """Remove the file of maintenance that is done; raise ``AnsibleActionFail``."""
+    """Remove the file of maintenance that is done, or that goes on after it was blocked; raise ``AnsibleActionFail``."""
     try:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)

@@ -56,7 +56,7 @@ def test_texts_for_users_have_the_words_of_the_trade(path):
     assert avoided_in(text) == {}
 
 
-# In names this one is public: the code ``no_room``, and the key of pairs and reports.
+# In names this one is public: the key of pairs and reports.
 OF_NAMES = {word for word in AVOIDED if "room" not in word}
 # To search for each of them in every text takes ten times as long.
 ANY_AVOIDED = re.compile("|".join(rf"\b{word}\b" for word in AVOIDED), re.IGNORECASE)

@@ -118,7 +118,10 @@ def with_added(facts: Facts, devices: t.Sequence[t.Any], apart: bool) -> Facts:
             new_id = f"ffffffff-{number:04x}-4222-8333-{count:012x}"
             if like["kind"] == "pci":
                 new_id = f"0000:f{number % 16:x}:00.{count}"
-            after[name]["devices"].append({**like, "id": new_id, "in_use": None})
+            added = {**like, "id": new_id, "in_use": None}
+            if each["numa_node"] is not None or each["together"]:
+                added["numa_node"] = each["numa_node"] or 0
+            after[name]["devices"].append(added)
     return after
 
 
@@ -126,6 +129,15 @@ def with_room(conditions: Conditions, names: t.Collection[str]) -> Conditions:
     """Return the conditions with more hosts that have enough of all that guests take beside devices."""
     enough = dict.fromkeys(conditions.resources(), 10**9)
     hosts = {**conditions.capacity.get("hosts", {}), **dict.fromkeys(names, enough)}
+    return dataclasses.replace(conditions, capacity={**conditions.capacity, "hosts": hosts})
+
+
+def with_amounts(conditions: Conditions, amounts: t.Sequence[t.Any], less: int = 0) -> Conditions:
+    """Return the conditions with so much more of what guests take beside devices, or with a little ``less`` of it."""
+    hosts = {name: {**free} for name, free in conditions.capacity.get("hosts", {}).items()}
+    for each in amounts:
+        free = hosts.setdefault(each["host"], {})
+        free[each["resource"]] = free.get(each["resource"], 0) + each["amount"] - less
     return dataclasses.replace(conditions, capacity={**conditions.capacity, "hosts": hosts})
 
 
@@ -312,23 +324,263 @@ def test_a_failure_domain_can_be_emptied_where_a_plan_drains_all_of_it(seed):
 @given(st.integers(0, 100_000))
 def test_with_an_addition_a_plan_leaves_nobody_behind(seed):
     facts, request = drawn(random.Random(seed))
-    conditions = some_conditions(request)
-    apart = bool(conditions.apart or conditions.limit is not None)
+    assert_additions_suffice(facts, some_conditions(request))
+
+
+def assert_additions_suffice(facts: Facts, conditions: Conditions) -> int:
+    """Check each addition beside a plan with it, and the smallest ones beside plans with less; return how many there are."""
+    apart = bool(
+        conditions.apart or conditions.limit is not None or conditions.capacity.get("guests")
+    )
+    seen = 0
     for cause in asked(facts, conditions)["causes"]:
-        if cause["addition"] is None:
+        addition = cause["addition"]
+        if addition is None:
             continue
-        after = with_added(facts, cause["addition"]["devices"], apart)
-        conditions = with_room(conditions, after.keys() - facts.keys())
+        seen += 1
+        after = with_added(facts, addition["devices"], apart)
+        more = with_amounts(conditions, addition["amounts"])
+        more = with_room(more, after.keys() - facts.keys())
         for subject in cause["subjects"]:
             emptied = [subject["name"]]
             if subject["failure_domain"]:
                 emptied = [*conditions.failure_domains[subject["name"]]]
-            assert drained(after, emptied, conditions)["unplaced"] == []
-            if (
-                cause["addition"]["smallest"]
-                and sum(each["count"] for each in cause["addition"]["devices"]) == 1
-            ):
-                assert drained(facts, emptied, conditions)["unplaced"] != []
+            assert drained(after, emptied, more)["unplaced"] == []
+            for fewer, less in smaller(facts, conditions, addition, apart):
+                assert drained(fewer, emptied, less)["unplaced"] != []
+    return seen
+
+
+def smaller(
+    facts: Facts, conditions: Conditions, addition: t.Any, apart: bool
+) -> t.Iterator[tuple[Facts, Conditions]]:
+    """Yield facts and conditions with a little less than an addition that is the smallest."""
+    if addition["smallest"] and addition["amounts"]:
+        assert not addition["devices"]
+        yield facts, with_amounts(conditions, addition["amounts"], less=1)
+    for each in addition["devices"] if addition["smallest"] else ():
+        fewer = [
+            {**other, "count": other["count"] - (other is each)} for other in addition["devices"]
+        ]
+        after = with_added(facts, fewer, apart)
+        yield after, with_room(conditions, after.keys() - facts.keys())
+
+
+@given(st.integers(0, 100_000))
+def test_what_is_to_be_added_where_it_matters_on_which_host_gives_all_a_place(seed):
+    assert_additions_suffice(*conditional(random.Random(seed)))
+
+
+def conditional(chance: random.Random) -> tuple[Facts, Conditions]:
+    """Return a tiny fleet of which each host is short of something, with conditions for where each guest may go."""
+    guests: list[str] = []
+    facts: Facts = {}
+    for name in "abc"[: chance.choice((2, 3, 3))]:
+        devices = []
+        for number in range(chance.choice((0, 1, 1, 2))):
+            guests.append(f"{name}{number}")
+            devices += [(guests[-1], 10 + number)] * chance.choice((1, 1, 2))
+        devices += [(None, None)] * chance.choice((0, 1, 2))
+        facts[name] = host(
+            [
+                vf(n, vm, chance.choice("vvw"), pid=pid, numa_node=chance.choice((0, 1)))
+                for n, (vm, pid) in enumerate(devices)
+            ]
+        )
+    some: dict[str, t.Any] = {"numa_local": chance.random() < 0.4}
+    if chance.random() < 0.6:
+        kinds = ["memory", "cpu"][: chance.choice((1, 1, 2))]
+        some["capacity"] = {
+            "hosts": {
+                name: {kind: chance.randrange(5) for kind in kinds}
+                for name in facts
+                if chance.random() < 0.9
+            },
+            "guests": {
+                name: {kind: chance.randrange(5) for kind in kinds}
+                for name in guests
+                if chance.random() < 0.9
+            },
+        }
+        if chance.random() < 0.3:
+            some["spare"] = {"memory": chance.randrange(4)}
+    if chance.random() < 0.4 and len(guests) > 1:
+        some["apart"] = [chance.sample(guests, 2)]
+    if chance.random() < 0.3:
+        some["limit"] = chance.choice((1, 2, {"b": 1}))
+    if chance.random() < 0.3 and guests:
+        some["avoid"] = [
+            {"host": chance.choice([*facts]), "guest": chance.choice(guests)} for _one in range(2)
+        ]
+    return facts, Conditions.parse(some)
+
+
+@given(st.integers(0, 100_000))
+def test_with_the_addition_of_a_blocked_host_it_can_be_drained(seed):
+    facts, conditions = conditional(random.Random(seed))
+    names = ("limit", "capacity", "apart", "numa_local", "avoid", "spare")
+    stated: t.Any = conditions.stated()
+    options = {name: stated[name] for name in names if stated.get(name)}
+    options["avoid"] = [{"host": each.host, "guest": each.guest} for each in conditions.avoid]
+    weighed = conditions.resources()
+    options["spare"] = {name: n for name, n in conditions.spare.items() if name in weighed}
+    found = maintenance_plan(facts, [*facts], **options)
+    blocked = found["blocked"]
+    if found["steps"] or not blocked or not blocked["addition"]:
+        return
+    after = with_added(facts, blocked["addition"]["devices"], apart=True)
+    more = with_amounts(conditions, blocked["addition"]["amounts"])
+    if weighed:
+        options["capacity"] = with_room(more, after.keys() - facts.keys()).capacity
+    assert maintenance_plan(after, blocked["hosts"], **options)["blocked"] is None
+
+
+def short_of_memory(spare: int = 0) -> tuple[Facts, Conditions]:
+    facts = {
+        "a": host([vf(0, "db")]),
+        "b": host([vf(n) for n in range(3)]),
+        "c": host([vf(0)]),
+    }
+    capacity = {
+        "hosts": {"b": {"memory": 32}, "c": {"memory": 16}},
+        "guests": {"db": {"memory": 33}},
+    }
+    return facts, Conditions(capacity=capacity, spare={"memory": spare} if spare else {})
+
+
+@pytest.mark.parametrize(("spare", "amount"), [(0, 1), (2, 3), (40, 41)])
+def test_where_memory_is_short_memory_is_added_and_no_device(spare, amount):
+    facts, conditions = short_of_memory(spare)
+    (cause,) = asked(facts, conditions)["causes"]
+    addition = cause["addition"]
+    assert addition["devices"] == []
+    assert addition["amounts"] == [{"host": "b", "resource": "memory", "amount": amount}]
+    assert addition["sentence"] == (
+        f"all have a place with {amount} more free memory on b; less is not enough there"
+    )
+    assert assert_additions_suffice(facts, conditions) == 1
+
+
+def test_memory_is_added_where_another_guest_gives_way_for_it():
+    """Each of the two goes to the only host for it, and one of these has no memory: neither is short of devices."""
+    facts = {
+        "a": host([vf(0, "one", "w"), vf(1, "two", "v")]),
+        "b": host([vf(0, kind="w")]),
+        "c": host([vf(0, kind="v"), vf(1, kind="w")]),
+    }
+    conditions = Conditions(
+        apart=[["one", "two"]],
+        capacity={
+            "hosts": {"b": {"memory": 0}, "c": {"memory": 9}},
+            "guests": {"one": {"memory": 1}},
+        },
+    )
+    (cause,) = asked(facts, conditions)["causes"]
+    assert cause["addition"]["amounts"] == [{"host": "b", "resource": "memory", "amount": 1}]
+    assert cause["addition"]["devices"] == []
+
+
+def test_no_more_is_added_than_a_rearrangement_needs():
+    """By itself the guest is short of all that another one takes, which might as well go elsewhere."""
+    facts = {
+        "a": host([vf(0, "one"), vf(1, "two")]),
+        "b": host([vf(n) for n in range(2)]),
+    }
+    conditions = Conditions(
+        capacity={
+            "hosts": {"b": {"memory": 7}},
+            "guests": {n: {"memory": 5} for n in ("one", "two")},
+        }
+    )
+    (cause,) = asked(facts, conditions)["causes"]
+    assert cause["addition"]["amounts"] == [{"host": "b", "resource": "memory", "amount": 3}]
+    assert cause["addition"]["smallest"]
+
+
+def test_devices_and_memory_of_one_host_are_added_together():
+    facts, conditions = short_of_memory()
+    facts["b"], facts["c"] = host(), host()
+    (cause,) = asked(facts, conditions)["causes"]
+    assert not cause["addition"]["smallest"]
+    assert cause["addition"]["sentence"].endswith("on a) on b and 1 more free memory on b")
+    assert assert_additions_suffice(facts, conditions) == 1
+
+
+def test_a_device_is_added_on_a_host_that_has_the_memory():
+    facts, conditions = short_of_memory()
+    facts["d"] = host()
+    hosts = {
+        **conditions.capacity["hosts"],
+        "b": {"memory": 0},
+        "c": {"memory": 0},
+        "d": {"memory": 33},
+    }
+    conditions = dataclasses.replace(conditions, capacity={**conditions.capacity, "hosts": hosts})
+    # Memory alone is the smaller addition, but where there is no free device it is none.
+    facts["b"], facts["c"] = host(), host()
+    (cause,) = asked(facts, conditions)["causes"]
+    assert [each["host"] for each in cause["addition"]["devices"]] == ["d"]
+    assert cause["addition"]["amounts"] == [] and cause["addition"]["smallest"]
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        Conditions(apart=[["db", "x", "y"]]),
+        Conditions.parse({"avoid": [{"host": each, "guest": "db"} for each in "bc"]}),
+        Conditions(limit=0),
+    ],
+)
+def test_where_no_host_may_receive_a_guest_a_further_one_is_added(conditions):
+    facts = {
+        "a": host([vf(0, "db")]),
+        "b": host([vf(0, "x"), vf(1), vf(2)]),
+        "c": host([vf(0, "y"), vf(1)]),
+    }
+    cause = next(
+        each for each in asked(facts, conditions)["causes"] if each["subjects"][0]["name"] == "a"
+    )
+    if conditions.limit == 0:
+        assert cause["addition"] is None
+        return
+    assert [(each["host"], each["further"]) for each in cause["addition"]["devices"]] == [
+        (None, True)
+    ]
+    assert "on a further host (no other host may receive it)" in cause["addition"]["sentence"]
+    assert assert_additions_suffice(facts, conditions)
+
+
+def test_with_numa_local_the_node_of_what_is_added_is_said():
+    pair = [vf(n, "db", pid=1, numa_node=0) for n in range(2)]
+    facts = {"a": host(pair), "b": host([vf(0, numa_node=1)])}
+    local = Conditions(numa_local=True)
+    (cause,) = asked(facts, local)["causes"]
+    (added,) = cause["addition"]["devices"]
+    assert (added["host"], added["numa_node"], added["count"]) == ("b", 1, 1)
+    assert "on a) on NUMA node 1 of b; fewer are not enough" in cause["addition"]["sentence"]
+    assert assert_additions_suffice(facts, local) == 1
+    facts["b"] = host()
+    (cause,) = asked(facts, local)["causes"]
+    assert cause["addition"]["sentence"].endswith(
+        "together on one other host that may receive them, on one NUMA node"
+    )
+    assert assert_additions_suffice(facts, local) == 1
+    # On a host that has what the guest takes beside devices, it is one node of that.
+    stated = dataclasses.replace(
+        local, capacity={"hosts": {"b": {"memory": 1}}, "guests": {"x": {"memory": 1}}}
+    )
+    facts["c"] = host([vf(0, "x")])
+    cause = next(
+        each for each in asked(facts, stated)["causes"] if each["subjects"][0]["name"] == "a"
+    )
+    assert "on one NUMA node" in cause["addition"]["sentence"]
+
+
+def test_what_is_exempt_has_to_be_there():
+    fleet = read_fleet(three_of_one_make())
+    words = "exempt has 'bb', 'rack2'; there is no host and no failure domain of this name"
+    with pytest.raises(FleetError, match=words):
+        headroom(fleet, NOTHING, lambda words: None, exempt=["a", "bb", "rack2"])
 
 
 @pytest.mark.parametrize("searches", [400, 1])
@@ -488,7 +740,7 @@ def test_an_addition_says_what_belongs_on_one_host_and_what_does_not():
     sentence = cause["addition"]["sentence"]
     assert "on a) and 1 more free w" in sentence and sentence.count(" host that may") == 1
     # Two guests with a device each.
-    facts = {"a": host([vf(n, vm=f"vm-{n}") for n in range(2)]), "b": host()}
+    facts = {"a": host([vf(n, vm=f"vm-{n}") for n in range(2)]), "b": host(), "c": host()}
     for conditions, end in (
         (NOTHING, "on any other host that may receive it"),
         (Conditions(limit=1), "each on another host of its own that may receive it"),
@@ -501,6 +753,46 @@ def test_an_addition_says_what_belongs_on_one_host_and_what_does_not():
         (cause,) = asked(facts, conditions)["causes"]
         assert [each["together"] for each in cause["addition"]["devices"]] == [None]
         assert f"on a) {end}; fewer are not enough" in cause["addition"]["sentence"]
+
+
+@pytest.mark.parametrize("conditions", [Conditions(limit=1), Conditions(apart=[["vm-0", "vm-1"]])])
+def test_where_there_is_a_host_for_one_of_two_guests_a_further_one_is_for_the_other(conditions):
+    facts = {"a": host([vf(n, vm=f"vm-{n}") for n in range(2)]), "b": host()}
+    (cause,) = asked(facts, conditions)["causes"]
+    where = [(each["host"], each["further"]) for each in cause["addition"]["devices"]]
+    assert where == [("b", False), (None, True)]
+    assert " on a) on b and 1 more free v" in cause["addition"]["sentence"]
+    assert "on a further host (no other host may receive it)" in cause["addition"]["sentence"]
+    assert assert_additions_suffice(facts, conditions) == 1
+
+
+def test_the_guests_without_a_place_and_what_is_short_are_named():
+    facts, conditions = short_of_memory()
+    said = asked(facts, conditions)["sentences"]
+    assert said[2] == (
+        "a: no place for db: b has 32 of its memory left, and 33 is needed; c has 16 of its memory left, and 33 is needed"
+    )
+    # Of hosts that are alike, each guest has its host, and what is short is said of the first of them.
+    said = asked(three_of_one_make())["sentences"]
+    assert said[2].startswith("a, b: no place for vm-")
+    assert " on a, vm-" in said[2]
+    assert said[2].endswith(
+        "on b: 2 devices (v) need places of which all targets together have 1 at most: 1 too few"
+    )
+
+
+def test_of_many_guests_without_a_place_the_first_are_named():
+    facts = {"a": host([vf(n, f"vm-{n}", pid=n + 1) for n in range(8)]), "b": host()}
+    said = asked(facts)["sentences"]
+    assert said[2].startswith("a: no place for vm-")
+    assert said[2].count("vm-") == 5
+    assert ", and 3 more guests: " in said[2]
+
+
+def test_a_guest_that_no_process_shows_is_named_by_its_device():
+    facts = {"a": host([vf(0, in_use={"pid": 7, "name": None})]), "b": host()}
+    said = asked(facts)["sentences"]
+    assert said[2].startswith("a: no place for 0000:81:00.0: ")
 
 
 def test_nothing_is_added_for_a_device_that_cannot_migrate():

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import typing as t
 from collections import Counter
@@ -296,6 +297,63 @@ def test_nothing_begins_where_a_guest_takes_more_than_any_host_has_free(options,
         first_step(options, facts)
     with pytest.raises(FleetError, match="capacity has the key"):
         begin(options | {"capacity": {"host": {}}}, {}, False)
+
+
+def test_what_blocks_it_is_said_and_put_down_until_it_goes_on(options, facts):
+    wanted = {
+        "hosts": {"a": {"memory": 0}, "b": {"memory": 0}, "c": {"memory": 2}},
+        "guests": {"vm-1": {"memory": 3}},
+    }
+    options["drain"] = ["a"]
+    facts["b"] = host([vf(0)])
+    with pytest.raises(FleetError) as error:
+        first_step(options | {"capacity": wanted}, facts)
+    path = f"{options['dest']}/blocked.json"
+    sentence, _dot, rest = str(error.value).partition(". Nothing was begun on ")
+    assert sentence.startswith("a cannot be drained: 1 device of its guests has no place elsewhere")
+    assert rest == (
+        "a. No place for vm-1 (0000:81:00.0): b has 0 of its memory left, and 3 is needed; c has 2 of its memory left, and 3 is needed."
+        f" All have a place with 1 more free memory on c; less is not enough there. All reasons are in {path}"
+    )
+    with open(path) as file:
+        blocked = json.load(file)["blocked"]
+    assert blocked["addition"]["amounts"] == [{"host": "c", "resource": "memory", "amount": 1}]
+    assert [each["vm"] for each in blocked["unplaced"]] == ["vm-1"]
+    # What was said to do does, and then nothing is blocked any more.
+    wanted["hosts"]["c"]["memory"] += 1
+    run = first_step(options | {"capacity": wanted}, facts)
+    assert run["now"]["hosts"] == ["a"]
+    assert not os.path.exists(path)
+
+
+def test_what_would_do_is_said_of_the_fleet_as_the_steps_before_leave_it(options, facts):
+    memory = {
+        "hosts": {"a": {"memory": 0}, "b": {"memory": 0}, "c": {"memory": 2}},
+        "guests": {"vm-1": {"memory": 3}},
+    }
+    with pytest.raises(FleetError, match="Once b has been") as error:
+        first_step(options | {"capacity": memory}, facts)
+    assert "drained as planned, all have a place with 3 more free memory on b" in str(error.value)
+    assert "fewer" not in str(error.value) and "less is" not in str(error.value)
+    facts |= {name: host([vf(0, f"vm-{name}", "w", pid=1)]) for name in "bc"}
+    with pytest.raises(
+        FleetError, match=r"If it is drained first, all have a place with 1 more free w "
+    ):
+        first_step(options | {"drain": ["b", "c"], "targets": ["a", "b", "c"]}, facts)
+
+
+def test_what_blocks_it_is_said_in_check_mode_and_nothing_is_written(options, facts):
+    options |= {"apart": [["vm-1", "vm-2"], ["vm-1", "vm-3"]], "drain": ["a"]}
+    facts["c"] = host([vf(0, "vm-3", pid=1), vf(1)])
+    with pytest.raises(FleetError) as error:
+        plan_next(begin(options, {}, True), answers(facts, GATHERED))
+    assert str(error.value).endswith(
+        "on a further host (no other host may receive it); fewer are not enough"
+    )
+    assert " (0000:81:00.0): c: no place there apart from the other guests of its group" in str(
+        error.value
+    )
+    assert not os.path.exists(f"{options['dest']}/blocked.json")
 
 
 def test_what_was_broken_off_is_taken_up(options, facts):
