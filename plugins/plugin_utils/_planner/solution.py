@@ -260,6 +260,8 @@ def prove(problem: Problem, solution: Solution) -> Proof:
             missing = shortage.missing if shortage else 0
             counted = alone.stay + max(alone.nowhere, missing)
             bound = Cost(min(bound.unplaced, counted))
+        elif assumed.most is not None and bound is not None:
+            bound = Cost(min(bound.unplaced, assumed.most))
         told = [*assumed.sentences, *assumed.limits]
         in_doubt = assumed.sentences and assumed.least is None
         if told and (in_doubt or not (bound and bound.unplaced)):
