@@ -149,11 +149,11 @@ def _short_reasons(
     for each in shortages_in(problem, shortage):
         devices = short_of(problem, each)
         types = sorted({device.type or device.kind for device in devices})
-        needed = "needs a place" if each.need == 1 else "need places"
-        words = (
-            f"{counted(each.need, 'device')} ({listed(types)}) {needed} of which all targets together"
-            f" have {each.reachable:,} at most: {each.missing:,} too few"
-        )
+        known = f"{each.reachable:,} at most: {each.missing:,} too few"
+        if each.need == 1:
+            words = f"1 device ({listed(types)}) needs a place of which all targets together have {known}"
+        else:
+            words = f"{each.need:,} devices ({listed(types)}) need places of which all targets together have {known}"
         reason = Reason("shortage", words, detail=str(each.missing))
         for device in devices:
             reasons[device.key] = [reason.on(None)]
