@@ -319,6 +319,25 @@ class ExactPlans:
         try_from(0)
         return best
 
+    def every(self) -> t.Iterator[dict[int, Place]]:
+        """Yield every plan that there is, by guest."""
+        partial: dict[int, Place] = {}
+
+        def found_from(guest: int) -> t.Iterator[dict[int, Place]]:
+            if guest == len(self.places):
+                if self.in_order(partial):
+                    yield dict(partial)
+                return
+            yield from found_from(guest + 1)
+            for place in self.places[guest]:
+                if not self.forbidden(guest, place):
+                    partial[guest] = place
+                    if not self.overfull(partial):
+                        yield from found_from(guest + 1)
+                    del partial[guest]
+
+        return found_from(0)
+
     def least(self) -> Cost:
         """Return the least cost as CP-SAT finds it."""
         model = cp_model.CpModel()

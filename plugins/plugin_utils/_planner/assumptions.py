@@ -41,6 +41,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.resources import Resources
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.survey import likeness
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.without_limits import (
+    find_without_limits,
+)
 
 # Of more places that one thing excludes, only the first are named.
 _MAX_NAMES = 3
@@ -56,13 +59,15 @@ class Assumed(t.NamedTuple):
     """What was assumed in finding no place for all guests, in ``sentences``; none where it is proven that there is none.
 
     Where something was assumed that only leaves more behind than is proven, ``least`` is how many devices are, and
-    ``shortage`` what proves it, if that does. What ``limits`` say keeps nothing from being proven that counts places.
+    ``shortage`` what proves it, if that does. What ``limits`` say keeps nothing from being proven that counts places. Where
+    there are limits that say nothing, ``most`` is how many are left behind even without these.
     """
 
     sentences: t.Sequence[str]
     least: int | None = None
     shortage: Shortage | None = None
     limits: t.Sequence[str] = ()
+    most: int | None = None
 
 
 _NOTHING = Assumed([])
@@ -88,7 +93,11 @@ def assumptions(problem: Problem, placed: t.Mapping[int, str]) -> Assumed:
         *_addresses_that_leave(problem, sources),
     ]
     of_rules = _own_rules(problem, left, takers, reached)
-    limits = [*_limits(problem, reached, placed)]
+    limits, most = [*_limits(problem, reached, placed)], None
+    if not limits and (without := find_without_limits(problem, reached)) is not None:
+        most = without.least
+        exceeded = {} if most else without.exceeded
+        limits = [*_limiting(problem, {problem.names[n]: left for n, left in exceeded.items()})]
     # No host, rule or limit would help a device that cannot migrate.
     stuck = sum(
         len(guests[number].devices)
@@ -102,10 +111,10 @@ def assumptions(problem: Problem, placed: t.Mapping[int, str]) -> Assumed:
         certain = [each for each in left if each not in perhaps_free]
         alone = _certainly_nowhere(problem, certain)
         least = stuck + sum(len(guests[number].devices) for number in alone)
-        return Assumed(sentences, least or None, limits=limits)
+        return Assumed(sentences, least or None, limits=limits, most=most)
     if stuck and of_rules != _NOTHING:
         of_rules = of_rules._replace(least=max(stuck, of_rules.least or 0))
-    return of_rules._replace(limits=limits)
+    return of_rules._replace(limits=limits, most=most)
 
 
 def _certainly_nowhere(problem: Problem, left: t.Sequence[int]) -> list[int]:
@@ -276,7 +285,7 @@ def _limits(
     problem: Problem, reached: t.AbstractSet[int], placed: t.Mapping[int, str]
 ) -> t.Iterator[str]:
     """Yield the hosts where only the limits that were asked for exclude a guest with demands that are ``reached``."""
-    conditions, resources = problem.request.conditions, problem.resources
+    resources = problem.resources
     if not any(each.limits for each in problem.bins):
         return
     left = {name: each.limits for name, each in zip(problem.names, problem.bins, strict=True)}
@@ -287,17 +296,26 @@ def _limits(
         for item in problem.items
         if not reached.isdisjoint(item.demands)
     }
-    of_limit: list[str] = []
-    of_capacity: list[str] = []
+    exceeded: dict[str, tuple[int, ...]] = {}
     for name, each in zip(problem.names, problem.bins, strict=True):
         for weights, demands in needs:
-            lacking = [place for place, n in enumerate(less(left[name], weights)) if n < 0]
-            if lacking and all(
+            lacking = less(left[name], weights)
+            if any(amount < 0 for amount in lacking) and all(
                 any(resources.could_take(r, demand) for r in each.state) for demand in demands
             ):
-                is_limit = conditions.limit is not None and not lacking[0]
-                (of_limit if is_limit else of_capacity).append(name)
+                exceeded[name] = lacking
                 break
+    yield from _limiting(problem, exceeded)
+
+
+def _limiting(problem: Problem, exceeded: t.Mapping[str, tuple[int, ...]]) -> t.Iterator[str]:
+    """Yield that hosts could receive more without the limit and the capacity that were asked for, of which so much would be left."""
+    is_limit = {
+        name: problem.request.conditions.limit is not None and left[0] < 0
+        for name, left in exceeded.items()
+    }
+    of_limit = [name for name, of in is_limit.items() if of]
+    of_capacity = [name for name, of in is_limit.items() if not of]
     if of_limit:
         yield f"the limit that was asked for keeps {_first(of_limit)} from receiving more"
     if of_capacity:
@@ -369,16 +387,32 @@ def _nowhere(problem: Problem, left: t.Sequence[int]) -> list[int]:
 def _connected(
     problem: Problem, left: t.Sequence[int], takers: t.Mapping[int, set[int]]
 ) -> set[int]:
-    """Return the demands that compete with those of the guests that are ``left``, directly or through others."""
-    demands = [[demand for demand, _device in needed] for needed in problem.demands]
+    """Return the demands that compete with those of the guests that are ``left``, directly or through others.
+
+    Guests compete that could take the same, or are to be apart: where one may go depends on where the other one is.
+    """
+    # A guest without demands cannot migrate, and takes no place from others.
+    distinct = {
+        (frozenset(item.demands), item.anti_affinity) for item in problem.items if item.demands
+    }
     reached: set[int] = set()
-    ahead = {demand for number in left for demand in demands[number]}
-    distinct = {frozenset(needed) for needed in demands}
-    while ahead:
-        reached |= ahead
-        resources = set[int]().union(*(takers[demand] for demand in ahead))
+    groups: set[int] = set()
+    found = {
+        (frozenset(item.demands), item.anti_affinity)
+        for number in left
+        if (item := problem.items[number]).demands
+    }
+    while found:
+        distinct -= found
+        reached = reached.union(*(demands for demands, _groups in found))
+        groups = groups.union(*(of_guest for _demands, of_guest in found))
+        resources = set[int]().union(*(takers[demand] for demand in reached))
         sharing = {demand for demand, of in takers.items() if not of.isdisjoint(resources)}
-        ahead = set[int]().union(*(each for each in distinct if each & sharing)) - reached
+        found = {
+            each
+            for each in distinct
+            if not (each[0].isdisjoint(sharing) and each[1].isdisjoint(groups))
+        }
     return reached
 
 

@@ -47,7 +47,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.reason imp
     unplaced_of,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
-    Guest,
     Request,
     named_id,
 )
@@ -336,49 +335,17 @@ def with_others_left(
 
 
 def with_rest(
-    best: contract.PlanBody,
-    plan: contract.PlanBody,
-    for_all: contract.PlanBody,
-    request: Request,
-    reason: str,
+    best: contract.PlanBody, plan: contract.PlanBody, request: Request
 ) -> contract.PlanBody:
-    """Return ``plan``, in which the rest of ``request`` is beside those that ``best`` is made for, as a plan for all.
-
-    ``reason`` is said of those of the rest that have no place in it, and had one in the plan ``for_all``.
-    """
-    had = sources_of(for_all["placements"])
-    gives_way = Reason("lower_priority", reason).on(None)
-    left: list[contract.Unplaced] = [
-        {**each, "reasons": [gives_way, *each["reasons"]]}
-        if sources_of([each]) <= had and gives_way not in each["reasons"]
-        else each
-        for each in plan["unplaced"]
-    ]
-    plan = with_others_left({**plan, "unplaced": left}, request, best["unplaced"])
+    """Return ``plan``, in which the rest of ``request`` is beside those that ``best`` is made for, as a plan for all."""
     assumed = [*best.get("assumptions", ()), *plan.get("assumptions", ())]
+    further_pass = best.get("further_pass")
+    plan = with_others_left(plan, request, best["unplaced"])
     if assumed:
         plan["assumptions"] = [*dict.fromkeys(assumed)]
-    if best.get("further_pass"):
+    if further_pass:
         plan["further_pass"] = True
     return plan
-
-
-def with_rest_left(
-    best: contract.PlanBody,
-    for_all: contract.PlanBody,
-    request: Request,
-    rest: t.Iterable[Guest],
-    reason: str,
-) -> contract.PlanBody:
-    """Return ``best`` with the ``rest`` of ``request`` left behind: for ``reason`` where it had a place in the plan ``for_all``."""
-    unplaced = {(e["source"]["host"], e["source"]["id"]): e for e in for_all["unplaced"]}
-    gives_way = Reason("lower_priority", reason).on(None)
-    behind: list[contract.Unplaced] = [
-        unplaced.get(device.key) or unplaced_of(guest, device, [gives_way])
-        for guest in rest
-        for device in guest.devices
-    ]
-    return with_others_left(best, request, behind)
 
 
 def _shown(problem: Problem, cost: Cost | None) -> contract.Cost | None:

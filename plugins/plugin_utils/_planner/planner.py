@@ -29,7 +29,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.plan_docum
     sources_of,
     with_left_out,
     with_rest,
-    with_rest_left,
     without_proof,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.previous_plan import (
@@ -40,9 +39,13 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.previous_p
     keep_pins,
     still_holding,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import pose
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import (
+    Problem,
+    pose,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.reason import (
     MAX_COMPARISONS,
+    Reason,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
     Guest,
@@ -63,6 +66,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     Change,
     Plan,
     PlanBody,
+    Unplaced,
 )
 
 
@@ -75,7 +79,9 @@ SCHEMA = 1
 # Host and id of a device.
 DeviceKey = tuple[str, str]
 _BUDGET = Budget()
-_GIVES_WAY = "more of what comes before it has a place without it"
+_GIVES_WAY = (
+    "it would have a place if all were equal, and more of what comes before it would have none then"
+)
 _SIDES: tuple[t.Literal["source", "target"], ...] = ("source", "target")
 
 
@@ -101,18 +107,77 @@ def make_plan(
         problem = pose(fleet, request, candidates)
         if known is not None:
             problem = dataclasses.replace(problem, known=known.of(problem))
-        order = AT_ONCE
         if request.conditions.reuse or request.conditions.apart:
-            solution, order = solve_in_order(problem, budget, progress)
-        else:
-            solution = solve_steadily(problem, budget, progress)
+            return _in_waves(problem, budget, progress, explaining)
+        solution = solve_steadily(problem, budget, progress)
         proof = prove(problem, solution)
         if not solution.cost.unplaced:
             # What a full plan leaves free is not used, and the plan itself takes much memory.
             solution = dataclasses.replace(solution, left={})
-        return document(problem, solution, proof, order, explaining)
+        return document(problem, solution, proof, AT_ONCE, explaining)
 
-    return _in_order_of_rank(request, plan_of(request), plan_of)
+    plan = plan_of(request)
+    if request.conditions.reuse or request.conditions.apart:
+        return plan
+    best = _in_order_of_rank(request, plan, plan_of)
+    return _with_who_gives_way(best, plan, request)
+
+
+def _in_waves(
+    problem: Problem, budget: Budget, progress: Progress, explaining: Effort | None
+) -> PlanBody:
+    """Return a plan in which moves may wait for each other; of first ranks it leaves as little behind as is found."""
+    solution, order = for_all = solve_in_order(problem, budget, progress)
+    proof = prove(problem, solution)
+    if not solution.cost.unplaced:
+        # What a full plan leaves free is not used, and the plan itself takes much memory.
+        return document(problem, dataclasses.replace(solution, left={}), proof, order, explaining)
+    plan = document(problem, solution, proof, order, explaining)
+    numbers = {guest.devices[0].key: n for n, guest in enumerate(problem.request.guests)}
+    groups = _by_rank(problem.request)
+    if _is_in_order(plan, groups):
+        return plan
+    from ansible_collections.vfio.migration.plugins.plugin_utils._planner.by_rank import (
+        solve_by_rank,
+    )
+
+    ranks = [[numbers[guest.devices[0].key] for guest in group] for group in groups]
+    solution, order = solve_by_rank(problem, ranks, for_all, budget, progress)
+    if solution is for_all[0]:
+        return plan
+    # What the solution for all proves of every plan, it proves of this one.
+    solution = dataclasses.replace(solution, least=for_all[0].least, shortage=for_all[0].shortage)
+    best = document(problem, solution, dataclasses.replace(proof, bound=None), order, explaining)
+    return _with_who_gives_way(best, plan, problem.request)
+
+
+def _is_in_order(plan: PlanBody, groups: t.Sequence[t.Sequence[Guest]]) -> bool:
+    """Return whether nothing has a place in ``plan`` before something that has none."""
+    left = _left_by_rank(plan, groups)
+    first_left = next((number for number, count in enumerate(left) if count), len(left))
+    return left[first_left + 1 :] == [_devices_of(group) for group in groups[first_left + 1 :]]
+
+
+def _with_who_gives_way(best: PlanBody, for_all: PlanBody, request: Request) -> PlanBody:
+    """Return ``best`` with who gives way: what has a place in the plan ``for_all``, which leaves more behind of what comes before it."""
+    if best is for_all:
+        return best
+    groups = _by_rank(request)
+    ours, others = _left_by_rank(best, groups), _left_by_rank(for_all, groups)
+    first = next(
+        (n for n, (one, other) in enumerate(zip(ours, others, strict=True)) if one < other),
+        len(groups),
+    )
+    later = {device.key for group in groups[first + 1 :] for g in group for device in g.devices}
+    giving_way = later & sources_of(for_all["placements"])
+    reason = Reason("lower_priority", _GIVES_WAY).on(None)
+    unplaced: list[Unplaced] = [
+        {**each, "reasons": [reason, *each["reasons"]]}
+        if sources_of([each]) <= giving_way
+        else each
+        for each in best["unplaced"]
+    ]
+    return t.cast("PlanBody", {**best, "unplaced": unplaced})
 
 
 def _in_order_of_rank(
@@ -126,10 +191,7 @@ def _in_order_of_rank(
     if not plan["unplaced"]:
         return plan
     groups = _by_rank(request)
-    left = _left_by_rank(plan, groups)
-    first_left = next((number for number, count in enumerate(left) if count), len(left))
-    if left[first_left + 1 :] == [_devices_of(group) for group in groups[first_left + 1 :]]:
-        # Nothing has a place before something that has none.
+    if _is_in_order(plan, groups):
         return plan
 
     def part(begin: int, end: int) -> Request:
@@ -147,11 +209,12 @@ def _in_order_of_rank(
     if whole is None or not any(_left_by_rank(found, groups[:together])):
         best = found
     else:
-        best = _beside(request, whole, part(together, together + 1), plan, plan_of)
+        best = _beside(request, whole, part(together, together + 1), plan_of)
     if together + 1 < len(groups):
-        best = _beside(request, best, part(together + 1, len(groups)), plan, plan_of)
+        best = _beside(request, best, part(together + 1, len(groups)), plan_of)
     # What the plan for all proves of every plan, it proves of this one.
-    return _with_proof_of(best, plan) if _left_by_rank(best, groups) < left else plan
+    is_better = _left_by_rank(best, groups) < _left_by_rank(plan, groups)
+    return _with_proof_of(best, plan) if is_better else plan
 
 
 def _by_rank(request: Request) -> list[list[Guest]]:
@@ -178,19 +241,18 @@ def _beside(
     request: Request,
     best: PlanBody,
     rest: Request,
-    for_all: PlanBody,
     plan_of: t.Callable[[Request], PlanBody],
 ) -> PlanBody:
-    """Return ``best``, a plan for the first guests of ``request``, with what of the ``rest`` has a place beside them, by rank.
-
-    The guests that give way to them are those with a place in ``for_all``.
-    """
-    if request.conditions.reuse or request.conditions.apart:
-        # A place beside them could be taken in a wave in which one of the first needs it.
-        return with_rest_left(best, for_all, request, rest.guests, _GIVES_WAY)
+    """Return ``best``, a plan for the first guests of ``request``, with what of the ``rest`` has a place beside them, by rank."""
     beside = dataclasses.replace(rest, kept=best["placements"])
     plan = _in_order_of_rank(beside, plan_of(beside), plan_of)
-    return with_rest(best, plan, for_all, request, _GIVES_WAY)
+    if best["unplaced"] and len(plan["placements"]) > len(best["placements"]):
+        # What goes there now stands in the way of those that had no place before as well.
+        left = sources_of(best["unplaced"])
+        guests = [guest for guest in request.guests if guest.devices[0].key in left]
+        without = dataclasses.replace(rest, guests=guests, kept=plan["placements"])
+        best = {**best, "unplaced": plan_of(without)["unplaced"]}
+    return with_rest(best, plan, request)
 
 
 def make_verified_plan(

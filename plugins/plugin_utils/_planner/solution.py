@@ -74,6 +74,8 @@ if t.TYPE_CHECKING:  # pragma: no cover
     )
 
 Progress = t.Callable[[str], None]
+# The guests of each rank, by number, the highest rank first.
+Ranks = t.Sequence[t.Collection[int]]
 
 # So often all is planned again where some are stuck, without the devices that these would have left.
 _MOST_ATTEMPTS = 8
@@ -153,35 +155,89 @@ def solve(problem: Problem, budget: Budget, progress: Progress) -> Solution:
 
 
 def solve_in_order(
-    problem: Problem, budget: Budget, progress: Progress
+    problem: Problem,
+    budget: Budget,
+    progress: Progress,
+    ranks: Ranks = (),
+    going: frozenset[int] | None = None,
 ) -> tuple[Solution, MoveOrder]:
     """Return the best solution found of which the moves can be made one after the other, and their order.
 
-    That moves wait for each other makes nothing possible: what all solutions cost at least, these do.
+    That moves wait for each other makes nothing possible: what all solutions cost at least, these do. With ``ranks``, which are
+    guests, the highest rank first, places are found for those that are ``going`` while the others stay, and what is left goes to
+    all by rank.
     """
-    first = solve(problem, budget, progress)
-    best = solution, order = _put_in_order(problem, first)
+    part = problem if going is None else restricted(problem, going)
+    by_rank = [guest for of_rank in ranks for guest in of_rank]
+
+    def rank(found: tuple[Solution, MoveOrder]) -> tuple[list[int], Cost]:
+        return left_by_rank(problem, found[0], ranks), found[0].cost
+
+    def stuck(solution: Solution) -> int:
+        return sum(left_by_rank(problem, solution, [going or range(len(problem.items))]))
+
+    first = solve(part, budget, progress)
+    best = solution, order = _put_in_order(problem, first, by_rank)
     tried: set[Exclusions] = set()
     for _attempt_again in range(_MOST_ATTEMPTS):
         # What is not left after all is none to wait for.
         exclusions = dataclasses.replace(order.exclusions, guests=_in_the_way(problem, order))
-        if best[0].cost.unplaced <= first.cost.unplaced or exclusions in tried:
+        if stuck(best[0]) <= stuck(first) or exclusions in tried:
             break
         tried.add(exclusions)
         afresh = pose(
             *(problem.fleet, problem.request, problem.admission.candidates, exclusions),
             problem.resources,
         )
+        if going is not None:
+            afresh = restricted(afresh, going)
         # Some of it may be left after all.
-        solution, order = _put_in_order(problem, solve(afresh, budget, progress))
-        best = min(best, (solution, order), key=lambda each: each[0].cost)
-    if best[0].cost.unplaced > first.least.unplaced and len(problem.items) <= _MOST_IN_TURN:
-        for order in moves_in_turn(problem, _some_orders(len(problem.items))):
-            best = min(best, _with_order(problem, first, order), key=lambda each: each[0].cost)
+        solution, order = _put_in_order(problem, solve(afresh, budget, progress), by_rank)
+        best = min(best, (solution, order), key=rank)
+    if going is None and best[0].cost.unplaced > first.least.unplaced:
+        best = min([best, *solve_in_turn(problem, first)], key=rank)
     solution, order = best
     least = _least_of(first.least, solution.cost)
     proven = dataclasses.replace(solution, least=least, shortage=first.shortage, alone=first.alone)
     return proven, order
+
+
+def solve_in_turn(
+    problem: Problem, solution: Solution, ranks: Ranks = ()
+) -> t.Iterator[tuple[Solution, MoveOrder]]:
+    """Yield what comes of moving few guests in turn, in many orders, each once more by rank; of the proof, what ``solution`` has."""
+    if len(problem.items) <= _MOST_IN_TURN:
+        for order in moves_in_turn(problem, _some_orders(len(problem.items), ranks)):
+            yield _with_order(problem, solution, order)
+
+
+def restricted(problem: Problem, going: frozenset[int]) -> Problem:
+    """Return ``problem`` with places for those alone that are ``going``, by the same numbers: the others stay where they are."""
+    guests = problem.request.guests
+    staying = frozenset(range(len(guests))) - going
+    devices = frozenset(device.key for guest in staying for device in guests[guest].devices)
+    excluded = problem.exclusions
+    posed = pose(
+        *(problem.fleet, problem.request, problem.admission.candidates),
+        Exclusions(excluded.devices | devices, excluded.guests | staying),
+        problem.resources,
+    )
+    items = [
+        dataclasses.replace(item, demands=()) if guest in staying else item
+        for guest, item in enumerate(posed.items)
+    ]
+    demands = [[] if guest in staying else each for guest, each in enumerate(posed.demands)]
+    return dataclasses.replace(posed, items=items, demands=demands)
+
+
+def left_by_rank(problem: Problem, solution: Solution, ranks: Ranks) -> list[int]:
+    """Return how many devices of each rank a solution leaves behind."""
+    placed = {each.guest for each in solution.placed}
+    guests = problem.request.guests
+    return [
+        sum(len(guests[guest].devices) for guest in of_rank if guest not in placed)
+        for of_rank in ranks
+    ]
 
 
 def _least_of(least: Cost, cost: Cost) -> Cost:
@@ -194,14 +250,24 @@ def _least_of(least: Cost, cost: Cost) -> Cost:
     return Cost(*known)
 
 
-def _put_in_order(problem: Problem, solution: Solution) -> tuple[Solution, MoveOrder]:
+def _put_in_order(
+    problem: Problem, solution: Solution, by_rank: t.Sequence[int]
+) -> tuple[Solution, MoveOrder]:
     fixed = {(guest, source) for guest, of in solution.targets.items() for source in of}
-    return _with_order(
-        problem, solution, order_moves(problem, solution.placed, solution.left, fixed)
-    )
+    order = order_moves(problem, solution.placed, solution.left, fixed, by_rank)
+    return _with_order(problem, solution, order)
 
 
-def _some_orders(count: int) -> t.Iterator[list[int]]:
+def _some_orders(count: int, ranks: Ranks) -> t.Iterator[list[int]]:
+    """Yield orders of so many guests, each once more with those of higher ``ranks`` first, where there are any."""
+    rank_of = {guest: rank for rank, guests in enumerate(ranks) for guest in guests}
+    for order in _orders(count):
+        yield order
+        if rank_of:
+            yield sorted(order, key=rank_of.__getitem__)
+
+
+def _orders(count: int) -> t.Iterator[list[int]]:
     """Yield orders of so many guests: all of few, and of more those that a random generator with a fixed seed draws."""
     if math.factorial(count) <= _MOST_ORDERS:
         yield from map(list, itertools.permutations(range(count)))
@@ -262,6 +328,8 @@ def prove(problem: Problem, solution: Solution) -> Proof:
             missing = shortage.missing if shortage else 0
             counted = alone.stay + max(alone.nowhere, missing)
             bound = Cost(min(bound.unplaced, counted))
+        elif assumed.most is not None and bound is not None:
+            bound = Cost(min(bound.unplaced, assumed.most))
         unproven = [*assumed.sentences, *assumed.limits]
         in_doubt = assumed.sentences and assumed.least is None
         if unproven and (in_doubt or not (bound and bound.unplaced)):
@@ -439,10 +507,18 @@ def _alone(attempt: _Attempt) -> Alone:
     """Return how many devices find no place even if no other device moves."""
     problem, packings = attempt.problem, attempt.packings
     stay = nowhere = 0
+    # By the type of the bins, what all of one type refuse.
+    refused: dict[int, frozenset[int]] = {}
+    for each in problem.bins:
+        number = packings.type_numbers[each.state]
+        refused[number] = refused.get(number, each.refuses) & each.refuses
     for guest, item in zip(problem.request.guests, problem.items, strict=True):
         if not item.demands:
             stay += len(guest.devices)
-        elif not packings.unsure and not packings.bin_types_for(item.demands):
+        elif not packings.unsure and all(
+            not item.refused.isdisjoint(refused[number])
+            for number in packings.bin_types_for(item.demands)
+        ):
             nowhere += len(guest.devices)
     return Alone(stay, nowhere)
 

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import itertools
 import typing as t
 from collections import Counter, defaultdict
 
@@ -148,10 +149,11 @@ def _short_reasons(
     for each in shortages_in(problem, shortage):
         devices = short_of(problem, each)
         types = sorted({device.type or device.kind for device in devices})
-        words = (
-            f"{each.need} devices ({listed(types)}) need places of which all targets together"
-            f" have {each.reachable} at most: {each.missing} too few"
-        )
+        known = f"{each.reachable:,} at most: {each.missing:,} too few"
+        if each.need == 1:
+            words = f"1 device ({listed(types)}) needs a place of which all targets together have {known}"
+        else:
+            words = f"{each.need:,} devices ({listed(types)}) need places of which all targets together have {known}"
         reason = Reason("shortage", words, detail=str(each.missing))
         for device in devices:
             reasons[device.key] = [reason.on(None)]
@@ -172,8 +174,8 @@ def _cycle_reasons(
                 round_about[1 : more + 1] = [f"{more:,} others, of which each"]
             order = " waits for ".join(round_about)
             words = (
-                f"the guests wait for each other's places in a circle: {order}; one more free place that one of them may take would"
-                " open it"
+                f"the guests wait for each other's places in a circle: {order}; one more free place that one of them may take"
+                " before the others have moved would open it"
             )
             reasons[number].append(Reason("circle", words).on(None))
     return reasons
@@ -202,6 +204,10 @@ class Reasons:
             self._received[kept["target"]["host"]] += 1
             source_host = kept["source"]["host"]
             arriving.add((kept["target"]["host"], source_host, kept["vm"], kept.get("vm_uuid")))
+        # Who is on each host in the end and in a group of ``apart``, and in which.
+        self._arriving = arriving
+        self._is_by_domain = bool(self._conditions.apart and self._conditions.failure_domains)
+        self._members: dict[str, dict[tuple[str, str], frozenset[int]]] | None = None
         # What guests that go there take of the capacity of each host.
         self._taken: dict[str, Counter[str]] = defaultdict(Counter)
         for host, _source_host, name, uuid in arriving:
@@ -237,8 +243,6 @@ class Reasons:
         self._under: dict[str, dict[str | None, list[Device]]] = {}
         self._capacities: dict[tuple[str, str], ParentCapacity | None] = {}
         self._reasons: dict[tuple[t.Any, ...], list[UnplacedReason]] = {}
-        # The guests that stay on each host and are in a group of ``apart``, with their groups.
-        self._members: dict[str, dict[str, frozenset[int]]] | None = None
 
     def of(self, guest: Guest, device: Device) -> list[UnplacedReason]:
         """Return reasons for all target hosts; ``alike`` is the number of further hosts of which one is true as well."""
@@ -263,6 +267,8 @@ class Reasons:
             self._needs(device),
             tuple([self._needs(each) for each in guest.devices]),
             self._conditions.groups_of(guest.name, guest.uuid),
+            # It may be in a failure domain with a host itself, and is not to be apart from itself.
+            _labelled(guest.name, guest.uuid, "") if self._is_by_domain else None,
             self._conditions.refusals_of(guest.name, guest.uuid, guest.host),
             tuple(sorted(self._conditions.needs_of(guest.name, guest.uuid).items())),
         )
@@ -321,8 +327,22 @@ class Reasons:
             received = self._received[name]
             if self._conditions.limit is None:
                 received = min(received, 1)
-            alike[target.state, refused, target.limits, received, taken, there].append(name)
+            state = target.state, refused, target.limits, received, taken, there
+            alike[state, self._groups_near(name)].append(name)
         return [(found[0], len(found) - 1) for found in alike.values()]
+
+    def _near(self, name: str) -> list[str]:
+        """Return a host and those that are in a failure domain of its."""
+        domains = self._conditions.failure_domains.values()
+        others = {host for hosts in domains if name in hosts for host in hosts}
+        return sorted({name, *(host for host in others if host in self._fleet.hosts)})
+
+    def _groups_near(self, name: str) -> frozenset[int]:
+        """Return the groups of ``apart`` of which a member is on a host or in a failure domain of its in the end."""
+        if not self._conditions.apart:
+            return frozenset()
+        there = [self._members_on(host).values() for host in self._near(name)]
+        return frozenset[int]().union(*itertools.chain.from_iterable(there))
 
     def _there(self, host: Host) -> t.Hashable:
         """Return what is on ``host``, free or not: the reason of a device that is unavailable is part of that."""
@@ -355,7 +375,8 @@ class Reasons:
             return self._no_option(host, source)
         if not possible:
             return [*dict.fromkeys(shortages)]
-        return [*self._limited(name, guest), *self._together(host, guest, source)] or [
+        limited = [*self._limited(name, guest)]
+        return [*limited, *self._together(host, guest, source, bool(limited))] or [
             Reason(
                 "capacity_taken",
                 "no place there beside the other guests that this plan places, which share what there is",
@@ -367,39 +388,45 @@ class Reasons:
         limit = self._conditions.limit_of(name)
         if limit is not None and self._received[name] + len(guest.devices) > limit:
             received = self._received[name]
-            words = f"{name} receives {received} devices already, and {limit} at most"
+            words = f"{name} receives {counted(received, 'device')} already, and {limit:,} at most"
             yield Reason("limit", words)
         yield from self._lacking(name, guest)
-        if self._conditions.groups_of(guest.name, guest.uuid):
-            where = " in its failure domain" if self._conditions.domains_of(name) else ""
-            if staying := self._of_the_group(name, guest):
-                more = f" and {len(staying) - 1:,} more" if len(staying) > 1 else ""
-                where += f" ({staying[0]}{more})"
-            words = f"no place there apart from the other guests of its group{where}, or none for all of its devices"
-            yield Reason("apart", words)
+        mates = self._mates_near(name, guest)
+        if mates:
+            more = f" and {len(mates) - 1:,} more" if len(mates) > 1 else ""
+            yield Reason("apart", f"it is to be apart from {mates[0]}{more}")
 
-    def _of_the_group(self, name: str, guest: Guest) -> list[str]:
-        """Return the guests of a group of ``guest`` that stay on a host or in a failure domain of its, each with its host: that is what hosts say."""
-        if self._members is None:
-            self._members = {}
-            for host in self._fleet.hosts.values():
-                moving = self._admission.moving.get(host.name, ())
-                for each in host.devices:
-                    if each.in_use is not None and each.id not in moving:
-                        held_by = each.in_use.name, each.in_use.uuid
-                        groups = self._conditions.groups_of(*held_by)
-                        if groups:
-                            label = f"{held_by[0] or held_by[1]} on {host.name}"
-                            self._members.setdefault(host.name, {})[label] = groups
+    def _mates_near(self, name: str, guest: Guest) -> list[str]:
+        """Return the guests of a group of ``guest`` that stay on a host or in a failure domain of its, or go there, in words."""
         mine = self._conditions.groups_of(guest.name, guest.uuid)
-        domains = self._conditions.domains_of(name)
+        if not mine:
+            return []
+        own = _labelled(guest.name, guest.uuid, guest.host)
         return [
-            label
-            for host, members in self._members.items()
-            if host == name or not domains.isdisjoint(self._conditions.domains_of(host))
-            for label, groups in members.items()
-            if not mine.isdisjoint(groups)
+            words if host == name else f"{words} in its failure domain"
+            for host in self._near(name)
+            for (label, words), groups in self._members_on(host).items()
+            if not mine.isdisjoint(groups) and label != own
         ]
+
+    def _members_on(self, host: str) -> t.Mapping[tuple[str, str], frozenset[int]]:
+        """Return the guests that stay on ``host`` or go there and are in a group of ``apart``, each with that in words."""
+        if self._members is None:
+            self._members = defaultdict(dict)
+            going: dict[str, set[str]] = defaultdict(set)
+            for there, source_host, name, uuid in sorted(self._arriving, key=str):
+                label = _labelled(name, uuid, source_host)
+                going[source_host].add(label)
+                if groups := self._conditions.groups_of(name, uuid):
+                    self._members[there][label, f"{label}, which goes to {there}"] = groups
+            for each in self._fleet.devices():
+                if each.in_use is not None:
+                    held_by = each.in_use.name, each.in_use.uuid
+                    label = _labelled(*held_by, each.host)
+                    groups = self._conditions.groups_of(*held_by)
+                    if groups and label not in going[each.host]:
+                        self._members[each.host][label, f"{label}, which stays there"] = groups
+        return self._members.get(host, {})
 
     def _lacking(self, name: str, guest: Guest) -> t.Iterator[Reason]:
         """Yield of what that the guest takes too little is free on a host, or not known to be."""
@@ -418,8 +445,10 @@ class Reasons:
                 continue
             yield Reason("capacity", words, detail=resource)
 
-    def _together(self, host: Host, guest: Guest, source: Device) -> t.Iterator[Reason]:
-        """Yield what ``host`` has too few places of for all devices of ``guest`` at once."""
+    def _together(
+        self, host: Host, guest: Guest, source: Device, is_limited: bool
+    ) -> t.Iterator[Reason]:
+        """Yield what ``host`` has too few places of for all devices of ``guest`` at once; where it ``is_limited``, there may be enough."""
         if len(guest.devices) < 2:
             return
         needed: dict[tuple[t.Any, ...], list[Device]] = defaultdict(list)
@@ -440,8 +469,11 @@ class Reasons:
             places = self._places(host, alike[0])
             unknown = unknown or places is None
             if places is not None and places < len(alike):
-                short.append(f"{len(alike)} places for {names} are needed there, and {places} left")
-        if not nothing:
+                are_left = "1 is" if places == 1 else f"{places:,} are"
+                short.append(
+                    f"{len(alike):,} places for {names} are needed there, and {are_left} left"
+                )
+        if not nothing and (short or not is_limited):
             apart = (
                 ", each of NVIDIA's on a GPU of its own" if self._conditions.distinct_gpus else ""
             )
@@ -449,7 +481,7 @@ class Reasons:
             yield Reason("guest_together", words)
         if unknown:
             yield _NOT_EXAMINED_THERE
-        elif not short:
+        elif not short and not is_limited:
             node = "of one NUMA node " if self._conditions.numa_local else ""
             short.append(f"each {node}has one by itself, and would take it from another one")
         yield from (Reason("guest_device", each) for each in short)
@@ -514,7 +546,7 @@ class Reasons:
                     if (shortage := self._shortage(source, parent, mdev_type)) is not None
                 }
                 possible = possible or _TO_BE_HAD in found.values()
-                # The types of a parent share its room: one of them will do, the source's own where it is there.
+                # The types of a parent share its capacity: one of them will do, the source's own where it is there.
                 if found:
                     first = min(found.values(), key=lambda each: each.words)
                     shortages.append(found.get(source.type or "", first))
@@ -737,6 +769,10 @@ class Reasons:
         asked = " and ".join([each.words(source) for each in self._admission.asked])
         words = f"{host.name} has nothing compatible {asked}"
         return [Reason("condition", words, detail=asked)]
+
+
+def _labelled(name: str | None, uuid: str | None, host: str) -> str:
+    return f"{name or uuid} on {host}"
 
 
 def _offers_of(host: Host) -> int:

@@ -99,16 +99,18 @@ def order_moves(
     placed: t.Sequence[Placement],
     left: t.Mapping[int, Backing],
     fixed: t.Container[tuple[int, str]],
+    by_rank: t.Sequence[int] = (),
 ) -> MoveOrder:
     """Return an order of the moves in ``placed``, some of which go elsewhere or are left out where there is none.
 
     ``left`` is what is behind the bins once all have moved. What was made for a guest is ``fixed``, by guest and id of
-    its device: it gets that, and nothing equal.
+    its device: it gets that, and nothing equal. What places are left go to guests ``by_rank``, the highest first, if these
+    are given.
     """
     moves = _Moves(problem, placed, left, fixed)
     turn = min(_turns(moves), key=lambda each: len(each.waiting_for))
     cycles = turn.cycles()
-    while turn.reroute():
+    while turn.move_first(by_rank) or turn.reroute():
         turn.run()
     return turn.order(cycles)
 

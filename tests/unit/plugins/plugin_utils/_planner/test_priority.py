@@ -6,12 +6,21 @@
 from __future__ import annotations
 
 import copy
+import itertools
+import random
 
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Conditions
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import make_plan
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
+    Conditions,
+    Request,
+    requested,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import violations
+from ansible_collections.vfio.migration.tests.unit.exact_plans import ExactPlans
 from ansible_collections.vfio.migration.tests.unit.fleets import (
     UUIDS,
     device,
@@ -82,12 +91,93 @@ def test_what_comes_later_has_the_places_that_are_left():
 
 
 @pytest.mark.parametrize("where", [{"reuse": True}, {"apart": [["vm-1", "vm-9"]]}])
-def test_where_moves_wait_for_each_other_what_comes_later_stays(where):
+def test_where_moves_wait_for_each_other_one_that_comes_first_is_worth_two(where):
     guests = [large(1, "vm-1"), small(2, "vm-2"), small(3, "vm-3")]
     fleet = {"a": host(guests), "b": host([], [parent(available=ROOM)])}
     plan = planned(fleet, priority={"vm-1": 1}, **where)
     assert placed(plan) == ["vm-1"]
-    assert codes(plan) == {"vm-2": ["lower_priority"], "vm-3": ["lower_priority"]}
+    why = ["lower_priority", "shortage", "capacity_taken"]
+    assert codes(plan) == {"vm-2": why, "vm-3": why}
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        {"apart": [["vm-1", "vm-2"]]},
+        {"apart": [["nobody", "no-one"]]},
+        {"apart": [["vm-1", "vm-2"]], "failure_domains": {"rack": ["b"], "row": ["c"]}},
+        {"drain": None, "sources": [f"vm-{n}" for n in range(1, 6)], "reuse": True},
+    ],
+)
+@pytest.mark.parametrize("first", [1, 3, 5])
+def test_where_moves_wait_for_each_other_no_place_is_left_that_one_that_comes_later_may_have(
+    where, first
+):
+    fleet = {
+        "a": host([vf(n, f"vm-{n}") for n in range(1, 6)]),
+        "b": host([vf(8), vf(9)]),
+        "c": host([vf(8), vf(9)]),
+    }
+    plan = migration_plan(fleet, **{"drain": ["a"], "priority": {f"vm-{first}": 1}, **where})
+    assert len(plan["placements"]) == 4
+    assert f"vm-{first}" in placed(plan)
+    assert plan["status"] == "infeasible"
+
+
+def contested(chance: random.Random):
+    """Draw a tiny fleet with too few places for guests of several ranks, which are to be apart or take what others leave."""
+    reuse = chance.random() < 0.5
+    kinds = chance.choice(("v", "vw"))
+    numbers = itertools.count(1)
+    facts = {}
+    for name in "abc":
+        devices = []
+        for _guest in range(chance.randint(1, 2) if reuse else 4 * (name == "a")):
+            number = next(numbers)
+            for _device in range(chance.choice((1, 1, 1, 2))):
+                held = {"vm": f"vm-{number}", "pid": number, "kind": chance.choice(kinds)}
+                devices.append(vf(len(devices), **held))
+        for _free in range(chance.randint(0, 1) if reuse else 2 * (name != "a")):
+            devices.append(vf(len(devices), kind=chance.choice(kinds)))
+        facts[name] = host(devices)
+    held = [f"vm-{number}" for number in range(1, next(numbers))]
+    apart = [chance.sample(held, 2)] if not reuse or len(held) > 4 else []
+    asked = {"sources": held, "reuse": True} if reuse else {"drain": ["a"]}
+    asked["priority"] = {name: chance.randint(1, 3) for name in held if chance.random() < 0.7}
+    conditions = Conditions.parse({**asked, "apart": apart})
+    fleet = read_fleet(facts)
+    guests = requested(fleet, asked.get("drain"), asked.get("sources"))
+    targets = [name for name in fleet.hosts if name not in asked.get("drain", ())]
+    return facts, Request(guests, targets, conditions)
+
+
+@pytest.mark.parametrize(
+    "seeds", [range(begin, begin + 40) for begin in range(0, 160, 40)], ids=str
+)
+def test_where_moves_wait_for_each_other_as_few_as_can_be_are_left_of_each_rank(seeds):
+    for seed in seeds:
+        facts, request = contested(random.Random(seed))
+        fleet = read_fleet(facts)
+        guests = request.guests
+        plan = make_plan(fleet, request)
+        assert violations(plan, facts, request.conditions) == [], f"fleet {seed}"
+        ranks = sorted({request.conditions.rank_of(each) for each in guests}, reverse=True)
+
+        def left(moving, guests=guests, ranks=ranks, conditions=request.conditions):
+            return [
+                sum(
+                    len(guest.devices)
+                    for number, guest in enumerate(guests)
+                    if number not in moving and conditions.rank_of(guest) == rank
+                )
+                for rank in ranks
+            ]
+
+        names = {each["vm"] for each in plan["placements"]}
+        moving = frozenset(n for n, guest in enumerate(guests) if guest.name in names)
+        every = {frozenset(chosen) for chosen in ExactPlans(fleet, request).every()}
+        assert left(moving) == min(map(left, every)), f"fleet {seed}"
+        assert not any(moving < others for others in every), f"fleet {seed}"
 
 
 @pytest.mark.parametrize("where", [{}, {"reuse": True}, {"apart": [["top", "other"]]}])

@@ -122,7 +122,7 @@ def test_where_there_is_no_other_host_that_is_told():
 
 def test_a_hosts_limit_is_told_with_what_it_receives():
     fleet = {"a": host([device(UUIDS[0]), device(UUIDS[1])]), "b": host(parents=[parent()])}
-    assert told(fleet, limit=1) == [("b", "b receives 1 devices already, and 1 at most")]
+    assert told(fleet, limit=1) == [("b", "b receives 1 device already, and 1 at most")]
 
 
 ONE_FITS = {
@@ -153,11 +153,31 @@ def test_what_those_take_of_a_limit_that_were_placed_before_is_told(code, option
 def test_that_guests_must_be_apart_is_told():
     guests = [device(UUIDS[n], vm=f"vm-{n}", pid=100 + n) for n in range(2)]
     fleet = {"a": host(guests), "b": host(parents=[parent()])}
-    ((name, reason),) = told(fleet, apart=[["vm-0", "vm-1"]])
-    assert (name, reason.partition(",")[0]) == (
-        "b",
-        "no place there apart from the other guests of its group",
-    )
+    assert told(fleet, apart=[["vm-0", "vm-1"]]) == [
+        ("b", "it is to be apart from vm-0 on a, which goes to b")
+    ]
+
+
+def test_nobody_is_to_be_apart_from_one_that_is_elsewhere():
+    guest = [vf(n, "vm-0", pid=1) for n in range(2)]
+    fleet = {"a": host(guest), "b": host([vf(8), vf(9, "q", kind="w")]), "c": host([vf(8, "mate")])}
+    short = [
+        "no place there for all devices of the guest at once",
+        "2 places for 0000:81:00.0, 0000:81:00.1 are needed there, and 1 is left",
+    ]
+    for left in left_of(fleet, apart=[["vm-0", "mate"]]):
+        assert [each["reason"] for each in left["reasons"] if each["host"] == "b"] == short
+
+
+def test_what_a_limit_keeps_from_a_host_is_not_said_to_have_no_places_at_once():
+    fleet = {"a": host([vf(n, "vm-0", pid=1) for n in range(2)]), "b": host([vf(8), vf(9)])}
+    for left in left_of(fleet, limit=1):
+        (reason,) = left["reasons"]
+        assert reason["reason"] == "b receives 0 devices already, and 1 at most"
+    fleet["b"] = host([vf(8), vf(9), vf(10, "mate")])
+    for left in left_of(fleet, apart=[["vm-0", "mate"]]):
+        (reason,) = left["reasons"]
+        assert reason["reason"] == "it is to be apart from mate on b, which stays there"
 
 
 @pytest.mark.parametrize("uuid", [None, UUIDS[7]])
@@ -173,7 +193,8 @@ def test_who_of_a_group_stays_there_is_named_with_its_host(uuid):
     domains = {"rack": ["b", "c"]}
     group = [["vm-0", uuid or "vm-1"]]
     found = dict(told(fleet, apart=group, failure_domains=domains))
-    assert f"in its failure domain ({uuid or 'vm-1'} on c)" in found["b"]
+    mate = f"{uuid or 'vm-1'} on c"
+    assert found["b"] == f"it is to be apart from {mate}, which stays there in its failure domain"
 
 
 def test_the_devices_that_keep_the_rest_of_their_guest_back_are_named():

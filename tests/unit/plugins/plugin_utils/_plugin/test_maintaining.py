@@ -350,7 +350,7 @@ def test_what_blocks_it_is_said_in_check_mode_and_nothing_is_written(options, fa
     assert str(error.value).endswith(
         "on a further host (no other host may receive it); fewer are not enough"
     )
-    assert " (0000:81:00.0): c: no place there apart from the other guests of its group" in str(
+    assert " (0000:81:00.0): c: it is to be apart from vm-3 on c, which stays there" in str(
         error.value
     )
     assert not os.path.exists(f"{options['dest']}/blocked.json")
