@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import itertools
 import random
+import typing as t
 
 import pytest
 from ansible.errors import AnsibleFilterError
@@ -135,14 +136,13 @@ def contested(chance: random.Random):
         for _guest in range(chance.randint(1, 2) if reuse else 4 * (name == "a")):
             number = next(numbers)
             for _device in range(chance.choice((1, 1, 1, 2))):
-                held = {"vm": f"vm-{number}", "pid": number, "kind": chance.choice(kinds)}
-                devices.append(vf(len(devices), **held))
+                devices.append(vf(len(devices), f"vm-{number}", chance.choice(kinds), pid=number))
         for _free in range(chance.randint(0, 1) if reuse else 2 * (name != "a")):
             devices.append(vf(len(devices), kind=chance.choice(kinds)))
         facts[name] = host(devices)
     held = [f"vm-{number}" for number in range(1, next(numbers))]
     apart = [chance.sample(held, 2)] if not reuse or len(held) > 4 else []
-    asked = {"sources": held, "reuse": True} if reuse else {"drain": ["a"]}
+    asked: dict[str, t.Any] = {"sources": held, "reuse": True} if reuse else {"drain": ["a"]}
     asked["priority"] = {name: chance.randint(1, 3) for name in held if chance.random() < 0.7}
     conditions = Conditions.parse({**asked, "apart": apart})
     fleet = read_fleet(facts)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import typing as t
 
 import pytest
 from ansible_collections.vfio.migration.plugins.filter.migration_headroom import (
@@ -86,7 +87,7 @@ def test_a_limit_that_only_several_guests_together_exceed_may_be_in_the_way():
         "b": host([vf(8), vf(9)]),
         "c": host([vf(8), vf(9)]),
     }
-    asked = {
+    asked: dict[str, t.Any] = {
         "apart": [["great", "small-1"], ["great", "small-2"]],
         "avoid": [{"host": "c", "guest": "great"}],
     }
@@ -117,12 +118,14 @@ def tight(chance: random.Random):
     limit = {name: chance.randint(0, 2) for name in targets if chance.random() < 0.7}
     memory = {name: {"memory": chance.randint(0, 3)} for name in targets}
     takes = {name: {"memory": chance.randint(0, 2)} for name in names}
-    asked = chance.choice([{"limit": limit}, {"capacity": {"hosts": memory, "guests": takes}}])
+    asked: dict[str, t.Any] = chance.choice(
+        [{"limit": limit}, {"capacity": {"hosts": memory, "guests": takes}}]
+    )
     avoid = {"host": chance.choice(targets), "guest": chance.choice(names)}
     conditions = Conditions.parse(
         {
             "drain": ["a"],
-            "apart": [chance.sample(names, chance.randint(2, len(names))) for _ in range(2)],
+            "apart": [chance.sample(names, chance.randint(2, len(names))) for _group in range(2)],
             "avoid": [avoid] if chance.random() < 0.5 else [],
             "failure_domains": {"rack": [*targets[:2]]} if chance.random() < 0.2 else {},
             **asked,
