@@ -84,8 +84,7 @@ def compatible_pairs(
     classes = classify(
         {
             each.descriptor: None
-            for host in fleet.hosts.values()
-            for each in host.classes
+            for each in _classes_on(fleet.hosts.values())
             if each.descriptor is not None and each.obstacle is None
         }
     )
@@ -143,8 +142,8 @@ class _Class:
         self.supported = True
         self.configurable: dict[tuple[str, ...], None] = {}
 
-    def count(self, host: str, devices: int, each: DeviceClass) -> None:
-        self.hosts[host] = self.hosts.get(host, 0) + devices
+    def add(self, each: DeviceClass, devices: int) -> None:
+        """Count devices of one class of the facts on all hosts."""
         self.devices += devices
         self.free += devices if each.free else 0
         self.supported = self.supported and each.supported is not None
@@ -164,15 +163,32 @@ class _Class:
         return pairs
 
 
+def _classes_on(hosts: t.Iterable[Host]) -> t.Iterable[DeviceClass]:
+    """Return the classes of the facts that there are on hosts, in the order in which they are first met."""
+    return dict.fromkeys(itertools.chain.from_iterable([host.classes for host in hosts]))
+
+
 def _counted(fleet: Fleet, classes: Classes, names: t.Collection[str] | None) -> list[_Class]:
     """Return the classes that there are on the hosts with these ``names``, sorted by name."""
     found = {descriptor: _Class(descriptor) for descriptor in classes.of.values()}
-    for host in fleet.hosts.values():
-        if names is None or host.name in names:
-            for each, count in host.classes.items():
-                if each.descriptor is not None and each.obstacle is None:
-                    one = found[classes.of[each.descriptor]]
-                    one.count(host.name, count, each)
+    named = [host for host in fleet.hosts.values() if names is None or host.name in names]
+    of = {
+        each: found[classes.of[each.descriptor]]
+        for each in _classes_on(named)
+        if each.descriptor is not None and each.obstacle is None
+    }
+    on_hosts = {each: one.hosts for each, one in of.items()}
+    totals = dict.fromkeys(of, 0)
+    # This is done for each class of each host, and no more than this.
+    for host in named:
+        name = host.name
+        for each, count in host.classes.items():
+            if each in totals:
+                totals[each] += count
+                there = on_hosts[each]
+                there[name] = there.get(name, 0) + count
+    for each, total in totals.items():
+        of[each].add(each, total)
     return sorted((each for each in found.values() if each.devices), key=lambda each: each.name)
 
 

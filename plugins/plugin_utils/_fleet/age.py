@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import typing as t
 from dataclasses import dataclass
@@ -63,11 +64,17 @@ ANY_AGE = AgeLimit(0, 0)
 
 def seconds(time: t.Any) -> float | None:
     """Return a time as ``2026-11-26T17:20:00Z`` in seconds since 1970; ``None`` where it is none."""
-    if not isinstance(time, str) or not _TIME.match(time):
+    return _seconds(str.__str__(time)) if isinstance(time, str) else None
+
+
+# A fleet is mostly gathered within a few seconds.
+@functools.lru_cache(maxsize=1024)
+def _seconds(time: str) -> float | None:
+    if not _TIME.match(time):
         return None
     try:
         # Python 3.10 does not read the letter for UTC.
-        return datetime.fromisoformat(str.__str__(time)[:-1] + "+00:00").timestamp()
+        return datetime.fromisoformat(time[:-1] + "+00:00").timestamp()
     except ValueError:
         return None
 

@@ -223,11 +223,15 @@ class Host:
 
 @dataclass(slots=True)
 class Fleet:
-    """``hosts`` by name; the names of those without usable facts; ``{host, path, problem}`` of all."""
+    """``hosts`` by name; the names of those without usable facts; ``{host, path, problem}`` of all.
+
+    ``reader`` is what read all of its hosts, and knows what is equal on them, where one did.
+    """
 
     hosts: dict[str, Host] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
     problems: list[dict[str, t.Any]] = field(default_factory=list)
+    reader: object = field(default=None, repr=False, compare=False)
 
     def devices(self) -> t.Iterator[Device]:
         for host in self.hosts.values():

@@ -18,6 +18,7 @@ words only where something is wrong. What is equal on many hosts is kept once, d
 from __future__ import annotations
 
 import contextlib
+import copy
 import gc
 import hashlib
 import marshal
@@ -77,13 +78,14 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values impor
 FACT = "vfio_migration"
 SCHEMA = 1
 GATHERED = "gathered"
+# Later versions of marshal tell equal texts apart that are, or are not, one object.
+_MARSHAL = 2
 MASK = re.compile(r"0x[0-9a-f]{1,16}\Z")
 # So many objects are to be looked at without a stop.
 _MUCH = 100_000
 
 _Entry = t.Mapping[str, t.Any]
 _Descriptors = dict[str | None, Descriptor | None]
-_Read = t.TypeVar("_Read")
 
 
 @contextlib.contextmanager
@@ -135,24 +137,39 @@ def read_fleet(
     return fleet
 
 
-class ChangingFleet:
-    """Hosts whose facts change, each read again only then; what is equal on any of them is one object all the time."""
+class ChangingFleet(t.Mapping[str, Host]):
+    """Hosts of a fleet whose ``facts`` change, each read again when it is asked for and only where it has changed since.
 
-    def __init__(self, facts: t.Mapping[str, t.Any]) -> None:
-        self.facts = dict(facts)
-        self._reader = _Reader(self.facts, ANY_AGE)
-        for name in sorted(self.facts):
+    What is equal on any of them is one object all the time.
+    """
+
+    def __init__(self, fleet: Fleet, names: t.Iterable[str]) -> None:
+        hosts = {name: fleet.hosts[name] for name in sorted(names)}
+        self.facts = {name: host.facts for name, host in hosts.items()}
+        self._changed: set[str] = set()
+        if isinstance(fleet.reader, _Reader):
+            self._reader = fleet.reader.branch(self.facts)
+            self._reader.fleet.hosts |= hosts
+        else:
+            self._reader = _Reader(self.facts, ANY_AGE)
+            self._changed |= hosts.keys()
+
+    def __getitem__(self, name: str) -> Host:
+        if name in self._changed:
             self._reader.read(name)
+            self._changed.remove(name)
+        return self._reader.fleet.hosts[name]
 
-    @property
-    def hosts(self) -> t.Mapping[str, Host]:
-        return self._reader.fleet.hosts
+    def __iter__(self) -> t.Iterator[str]:
+        return iter(self.facts)
+
+    def __len__(self) -> int:
+        return len(self.facts)
 
     def change(self, facts: t.Mapping[str, t.Any]) -> None:
         """Take these facts of hosts for those that there were."""
         self.facts.update(facts)
-        for name in facts:
-            self._reader.read(name)
+        self._changed.update(facts)
 
 
 def hold(data: t.Any, hosts: t.Iterable[str] | None = None) -> dict[str, t.Any]:
@@ -312,6 +329,8 @@ _FIELDS = itemgetter(
     *("kind", "id", "parent", "type", "descriptor"),
     *("attributes", "numa_node", "in_use", "migration"),
 )
+# So many contents of attributes are kept, none of more bytes.
+_MOST_CONTENTS, _LONGEST_CONTENT = 2**17, 2**12
 
 
 class _Classes(dict[tuple[t.Any, ...], DeviceClass]):
@@ -329,6 +348,31 @@ class _Classes(dict[tuple[t.Any, ...], DeviceClass]):
         return one
 
 
+class _Configurable(dict[bytes, tuple[str, ...]]):
+    """The names of the attributes of devices, by the bytes that only equal ones have; raises ``check.ODD`` for what are none.
+
+    No value of them is longer than ``longest``.
+    """
+
+    def __init__(self, longest: int = check.MAX_NAME) -> None:
+        super().__init__()
+        self.longest = longest
+        self._names: dict[tuple[str, ...], tuple[str, ...]] = {}
+
+    def __missing__(self, content: bytes) -> tuple[str, ...]:
+        attributes = marshal.loads(content)
+        for each in attributes:
+            if CHOICES in each:
+                check.plain_choices(each)
+        check.plain_texts([each["value"] for each in attributes], self.longest)
+        names = tuple([each["name"] for each in attributes])
+        names = self._names.setdefault(names, names)
+        # On some hosts each device has a value of its own.
+        if len(content) <= _LONGEST_CONTENT and len(self) < _MOST_CONTENTS:
+            self[content] = names
+        return names
+
+
 # What a mediated device states, ``None`` for any other.
 _States = tuple[str | None, bool, str] | None
 
@@ -342,12 +386,17 @@ class _Likenesses(dict[tuple[t.Any, ...], tuple[DeviceClass, _States]]):
     def __init__(self) -> None:
         super().__init__()
         self._classes = _Classes()
+        self._texts: dict[str, str] = {}
 
     def __missing__(self, key: tuple[t.Any, ...]) -> tuple[DeviceClass, _States]:
         kind, parent, mdev_type, numa_node, *common = key
         check.plain_texts([each for each in (parent, mdev_type) if each is not None])
         if kind not in check.KINDS or not check.is_node(numa_node):
             raise TypeError
+        # Each device is looked up with texts of its own: those in the keys are few, so that they are at hand.
+        kept = tuple(
+            [self._texts.setdefault(each, each) if each.__class__ is str else each for each in key]
+        )
         one = self._classes[tuple(common)]
         states = None
         if one.descriptor is not None:
@@ -355,15 +404,15 @@ class _Likenesses(dict[tuple[t.Any, ...], tuple[DeviceClass, _States]]):
                 raise TypeError
             if kind == MDEV:
                 states = parent, one.descriptor.derived, one.descriptor.version
-        self[key] = one, states
-        return self[key]
+        self[kept] = one, states
+        return self[kept]
 
     def of(
-        self, entries: t.Any, descriptors: _Descriptors, longest: int = check.MAX_NAME
+        self, entries: t.Any, descriptors: _Descriptors, configurable: _Configurable
     ) -> tuple[list[DeviceClass], Stated]:
         """Return the class of each device, and what mediated devices state; raise ``check.ODD``.
 
-        No name of a guest or device and no value of an attribute is longer than ``longest``.
+        No name of a guest or device is longer than a value in ``configurable`` may be.
         """
         if entries.__class__ is not list or len(entries) > check.MAX_DEVICES:
             raise TypeError
@@ -397,12 +446,12 @@ class _Likenesses(dict[tuple[t.Any, ...], tuple[DeviceClass, _States]]):
                 and (supported is None or supported.__class__ is bool)
             ):
                 raise TypeError
-            configurable = _configurable(attributes, texts) if attributes else ()
-            common = descriptors[name], supported, evidence, holder is None, configurable
+            own = configurable[marshal.dumps(attributes, _MARSHAL)] if attributes else ()
+            common = descriptors[name], supported, evidence, holder is None, own
             likenesses.append(self[(kind, parent, mdev_type, numa_node) + common])
             ids.append(device_id)
         texts += ids
-        check.plain_texts(texts, longest)
+        check.plain_texts(texts, configurable.longest)
         check.guests_uuids(uuids)
         set_up = [each for each in entries if NETWORK in each]
         check.plain_settings(set_up)
@@ -411,15 +460,6 @@ class _Likenesses(dict[tuple[t.Any, ...], tuple[DeviceClass, _States]]):
             raise TypeError
         stated = dict.fromkeys([states for _one, states in likenesses if states is not None])
         return [one for one, _states in likenesses], tuple(stated)
-
-
-def _configurable(attributes: t.Iterable[t.Any], texts: list[t.Any]) -> tuple[str, ...]:
-    """Return the names of the ``attributes`` of a device, and add their values to ``texts``; raise ``check.ODD``."""
-    for each in attributes:
-        texts.append(each["value"])
-        if CHOICES in each:
-            check.plain_choices(each)
-    return tuple([each["name"] for each in attributes])
 
 
 def _is_of_kind(descriptor: Descriptor, kind: str) -> bool:
@@ -477,6 +517,15 @@ def _p2p(features: t.Any) -> bool | None:
     return "p2p" in known if known else None
 
 
+class _Named(t.NamedTuple):
+    """A descriptor under the name that a host gives it, or the ``problem`` with it, and the bytes that only equal ones have."""
+
+    name: str
+    content: bytes | None
+    descriptor: Descriptor | None
+    problem: str | None
+
+
 # --- hosts -----------------------------------------------------------------------------------------------------------
 
 
@@ -485,7 +534,8 @@ class _Reader:
     """Reads the facts of hosts into a fleet; what one host has of another's descriptors and parents is shared with it.
 
     What is shared is found by its whole content, never by the name that a host gives it. ``_mended`` are the facts, by
-    host, of which something is not made use of, and ``_descriptors_of`` the descriptors of each host by name.
+    host, of which something is not made use of, and ``_descriptors_of`` the descriptors by name of each host on which a name means
+    another one than on those before. Of all other facts nothing is kept.
     """
 
     _data: t.Any
@@ -493,10 +543,13 @@ class _Reader:
     _any_age: frozenset[str] = frozenset()
     fleet: Fleet = field(default_factory=Fleet)
     _likenesses: _Likenesses = field(default_factory=_Likenesses)
-    # What hosts have is mostly equal as a whole, too.
-    _tables: dict[bytes, tuple[_Descriptors, list[dict[str, t.Any]]]] = field(default_factory=dict)
-    _parent_lists: dict[bytes, tuple[ParentFacts, ...]] = field(default_factory=dict)
-    _descriptors: dict[bytes, Descriptor | DescriptorError] = field(default_factory=dict)
+    _configurable: _Configurable = field(default_factory=_Configurable)
+    # What the names of descriptors mean on most hosts, and what of it is made use of.
+    _named: dict[str, _Named] = field(default_factory=dict)
+    _common: _Descriptors = field(default_factory=lambda: {None: None})
+    # Lists of parents are mostly equal as a whole, too.
+    _parent_lists: dict[bytes | None, tuple[ParentFacts, ...]] = field(default_factory=dict)
+    _descriptors: dict[bytes | None, Descriptor | DescriptorError] = field(default_factory=dict)
     _distinct: dict[tuple[str, str | None], Descriptor] = field(default_factory=dict)
     _parents: dict[bytes, ParentFacts] = field(default_factory=dict)
     _distinct_parents: dict[ParentFacts, ParentFacts] = field(default_factory=dict)
@@ -505,8 +558,20 @@ class _Reader:
     _mended: dict[str, _Entry] = field(default_factory=dict)
     _descriptors_of: dict[str, _Descriptors] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.fleet.reader = self
+
+    def branch(self, data: t.Any) -> _Reader:
+        """Return a reader of other facts, that shares with this one what is equal in them, and has no host yet."""
+        other = copy.copy(self)
+        other._data, other._limit, other._any_age = data, ANY_AGE, frozenset()
+        other.fleet, other._mended, other._descriptors_of = Fleet(reader=other), {}, {}
+        return other
+
     def read(self, name: str) -> None:
         """Add the host to the fleet, as unknown where it has no facts; raise ``FactsError``."""
+        self._mended.pop(name, None)
+        self._descriptors_of.pop(name, None)
         facts, cached = _found(self._data, name)
         if facts is None:
             self.fleet.unknown.append(name)
@@ -521,9 +586,8 @@ class _Reader:
             self.fleet.unknown.append(name)
             self.fleet.problems.append({"host": name, "path": GATHERED, "problem": refusal})
             return
-        descriptors, problems = self._all_descriptors(top)
-        self._descriptors_of[name] = descriptors
-        entries, found, stated = self._entries(name, top, descriptors, problems)
+        problems: list[dict[str, t.Any]] = []
+        entries, found, stated = self._entries(name, top, problems)
         equipment = self._all_parents(top)
         problems += check.plain_problems(top.get("problems"))
         classes: dict[DeviceClass, int] = {}
@@ -547,50 +611,64 @@ class _Reader:
         return found if found is not None else check.mapping(_found(self._data, name)[0], FACT)
 
     def _devices(self, name: str) -> list[Device]:
-        descriptors, holders = self._descriptors_of[name], dict[t.Any, Holder]()
-        return [
-            _device(name, entry, descriptors, holders) for entry in self._facts(name)["devices"]
-        ]
+        facts, holders = self._facts(name), dict[t.Any, Holder]()
+        descriptors = self._descriptors_of.get(name, self._common)
+        return [_device(name, entry, descriptors, holders) for entry in facts["devices"]]
 
     def _entries(
-        self, host: str, facts: _Entry, descriptors: _Descriptors, problems: list[dict[str, t.Any]]
+        self, host: str, facts: _Entry, problems: list[dict[str, t.Any]]
     ) -> tuple[t.Sequence[_Entry], list[DeviceClass], Stated]:
-        """Return the entries of the devices, the class of each, and what mediated devices state."""
+        """Return the entries of the devices, the class of each, and what mediated devices state; add to ``problems``."""
+        descriptors, is_common = self._all_descriptors(facts, problems)
+        if not is_common:
+            self._descriptors_of[host] = descriptors
         entries: t.Any = facts.get("devices")
         try:
-            return entries, *self._likenesses.of(entries, descriptors)
+            return entries, *self._likenesses.of(entries, descriptors, self._configurable)
         except check.ODD:
             entries = _one_by_one(entries, descriptors, problems)
             self._mended[host] = {**facts, "devices": entries}
-            return entries, *self._likenesses.of(entries, descriptors, check.MAX_TEXT)
+            longer = _Configurable(check.MAX_TEXT)
+            return entries, *self._likenesses.of(entries, descriptors, longer)
 
-    def _all_descriptors(self, facts: _Entry) -> tuple[_Descriptors, list[dict[str, t.Any]]]:
-        """Return the descriptors by name, that of a device without one as well, and what is wrong with others."""
-        content = _digest(facts.get("descriptors"))
-        descriptors, problems = _once(self._tables, content, self._read_descriptors, facts)
-        return descriptors, [*problems]
+    def _all_descriptors(
+        self, facts: _Entry, problems: list[dict[str, t.Any]]
+    ) -> tuple[_Descriptors, bool]:
+        """Return the descriptors by name, that of a device without one as well, and whether the names mean what they commonly do.
 
-    def _read_descriptors(self, facts: _Entry) -> tuple[_Descriptors, list[dict[str, t.Any]]]:
+        What is wrong with a descriptor is added to ``problems``.
+        """
         descriptors: _Descriptors = {None: None}
-        problems: list[dict[str, t.Any]] = []
+        is_common = True
         table = check.mapping(facts.get("descriptors"), "descriptors")
         if len(table) > check.MAX_DESCRIPTORS:
             most = f"{check.MAX_DESCRIPTORS:,} descriptors at most, and there are {len(table):,}"
             raise FactsError("descriptors", most)
         for name, data in table.items():
-            if name.__class__ is not str or len(name) != check.DIGEST_LENGTH or not name.isascii():
-                name = check.text(name, "descriptors")
-            found = self._descriptor(data)
-            if isinstance(found, DescriptorError):
-                problems.append({"path": f"descriptors.{name}", "problem": str(found)})
-                descriptors[name] = None
-            else:
-                descriptors[name] = found
-        return descriptors, problems
+            content = _content(data)
+            known = self._named.get(name)
+            if known is None or known.content != content:
+                known = self._read_named(check.text(name, "descriptors"), data, content)
+                is_common = is_common and self._named.get(known.name) is known
+            descriptors[known.name] = known.descriptor
+            if known.problem is not None:
+                problems.append({"path": f"descriptors.{known.name}", "problem": known.problem})
+        return descriptors, is_common
 
-    def _descriptor(self, data: t.Any) -> Descriptor | DescriptorError:
-        content = _content(data)
-        found = self._descriptors.get(content) if content is not None else None
+    def _read_named(self, name: str, data: t.Any, content: bytes | None) -> _Named:
+        """Return a descriptor with its name, kept where it is the first one of this name."""
+        found = self._descriptor(data, content)
+        if isinstance(found, Descriptor):
+            known = _Named(name, content, found, None)
+        else:
+            known = _Named(name, content, None, str(found))
+        if content is not None and name not in self._named:
+            self._named[name] = known
+            self._common[name] = known.descriptor
+        return known
+
+    def _descriptor(self, data: t.Any, content: bytes | None) -> Descriptor | DescriptorError:
+        found = self._descriptors.get(content)
         if found is None:
             try:
                 found = read_descriptor(data, with_origin=True)
@@ -602,8 +680,15 @@ class _Reader:
         return found
 
     def _all_parents(self, facts: _Entry) -> tuple[ParentFacts, ...]:
-        content = _digest(facts.get("parents"))
-        return _once(self._parent_lists, content, self._read_parents, facts)
+        content = _content(facts.get("parents"))
+        # A few bytes in place of many.
+        key = None if content is None else hashlib.sha256(content).digest()
+        found = self._parent_lists.get(key)
+        if found is None:
+            found = self._read_parents(facts)
+            if key is not None:
+                self._parent_lists[key] = found
+        return found
 
     def _read_parents(self, facts: _Entry) -> tuple[ParentFacts, ...]:
         parents = []
@@ -666,31 +751,9 @@ def gathered_time(data: t.Any, host: str) -> str | None:
 def _content(data: t.Any) -> bytes | None:
     """Bytes that only equal data has; ``None`` where the data is not all of plain types."""
     try:
-        # Later versions tell equal texts apart that are, or are not, one object.
-        return marshal.dumps(data, 2)
+        return marshal.dumps(data, _MARSHAL)
     except ValueError:
         return None
-
-
-def _digest(data: t.Any) -> bytes | None:
-    """Return a few bytes in place of those of ``_content``, for what is large."""
-    content = _content(data)
-    return None if content is None else hashlib.sha256(content).digest()
-
-
-def _once(
-    known: dict[bytes, _Read],
-    content: bytes | None,
-    read: t.Callable[[_Entry], _Read],
-    facts: _Entry,
-) -> _Read:
-    """Return what ``read`` makes of the ``facts`` of a host, read once where their ``content`` is the same; errors are not kept."""
-    found = known.get(content) if content is not None else None
-    if found is None:
-        found = read(facts)
-        if content is not None:
-            known[content] = found
-    return found
 
 
 def _parent(data: t.Any, path: str) -> ParentFacts:

@@ -23,6 +23,7 @@ import copy
 import dataclasses
 import functools
 import itertools
+import operator
 import typing as t
 from collections import Counter
 
@@ -112,7 +113,7 @@ _FIRST = "its guests had no place once others were drained before it"
 _TRIED = "this order was found by trying one after another"
 # What of a planning is not the same after a step.
 _CHANGED_BY_STEPS = (
-    *("_pending", "_lasting", "_guests", "_capacity"),
+    *("_pending", "_lasting", "_guests", "_fewest", "_capacity"),
     *("_arrived", "_made", "_returned", "_steps", "_left"),
 )
 
@@ -255,9 +256,7 @@ class _Planning:
         self._first, self._asked, self._conditions = fleet, asked, conditions
         self._capacity: Capacity = conditions.capacity
         self._progress = progress
-        self._now = ChangingFleet(
-            {name: fleet.hosts[name].facts for name in {*targets, *asked.hosts}}
-        )
+        self._now = ChangingFleet(fleet, {*targets, *asked.hosts})
         self._pending = [*asked.hosts]
         listed_hosts = {*asked.hosts}
         # Those that guests may stay on, the ones that came back last at the end.
@@ -269,9 +268,12 @@ class _Planning:
             for name in fleet.unknown
             if conditions.targets is None or name in conditions.targets
         ]
-        self._guests: dict[str, list[Guest]] = {name: [] for name in asked.hosts}
-        for name in asked.hosts:
-            self._guests[name] = _guests_on(self._now.hosts[name])
+        self._guests: dict[str, list[Guest]] = {}
+        # How many guests each host has, and which host it is of those that are listed: in this order they are tried.
+        self._fewest: dict[str, tuple[int, int]] = {}
+        for number, name in enumerate(asked.hosts):
+            self._guests[name] = _guests_on(self._now[name])
+            self._fewest[name] = len(self._guests[name]), number
         self._count = sum(map(len, self._guests.values()))
         self._arrived: set[DeviceKey] = set()
         self._made: set[DeviceKey] = set()
@@ -469,12 +471,11 @@ class _Planning:
         if self._asked.keep_order:
             yield from (tuple(order[:size]) for size in range(most, 0, -1))
             return
-        places = {name: number for number, name in enumerate(self._asked.hosts)}
         # What had no place before, and has used up what may be looked at, is not looked at again before all others.
         left = self._left if self._effort.used_up else {}
-        order = sorted(
-            order, key=lambda name: (left.get(name, 0), len(self._guests[name]), places[name])
-        )
+        order = sorted(order, key=self._fewest.__getitem__)
+        if left:
+            order.sort(key=lambda name: left.get(name, 0))
         for size in range(most, 0, -1):
             for start in range(len(order) - size + 1):
                 yield tuple(order[start : start + size])
@@ -512,7 +513,7 @@ class _Planning:
 
     def _to_lasting(self, batch: _Batch) -> _Attempt:
         """Place the guests of a batch on hosts that are not to be emptied any more."""
-        guests = [guest for name in batch for guest in self._guests[name]]
+        guests = self._guests_of(batch)
         if not guests:
             return _Attempt(batch, [], (), 0)
         if not self._lasting:
@@ -539,7 +540,7 @@ class _Planning:
             for each in more.placements
         ]
         # What comes later may share a wave with the first ones.
-        placements = with_crowds(moves_of([*found.placements, *later], self._now.hosts))
+        placements = with_crowds(moves_of([*found.placements, *later], self._now))
         return _Attempt(found.batch, placements, more.left, 0)
 
     def _to_anywhere(self, batch: _Batch) -> _Attempt:
@@ -565,15 +566,17 @@ class _Planning:
             keep_type=keep_type or self._conditions.keep_type,
         )
         # Who stays on another host of a failure domain must not be met either, or counts there.
-        names = self._now.hosts if self._looks_at_domains else (*batch, *targets)
-        hosts = {name: self._now.hosts[name] for name in names}
+        names = self._now if self._looks_at_domains else (*batch, *targets)
+        hosts = {name: self._now[name] for name in names}
         if after:
             changed = self._after(after)
             hosts |= read_fleet(
                 {name: changed.get(name, hosts[name].facts) for name in hosts}
             ).hosts
         part = Fleet(hosts, self._first.unknown, self._first.problems)
-        request = _request(part, conditions)
+        # Some of them have moved only where some are placed ``after`` others.
+        known = None if after else sorted(self._guests_of(batch), key=operator.attrgetter("key"))
+        request = _request(part, conditions, known)
         plan = make_plan(
             part,
             request,
@@ -595,23 +598,24 @@ class _Planning:
         self, batch: t.Sequence[str], targets: t.Sequence[str], capacity: Capacity
     ) -> Conditions:
         """Return what is asked of emptying the hosts of a batch onto ``targets``, which have free what ``capacity`` says."""
-        guests = (guest for name in batch for guest in self._guests[name])
         return dataclasses.replace(
             self._conditions,
             drain=batch,
             targets=[*targets, *self._silent],
-            capacity=part_of(capacity, guests, targets) if capacity else capacity,
+            capacity=part_of(capacity, self._guests_of(batch), targets) if capacity else capacity,
         )
 
+    def _guests_of(self, batch: t.Iterable[str]) -> list[Guest]:
+        """Return the guests of the hosts of a batch, as the steps so far leave them."""
+        return [guest for name in batch for guest in self._guests[name]]
+
     def _after(self, placements: t.Sequence[Placement]) -> dict[str, HostFacts]:
-        return facts_after(
-            self._now.hosts, self._now.facts, placements, {*self._pending}, self._made
-        )
+        return facts_after(self._now, self._now.facts, placements, {*self._pending}, self._made)
 
     def _take(self, found: _Attempt, why: str) -> None:
         """Note a step as taken, and that the hosts of its batch have come back."""
         sources = {(each["source"]["host"], each["source"]["id"]) for each in found.placements}
-        guests = [guest for name in found.batch for guest in self._guests[name]]
+        guests = self._guests_of(found.batch)
         again = [guest for guest in guests if guest.devices[0].key in self._arrived]
         onto = {each["target"]["host"] for each in found.placements}
         self._steps.append(
@@ -648,7 +652,8 @@ class _Planning:
         if self._asked.use_returned:
             self._lasting += [name for name in found.batch if name in self._may_receive]
         for name in changed.keys() & {*self._pending}:
-            self._guests[name] = _guests_on(self._now.hosts[name])
+            self._guests[name] = _guests_on(self._now[name])
+            self._fewest[name] = len(self._guests[name]), self._fewest[name][1]
         for name in gone:
             self._guests[name] = []
 
@@ -700,14 +705,15 @@ class _Planning:
         # In another order it would be other hosts that receive nothing any more.
         always_closed = closed if self._asked.keep_order else frozenset[str]()
         # Once all other listed hosts are empty, there is the most room for one that there can ever be.
-        initial = {each: self._first.hosts[each].facts for each in self._now.facts}
-        empty = {name: without_holders(initial[name]) for name in self._asked.hosts}
-        emptied = ChangingFleet({**initial, **empty})
+        emptied = ChangingFleet(self._first, self._now)
+        initial = {name: emptied.facts[name] for name in self._asked.hosts}
+        empty = {name: without_holders(facts) for name, facts in initial.items()}
+        emptied.change(empty)
         all_gone = self._once_all_have_gone()
         left = {}
         for name in asked:
             emptied.change({name: initial[name]})
-            most = self._alone(name, emptied.hosts, always_closed, all_gone)
+            most = self._alone(name, emptied, always_closed, all_gone)
             if most["status"] == "infeasible":
                 return _block(name, most, proven=True)
             left[name] = len(most["unplaced"])
@@ -716,7 +722,7 @@ class _Planning:
         proven = not self._steps and every and not self._leave_domains_together
         now = {}
         for name in sorted(asked, key=left.__getitem__):
-            now[name] = self._alone(name, self._now.hosts, closed, self._capacity)
+            now[name] = self._alone(name, self._now, closed, self._capacity)
             proven = proven and now[name]["status"] == "infeasible"
             if not proven:
                 break
@@ -787,9 +793,11 @@ def _conversions(placements: t.Sequence[Placement], facts: t.Mapping[str, HostFa
     )
 
 
-def _request(part: Fleet, conditions: Conditions) -> Request:
-    """Return what is asked of a step with the hosts that take part in it."""
-    guests = requested(part, conditions.drain, None, "none")
+def _request(
+    part: Fleet, conditions: Conditions, known: t.Sequence[Guest] | None = None
+) -> Request:
+    """Return what is asked of a step with the hosts that take part in it, of which the guests to be moved may be ``known``."""
+    guests = known if known is not None else requested(part, conditions.drain, None, "none")
     stays = staying(part, conditions)
     return Request(guests, conditions.hosts(part), conditions, staying=stays)
 

@@ -575,7 +575,9 @@ def staying(
     Of some it is known from an earlier plan that their guests have ``moved``.
     """
     known = {key: each["reason"] for key, each in moved.items()}
-    left = known | _left_alone(fleet, conditions.drain or (), _is_free)
+    left = {**known}
+    if conditions.free_devices == FREE_DEVICES[0]:
+        left |= _left_alone(fleet, conditions.drain or (), _is_free)
     return [
         moved[device.key]
         if known.get(device.key) == reason
@@ -734,7 +736,9 @@ def requested(
         for name in drain:
             if name not in fleet.hosts:
                 raise FleetError(f"cannot drain {name}: {why_unknown(fleet, name)}")
-        left = _left_alone(fleet, drain, _is_free) | dict.fromkeys(moved, "its guest has moved")
+        left = dict.fromkeys(moved, "its guest has moved")
+        if free_devices == FREE_DEVICES[0]:
+            left = _left_alone(fleet, drain, _is_free) | left
         return guests_of(
             device
             for name in set(drain)

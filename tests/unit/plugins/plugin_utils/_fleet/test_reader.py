@@ -14,8 +14,13 @@ import weakref
 import pytest
 from ansible.parsing.dataloader import DataLoader
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.pairs import compatible_pairs
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import reader
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import (
+    ChangingFleet,
+    read_fleet,
+)
 from ansible_collections.vfio.migration.tests.unit.fleets import (
     UUIDS,
     device,
@@ -355,3 +360,44 @@ def test_hosts_with_equal_parents_share_them():
     one, other = list(fleet.hosts.values())
     assert one.equipment is other.equipment
     assert (one.parents[0].host, other.parents[0].host) == ("a", "b")
+
+
+def test_a_changing_fleet_reads_only_what_has_changed_and_shares_what_is_equal():
+    facts = {"a": host([device(UUIDS[0], vm="vm")]), "b": host([device(UUIDS[1])])}
+    fleet = read_fleet(facts)
+    changing = ChangingFleet(fleet, ["b", "a"])
+    assert [*changing] == ["a", "b"]
+    assert changing["a"] is fleet.hosts["a"]
+    changing.change({"a": host([device(UUIDS[2])])})
+    assert [each.id for each in changing["a"].devices] == [UUIDS[2]]
+    assert changing["a"] is changing["a"]
+    assert changing["b"] is fleet.hosts["b"]
+    (one,), (other,) = (changing[name].devices for name in "ab")
+    assert one.descriptor is other.descriptor
+    assert [each.id for each in fleet.hosts["a"].devices] == [UUIDS[0]]
+
+
+def test_a_fleet_that_was_put_together_changes_as_one_that_was_read():
+    read = read_fleet({"a": host([device(UUIDS[0])]), "b": host([device(UUIDS[1])])})
+    changing = ChangingFleet(Fleet(read.hosts), ["a", "b"])
+    assert [each.id for name in changing for each in changing[name].devices] == [*UUIDS[:2]]
+
+
+def test_odd_facts_of_a_host_do_not_outlast_it():
+    odd = host([device(UUIDS[0], vm="vm")])
+    odd["devices"][0]["in_use"]["name"] = "x" * 300
+    changing = ChangingFleet(read_fleet({"a": host()}), ["a"])
+    changing.change({"a": odd})
+    assert changing["a"].devices[0].in_use.name is None
+    changing.change({"a": host([device(UUIDS[1])])})
+    assert [each.id for each in changing["a"].devices] == [UUIDS[1]]
+
+
+def test_what_is_kept_of_attributes_has_an_end(monkeypatch):
+    monkeypatch.setattr(reader, "_MOST_CONTENTS", 1)
+    devices = [
+        device(name, attributes=[{"name": "aggregator", "value": value}])
+        for name, value in zip(UUIDS[:3], "123", strict=True)
+    ]
+    fleet = read_fleet({"a": host(devices)})
+    assert [each.attributes for each in fleet.devices()] == [(("aggregator", n),) for n in "123"]
