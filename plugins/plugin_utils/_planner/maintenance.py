@@ -19,6 +19,7 @@ What guests take beside devices, ``capacity`` states as it is before the first s
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 import itertools
@@ -104,6 +105,20 @@ _LAST = 1
 _TRIES = 40
 # So often at most the steps are begun again, with a host first that could not be emptied.
 _RESTARTS = 8
+# Of so many hosts at most all orders are tried, as long as no more steps are looked at, nor devices of hosts that take part.
+_ALL_ORDERS = 6
+_ORDER_STEPS = 1_000
+_ORDER_DEVICES = 100_000
+
+# Why a host is emptied that could not be after others.
+_FIRST = "its guests had no place once others were drained before it"
+# Why it is, where orders are tried.
+_TRIED = "this order was found by trying one after another"
+# What of a planning is not the same after a step.
+_CHANGED_BY_STEPS = (
+    *("_pending", "_lasting", "_guests", "_fewest", "_capacity"),
+    *("_arrived", "_made", "_returned", "_steps", "_left"),
+)
 
 _Batch = tuple[str, ...]
 
@@ -165,49 +180,62 @@ def _planned(
     # All plans together look at no more than one does.
     efforts = Effort(EFFORT), Effort(MAX_COMPARISONS // 3)
 
-    def begin(waiting_keep_type: bool, soonest: t.Sequence[str] = ()) -> MaintenancePlan:
-        planning = _Planning(
-            fleet, asked, conditions, progress, efforts, soonest, waiting_keep_type
-        )
-        return planning.result()
+    def begin(waiting_keep_type: bool, soonest: t.Sequence[str] = ()) -> _Planning:
+        return _Planning(fleet, asked, conditions, progress, efforts, soonest, waiting_keep_type)
 
-    plan = _restarted(functools.partial(begin, True), asked, efforts[0], progress)
+    plan = _in_some_order(functools.partial(begin, True), asked, efforts[0], progress)
     if plan["blocked"] is None or plan["blocked"]["proven"] or conditions.keep_type:
         return plan
     # A device of another type may not become one of its own again: that comes last.
     progress("steps in which devices become ones of other types on the way are tried")
-    other = _restarted(functools.partial(begin, False), asked, efforts[0], progress)
+    other = _in_some_order(functools.partial(begin, False), asked, efforts[0], progress)
     return plan if other["blocked"] else other
 
 
+def _in_some_order(
+    begin: t.Callable[..., _Planning], asked: Maintenance, effort: Effort, progress: Progress
+) -> MaintenancePlan:
+    """Return the steps in the order that seems best, and where that leaves a host, in any order of a few hosts."""
+    plan = _restarted(begin, asked, effort, progress)
+    if plan["blocked"] is None or plan["blocked"]["proven"] or asked.keep_order:
+        return plan
+    if not plan["steps"] or not 1 < len(asked.hosts) <= _ALL_ORDERS:
+        return plan
+    progress(f"the orders of {len(asked.hosts)} hosts are tried")
+    return begin().result_of_any_order() or plan
+
+
 def _restarted(
-    begin: t.Callable[..., MaintenancePlan], asked: Maintenance, effort: Effort, progress: Progress
+    begin: t.Callable[..., _Planning], asked: Maintenance, effort: Effort, progress: Progress
 ) -> MaintenancePlan:
     """Return the steps, begun again with the host first that could not be emptied, until all can, or that one cannot though it is first.
 
-    What fails decides what is looked at first, as with the weights of Boussemart et al., "Boosting systematic search by
-    weighting constraints", 2004.
+    Where several could not be, and were first in this order before, other orders of these are tried. What fails decides what is
+    looked at first, as with the weights of Boussemart et al., "Boosting systematic search by weighting constraints", 2004.
     """
-    soonest: list[str] = []
-    tried: set[tuple[str, ...]] = {()}
-    plan = attempt = begin()
+    soonest: tuple[str, ...] = ()
+    tried = {soonest}
+    plan = attempt = begin().result()
     for _attempt in range(_RESTARTS):
         blocked = attempt["blocked"]
         if blocked is None:
             return attempt
         if blocked["proven"] or asked.keep_order or effort.used_up or not attempt["steps"]:
             break
-        soonest = list(dict.fromkeys([*blocked["hosts"], *soonest]))
-        if tuple(soonest) in tried:
+        first = tuple(dict.fromkeys([*blocked["hosts"], *soonest]))
+        orders = itertools.chain([first], itertools.permutations(first))
+        other = next((each for each in orders if each not in tried), None)
+        if other is None:
             break
-        tried.add(tuple(soonest))
-        progress(f"{listed(blocked['hosts'])} cannot be drained; it is tried first")
-        attempt = begin(soonest)
+        soonest = other
+        tried.add(soonest)
+        progress(f"{listed(blocked['hosts'])} cannot be drained; {soonest[0]} is tried first")
+        attempt = begin(soonest).result()
     return attempt if attempt["blocked"] is None or attempt["blocked"]["proven"] else plan
 
 
 class _Planning:
-    """The fleet as the steps so far leave it; the ``soonest`` of its hosts are emptied as soon as there are places for their guests.
+    """The fleet as the steps so far leave it; the ``soonest`` of its hosts are emptied first, one after another, where they can be.
 
     With ``waiting_keep_type``, guests that wait on hosts that are still to be emptied have devices of their types there.
     """
@@ -222,7 +250,7 @@ class _Planning:
         soonest: t.Sequence[str] = (),
         waiting_keep_type: bool = True,
     ) -> None:
-        self._soonest = {name: place for place, name in enumerate(soonest)}
+        self._soonest = soonest
         self._waiting_keep_type = waiting_keep_type
         # A device that no process holds need not move.
         conditions = dataclasses.replace(conditions, free_devices="none", reuse=False)
@@ -300,10 +328,95 @@ class _Planning:
         plan["sentences"] = _sentences(plan)
         return plan
 
+    # --- any order of a few hosts ---
+
+    def result_of_any_order(self) -> MaintenancePlan | None:
+        """Return the steps of the first order that is found in which all hosts are emptied; ``None`` where none is found."""
+        self._count_again()
+        tries = Effort(_ORDER_STEPS), Effort(_ORDER_DEVICES)
+        return self.result() if self._finds_order(tries, set()) else None
+
+    def _finds_order(self, tries: tuple[Effort, Effort], seen: set[t.Hashable]) -> bool:
+        """Take steps until all hosts are emptied, if that can be; else return ``False`` with everything as it was."""
+        if not self._pending:
+            return True
+        state = self._state()
+        if state in seen:
+            return False
+        seen.add(state)
+        for batch in self._batches_in_any_order():
+            if self._effort.used_up or any(each.used_up for each in tries):
+                return False
+            tries[0].spend(1)
+            tries[1].spend(sum(len(each["devices"]) for each in self._now.facts.values()))
+            found, why = self._next_of(batch, _TRIED)
+            if found is None:
+                continue
+            before = self._held()
+            self._take(found, why)
+            if self._finds_order(tries, seen):
+                return True
+            self._go_back_to(before)
+        return False
+
+    def _batches_in_any_order(self) -> list[_Batch]:
+        """Return the batches that could be next, all of them, the largest first."""
+        most = min(self._asked.at_once, len(self._pending))
+        sizes = range(most, 0, -1)
+        return [each for size in sizes for each in itertools.combinations(self._pending, size)]
+
+    def _state(self) -> t.Hashable:
+        """Return what the same is of orders that leave the same to do."""
+        held = [
+            (name, each["id"], each["type"], str(each["in_use"]))
+            for name, facts in self._now.facts.items()
+            for each in facts["devices"]
+            if each["in_use"] is not None
+        ]
+        return frozenset(self._pending), frozenset(held)
+
+    def _held(self) -> dict[str, t.Any]:
+        """Return what a step changes, as it is."""
+        return {
+            **{name: copy.copy(getattr(self, name)) for name in _CHANGED_BY_STEPS},
+            "facts": dict(self._now.facts),
+        }
+
+    def _go_back_to(self, before: t.Mapping[str, t.Any]) -> None:
+        """Make everything as it was before a step."""
+        for name in _CHANGED_BY_STEPS:
+            setattr(self, name, before[name])
+        now = self._now.facts
+        self._now.change(
+            {name: each for name, each in before["facts"].items() if each is not now[name]}
+        )
+
+    def _count_again(self) -> None:
+        """Note how many guests move again at the least, whichever host is emptied first."""
+        if len(self._pending) <= _TRIES and not self._leave_domains_together:
+            self._again_at_least = min(self._to_lasting((name,)).at_least for name in self._pending)
+
     # --- one step ---
 
     def _next(self) -> tuple[_Attempt | None, str]:
         """Return the next batch with places for its guests, if there is one, and why it is the next."""
+        first = [name for name in self._soonest if name in self._pending]
+        if first and not self._steps:
+            self._count_again()
+        for name in first:
+            found, why = self._next_of((name,), _FIRST)
+            if found is not None:
+                return found, why
+        return self._next_of_all()
+
+    def _next_of(self, batch: _Batch, why: str) -> tuple[_Attempt | None, str]:
+        """Return this batch with places for its guests, if there are some, and ``why`` it is the next."""
+        found = self._to_lasting(batch)
+        if not found.left:
+            return found, why
+        return self._next_again([(batch, found)], why)
+
+    def _next_of_all(self) -> tuple[_Attempt | None, str]:
         attempts: dict[t.Hashable, _Attempt] = {}
         singles: list[tuple[_Batch, _Attempt]] = []
         batches = self._batches()
@@ -332,13 +445,10 @@ class _Planning:
         return self._next_again(singles)
 
     def _next_again(
-        self, singles: t.Iterable[tuple[_Batch, _Attempt]]
+        self, singles: t.Iterable[tuple[_Batch, _Attempt]], why: str | None = None
     ) -> tuple[_Attempt | None, str]:
-        """Return the next host of which some guests move again, and why; ``singles`` has for each what is like it on hosts that last."""
-        rank, later = self._soonest, len(self._soonest)
-        tried = sorted(singles, key=lambda each: (rank.get(each[0][0], later), len(each[1].left)))[
-            :_TRIES
-        ]
+        """Return the next batch of which some guests move again, and why; ``singles`` has for each what is like it on hosts that last."""
+        tried = sorted(singles, key=lambda each: len(each[1].left))[:_TRIES]
         for batch, alike in tried:
             if not self._receiving(batch):
                 continue
@@ -354,7 +464,7 @@ class _Planning:
             if found.left:
                 found = anywhere
             if not found.left:
-                return found, self._why_again(len(lasting.left))
+                return found, self._why_again(len(lasting.left), why)
         return None, ""
 
     def _batches(self) -> t.Iterator[_Batch]:
@@ -366,10 +476,9 @@ class _Planning:
             return
         # What had no place before, and has used up what may be looked at, is not looked at again before all others.
         left = self._left if self._effort.used_up else {}
-        rank, later, fewest = self._soonest, len(self._soonest), self._fewest
-        order = sorted(order, key=fewest.__getitem__)
-        if rank or left:
-            order.sort(key=lambda name: (rank.get(name, later), left.get(name, 0)))
+        order = sorted(order, key=self._fewest.__getitem__)
+        if left:
+            order.sort(key=lambda name: left.get(name, 0))
         for size in range(most, 0, -1):
             for start in range(len(order) - size + 1):
                 yield tuple(order[start : start + size])
@@ -557,19 +666,19 @@ class _Planning:
         guests = sum(len(self._guests[name]) for name in found.batch)
         if self._asked.keep_order:
             return "the order was given"
-        if any(name in self._soonest for name in found.batch):
-            return "its guests had no place once others were drained before it"
         if not guests:
             return "no guest holds a device there"
         if self._effort.used_up:
             return "its guests have places on hosts that are not drained after it"
         return "of the hosts whose guests have places on hosts that are not drained after it, it has the fewest guests"
 
-    def _why_again(self, again: int) -> str:
+    def _why_again(self, again: int, why: str | None) -> str:
         moves = "moves" if again == 1 else "move"
         left = f"{again:,} of its guests {moves} again, as hosts that are not drained after it have no place for them"
         if self._asked.keep_order:
-            return f"the order was given; {left}"
+            why = "the order was given"
+        if why is not None:
+            return f"{why}; {left}"
         return f"{left}; no other host was found of which fewer would"
 
     def _assumptions(self, blocked: MaintenanceBlock | None) -> list[str]:
