@@ -27,6 +27,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values impor
     quoted,
     reasons,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.arrivals import (
+    received_by,
+    with_capacity_left,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import (
     make_verified_plan,
     no_progress,
@@ -48,7 +52,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock impor
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.own_plans import digest_of
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_arguments import ARGUMENTS
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import printed
-from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Plan
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Plan, ReceivedDevice
 
 
 def sources_of(options: t.Mapping[str, t.Any]) -> list[t.Any] | None:
@@ -113,6 +117,8 @@ def plan_for(
     sources = sources_of(options)
     known = {name: each.facts for name, each in read.hosts.items()}
     moved = left_by_moves(earlier, read) if earlier is not None else {}
+    if earlier is not None and options.get("capacity") is None:
+        conditions = with_capacity_left(conditions, earlier, read)
     request = Request(
         requested(read, conditions.drain, sources, conditions.free_devices, moved),
         conditions.hosts(read),
@@ -121,11 +127,19 @@ def plan_for(
         asked=as_asked(
             conditions, sources, chosen, {name: gathered_at(known[name]) for name in lost}
         ),
+        received=_received(earlier, read, conditions),
     )
     plan = printed(make_verified_plan(read, known, request, earlier, progress), Plan)
     if made is not None:
         made(digest_of(plan, known, read.unknown))
     return plan
+
+
+def _received(earlier: t.Any, read: Fleet, conditions: Conditions) -> list[ReceivedDevice]:
+    """Return what hosts have received by moves of an ``earlier`` plan, where that counts."""
+    if earlier is None or conditions.limit is None:
+        return []
+    return received_by(earlier, read, conditions.drain)
 
 
 def search_for(
