@@ -172,8 +172,14 @@ _value:
         - In plans of the action M(vfio.migration.migration_plan) and of playbooks, it also has C(time), C(collection), which is the version of the collection,
           and C(requested_by).
       type: dict
+    received:
+      description:
+        - What hosts have received by moves of earlier plans, which counts for O(limit). Absent without O(limit), or if they have received nothing.
+        - Each device that a guest holds now has C(host), C(kind), C(id), C(vm) and C(source), the device that the guest has left.
+      type: list
+      elements: dict
     relied_on:
-      description: The hosts of the placements, each with a digest of the facts that the plan relies on.
+      description: The hosts of the placements and of C(received), each with a digest of the facts that the plan relies on.
       type: dict
     unknown:
       description: The hosts without usable facts.

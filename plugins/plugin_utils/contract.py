@@ -549,6 +549,15 @@ class GuestsDevice(DeviceLabel):
     """The guest's name."""
 
 
+class ReceivedDevice(GuestsDevice):
+    """A device that a guest holds on its new host by a move of an earlier plan. It counts for ``limit``."""
+
+    vm_uuid: NotRequired[str]
+    """The UUID of the guest, if its process shows one."""
+    source: DeviceLabel
+    """The device that the guest has left."""
+
+
 class StayingDevice(DeviceLabel):
     """A device on a drained host that stays as it is, because no process holds it and it has no state to move."""
 
@@ -779,12 +788,14 @@ class Plan(PlanBody):
     """The requester: the user of the controller that started the job, or the user that ran Ansible."""
     request: PlanRequest
     """The requested moves. ``targets``, ``avoid``, ``conditions``, ``direction`` and ``policy`` limit where they go."""
+    received: NotRequired[list[ReceivedDevice]]
+    """What hosts have received by moves of earlier plans, if the request has a ``limit``, which counts it. Absent if they have received nothing."""
     changes: list[Change]
     """The guests of an earlier plan that were planned again."""
     conditions: PlanConditions
     """The requested conditions. They show whether an earlier plan is for the same request."""
     relied_on: dict[str, Digest]
-    """The hosts of the placements, each with a digest of the facts that the plan relies on."""
+    """The hosts of the placements, and of ``received``, each with a digest of the facts that the plan relies on."""
     targets: NotRequired[list[str]]
     """The hosts that can receive. Absent if the request does not limit them."""
     avoid: NotRequired[list[AvoidedPlace]]

@@ -272,7 +272,11 @@ def make_verified_plan(
     plan, changes = _make_plan_with(fleet, request, previous, progress, budget)
     progress("verifying the plan")
     asked_for = request.asked or as_asked(request.conditions, None, None)
-    asked_with = {"conditions": request.conditions.stated(), "request": asked_for}
+    asked_with = {
+        "conditions": request.conditions.stated(),
+        "request": asked_for,
+        "received": request.received,
+    }
 
     def objected_to(plan: PlanBody) -> list[Objection]:
         stated: t.Any = {**plan, **asked_with}
@@ -315,14 +319,17 @@ def _not_proven(plan: PlanBody, broken: t.Sequence[Objection]) -> PlanBody:
 def stated_plan(plan: PlanBody, request: Request, changes: list[Change], facts: Facts) -> Plan:
     """Return ``plan`` with what it was ``asked`` in ``request``, and the ``facts`` that it relies on."""
     hosts = {each[side]["host"] for each in plan["placements"] for side in _SIDES}
+    hosts |= {end["host"] for each in request.received for end in (each, each["source"])}
     made: t.Any = {
         "schema": SCHEMA,
         **plan,
         "request": request.asked,
         "changes": changes,
         "conditions": request.conditions.stated(),
-        "relied_on": digests(hosts, facts),
+        "relied_on": digests(hosts & facts.keys(), facts),
     }
+    if request.received:
+        made["received"] = [*request.received]
     if request.conditions.targets is not None:
         made["targets"] = sorted(request.targets)
     if request.conditions.avoid:

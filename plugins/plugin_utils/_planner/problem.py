@@ -155,6 +155,7 @@ def pose(
     )
     weighed = conditions.resources()
     is_limited = bool(weighed) or conditions.limit is not None
+    arrived = request.arrived if conditions.limit is not None else {}
     domains = _Domains(conditions, request.targets)
     bins = []
     for name, (pools, parents, cards) in zip(request.targets, supplies, strict=True):
@@ -162,6 +163,8 @@ def pose(
         state += [resource for resource in parents if resource is not None]
         state += [card.resource for card in cards.values()]
         limits = conditions.limits_of(name, weighed) if is_limited else ()
+        if arrived.get(name):
+            limits = (max(0, limits[0] - arrived[name]), *limits[1:])
         for arriving, devices in _guests_of(kept.get(name, ())) if is_limited else ():
             taken = conditions.weights_of(*arriving, devices, weighed)
             limits = tuple([max(0, each) for each in less(limits, taken)])

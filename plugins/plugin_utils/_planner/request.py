@@ -13,7 +13,7 @@ import functools
 import operator
 import typing as t
 import uuid
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 
@@ -52,6 +52,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     PlanBody,
     PlanConditions,
     PlanRequest,
+    ReceivedDevice,
     StayingDevice,
 )
 
@@ -523,7 +524,7 @@ class Request:
 
     ``others`` are guests that are to be moved, too, and are planned by themselves: their devices are no targets.
     ``staying`` are devices of hosts that are emptied which stay as they are, each with the reason. ``asked`` is how the
-    guests were asked for, as the plan has it.
+    guests were asked for, as the plan has it. ``received`` is what counts for the limit of hosts beside what moves.
     """
 
     guests: t.Sequence[Guest]
@@ -533,6 +534,12 @@ class Request:
     others: t.Sequence[Guest] = ()
     staying: t.Sequence[StayingDevice] = ()
     asked: PlanRequest | None = None
+    received: t.Sequence[ReceivedDevice] = ()
+
+    @property
+    def arrived(self) -> Counter[str]:
+        """Return how many devices each host has received before."""
+        return Counter(each["host"] for each in self.received)
 
 
 def as_asked(

@@ -56,7 +56,7 @@ _PLANNED_AGAIN = "the plan says so; the facts do not show why"
 # What was asked, and on which occasion: the facts do not show it.
 _TAKEN = (
     *("schema", "time", "collection", "requested_by"),
-    *("request", "conditions", "direction", "policy", "targets", "avoid", "relied_on"),
+    *("request", "conditions", "direction", "policy", "targets", "avoid", "received", "relied_on"),
 )
 # What the verifier finds wrong wherever it is not what the facts make it.
 _VERIFIED = ("vm", "vm_uuid", "set", "bindings", "certainty", "warnings", "wave")
@@ -80,7 +80,8 @@ def recomputed(plan: Plan, fleet: Fleet, conditions: Conditions) -> Plan:
     receiving &= set(asked.get("hosts", fleet.hosts))
     receiving -= set(asked.get("drain", ()))
     targets = [name for name in fleet.hosts if name in receiving]
-    request = Request(guests_of(devices), targets, conditions, staying=stay)
+    received = plan.get("received", [])
+    request = Request(guests_of(devices), targets, conditions, staying=stay, received=received)
     planned = make_plan(fleet, request)
     if _moves(planned["placements"]) != _moves(placements):
         planned = _with_reasons(placements, planned, fleet, request)
@@ -287,8 +288,9 @@ def _with_reasons(
     """
     moving = {_key(each) for each in placements}
     rest = [each for each in request.guests if each.devices[0].key not in moving]
-    beside = make_plan(fleet, Request(rest, request.targets, request.conditions, kept=placements))
-    alone = make_plan(fleet, Request([], request.targets, request.conditions, kept=placements))
+    kept = dataclasses.replace(request, kept=placements, staying=())
+    beside = make_plan(fleet, dataclasses.replace(kept, guests=rest))
+    alone = make_plan(fleet, dataclasses.replace(kept, guests=[]))
     reasons = {_key(each): each["reasons"] for each in beside["unplaced"]}
     places = {_key(each): each["target"]["host"] for each in beside["placements"]}
     unplaced: list[Unplaced] = [

@@ -193,6 +193,8 @@ class Reasons:
         self._conditions = problem.request.conditions
         self._admission = problem.admission
         self._received = Counter(each.host for each in placed)
+        # What hosts have received by earlier plans.
+        self._before = problem.request.arrived
         guests = problem.request.guests
         # Guests of two hosts may have one name.
         arriving = {
@@ -386,8 +388,8 @@ class Reasons:
     def _limited(self, name: str, guest: Guest) -> t.Iterator[Reason]:
         """Yield which limit and which groups keep ``guest`` from a host."""
         limit = self._conditions.limit_of(name)
-        if limit is not None and self._received[name] + len(guest.devices) > limit:
-            received = self._received[name]
+        received = self._received[name] + self._before[name]
+        if limit is not None and received + len(guest.devices) > limit:
             words = f"{name} receives {counted(received, 'device')} already, and {limit:,} at most"
             yield Reason("limit", words)
         yield from self._lacking(name, guest)

@@ -177,9 +177,12 @@ class Case:
             if (to := each.get("moved_to")) is not None
         }
         self.moved_onto = Counter(target for target, _vm in self.moved_to.values())
+        # What hosts have received by moves of earlier plans.
+        self.received: list[Entry] = [*plan.get("received", ())]
         hosts = {key[0] for keys in (self.placed, self.unplaced) for key in keys} | self.drained
         hosts |= {each["target"]["host"] for each in plan["placements"]}
         hosts |= {host for host, _id in self.staying.union(self.moved_onto)}
+        hosts |= {end["host"] for each in self.received for end in (each, each["source"])}
         # Guests that stay on other hosts of a failure domain are met there, too, and count there.
         by_domain = asked.apart or asked.policy == "spread"
         near = [{*domain} for domain in asked.failure_domains.values()] if by_domain else []

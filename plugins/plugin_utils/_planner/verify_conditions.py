@@ -62,15 +62,39 @@ def the_plan_is_for_what_was_asked(case: Case) -> Objections:
 
 
 def hosts_receive_no_more_than_their_limit(case: Case) -> Objections:
-    """Require that no host receives more devices than ``limit`` says."""
+    """Require that no host receives more devices than ``limit`` says, with what it has received by earlier plans."""
     limit = case.asked.limit
+    before = Counter(each["host"] for each in case.received)
     for host, count in Counter([move.target["host"] for move in case.moves]).items():
         most = limit.get(host) if isinstance(limit, t.Mapping) else limit
-        if most is not None and count > most:
+        if most is not None and count + before[host] > most:
+            earlier = f" beside {before[host]} by earlier plans" if before[host] else ""
             yield Objection(
                 keys_of(each for each in case.moves if each.target_key[0] == host),
-                f"{host} receives {count} devices, and {most} at most",
+                f"{host} receives {count} devices{earlier}, and {most} at most",
             )
+
+
+def what_was_received_is_held_there(case: Case) -> Objections:
+    """Require that guests hold what the plan says that hosts have received by earlier plans, each once, and have left what they held."""
+    seen = Counter((each["host"], each["id"]) for each in case.received)
+    for each in case.received:
+        key, source = (each["host"], each["id"]), (each["source"]["host"], each["source"]["id"])
+        if seen[key] > 1 or key[0] == source[0] or not _holds(case.device(key), each):
+            yield Objection(
+                WHOLE_PLAN, f"{key[1]} on {key[0]} is not what {each['vm']} has come to hold"
+            )
+        elif _holds(case.device(source), each):
+            yield Objection(
+                WHOLE_PLAN, f"{each['vm']} still holds {source[1]} on {source[0]}, and has moved"
+            )
+
+
+def _holds(device: Entry | None, guest: Entry) -> bool:
+    holder = device["in_use"] if device is not None else None
+    if not holder or holder.get("name") != guest["vm"]:
+        return False
+    return "vm_uuid" not in guest or holder.get("uuid") in (None, guest["vm_uuid"])
 
 
 def hosts_have_what_their_guests_take(case: Case) -> Objections:
@@ -284,6 +308,7 @@ def devices_keep_their_type(case: Case) -> Objections:
 RULES: tuple[Rule, ...] = (
     (attrgetter("plan"), the_plan_is_for_what_was_asked),
     (attrgetter("is_limited"), hosts_receive_no_more_than_their_limit),
+    (attrgetter("received"), what_was_received_is_held_there),
     (attrgetter("asked.capacity"), hosts_have_what_their_guests_take),
     (attrgetter("unplaced"), guests_move_in_the_order_of_priority),
     (attrgetter("asked.apart"), guests_of_a_group_are_apart),

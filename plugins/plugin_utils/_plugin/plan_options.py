@@ -29,6 +29,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values impor
     whole_number,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.search import Budget
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.arrivals import (
+    received_by,
+    with_capacity_left,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import (
     make_verified_plan,
     no_progress,
@@ -50,7 +54,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock impor
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.own_plans import digest_of
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_arguments import ARGUMENTS
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import printed
-from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Plan
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Plan, ReceivedDevice
 
 # More takes hours for fleets in which there is no place anyway.
 MAX_EFFORT = 100
@@ -118,6 +122,8 @@ def plan_for(
     sources = sources_of(options)
     known = {name: each.facts for name, each in read.hosts.items()}
     moved = left_by_moves(earlier, read) if earlier is not None else {}
+    if earlier is not None and options.get("capacity") is None:
+        conditions = with_capacity_left(conditions, earlier, read)
     request = Request(
         requested(read, conditions.drain, sources, conditions.free_devices, moved),
         conditions.hosts(read),
@@ -126,6 +132,7 @@ def plan_for(
         asked=as_asked(
             conditions, sources, chosen, {name: gathered_at(known[name]) for name in lost}
         ),
+        received=_received(earlier, read, conditions),
     )
     budget = Budget().times(effort_of(options))
     plan = printed(make_verified_plan(read, known, request, earlier, progress, budget), Plan)
@@ -142,6 +149,13 @@ def effort_of(options: t.Mapping[str, t.Any]) -> int:
     if number > MAX_EFFORT:
         raise FleetError(f"effort is {number:,}; expected {wanted}")
     return number
+
+
+def _received(earlier: t.Any, read: Fleet, conditions: Conditions) -> list[ReceivedDevice]:
+    """Return what hosts have received by moves of an ``earlier`` plan, where that counts."""
+    if earlier is None or conditions.limit is None:
+        return []
+    return received_by(earlier, read, conditions.drain)
 
 
 def search_for(

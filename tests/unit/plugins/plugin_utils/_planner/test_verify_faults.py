@@ -1009,6 +1009,18 @@ CONDITIONS = {
         answers("limit_of", None),
         {"drain": ["a"], "limit": {"b": 1}},
     ),
+    "what has not moved is taken to have moved": Fault(
+        "what was received is held there",
+        guests("vm-1", "vm-2"),
+        lambda plant: plant.function(
+            "_is_held", lambda real: lambda device, by: device.host == by["host"]
+        ),
+        {
+            "drain": ["a"],
+            "limit": {"b": 2},
+            "earlier": migration_plan(guests("vm-1", "vm-2"), drain=["a"], limit={"b": 1}),
+        },
+    ),
     "facts of a lost host are taken for newer ones": Fault(
         "lost hosts are known as of their facts",
         guests("vm-1"),
