@@ -64,14 +64,14 @@ ANY_AGE = AgeLimit(0, 0)
 
 def seconds(time: t.Any) -> float | None:
     """Return a time as ``2026-11-26T17:20:00Z`` in seconds since 1970; ``None`` where it is none."""
-    return _seconds(str.__str__(time)) if isinstance(time, str) else None
+    # Nothing else is kept: a host can send a text of any length.
+    is_time = isinstance(time, str) and _TIME.match(time)
+    return _seconds(str.__str__(time)) if is_time else None
 
 
 # A fleet is mostly gathered within a few seconds.
 @functools.lru_cache(maxsize=1024)
 def _seconds(time: str) -> float | None:
-    if not _TIME.match(time):
-        return None
     try:
         # Python 3.10 does not read the letter for UTC.
         return datetime.fromisoformat(time[:-1] + "+00:00").timestamp()

@@ -61,8 +61,6 @@ MAX_NAME = 255
 MAX_TEXT = 4096
 # The longest sentence on whether a device can migrate.
 MAX_EVIDENCE = 1024
-# The names of descriptors are digests, of so many characters.
-DIGEST_LENGTH = 32
 # The largest numbers: of the kernel's processes, NUMA nodes and virtqueues, and of what fits into its counters.
 MAX_PID = 2**31 - 1
 MAX_NODE = 1023

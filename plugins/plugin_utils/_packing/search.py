@@ -55,7 +55,7 @@ MAX_EXACT_ITEMS = 200
 class Budget:
     """The most effort: rounds of local search, steps of branch and bound, and whether the optional ``solver`` may try, too.
 
-    ``effort`` multiplies what local search may look at in all. ``shared`` is what several searches may look at together,
+    ``effort`` multiplies both, and what local search may look at in all, while something has no place. ``shared`` is what several searches may look at together,
     beside which none has an effort of its own.
     """
 
@@ -67,8 +67,7 @@ class Budget:
 
     def times(self, effort: int) -> Budget:
         """Return so many times this budget."""
-        rounds, steps = self.rounds * effort, self.steps * effort
-        return replace(self, rounds=rounds, steps=steps, effort=self.effort * effort)
+        return replace(self, effort=self.effort * effort)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +127,7 @@ def search(
             fit,
             assignment,
             first.unplaced,
-            budget.rounds,
+            budget.rounds * budget.effort,
             least,
             progress,
             budget.shared,
@@ -144,8 +143,10 @@ def search(
             branch_and_bound,
         )
 
+        # More effort is for a place, not for a cheaper one.
+        most = budget.steps * (budget.effort if cost.unplaced else 1)
         exact = branch_and_bound(
-            problem, packings.takers, first.order, assignment, budget.steps, budget.shared
+            problem, packings.takers, first.order, assignment, most, budget.shared
         )
         assignment, optimal, steps = exact.assignment, exact.complete, exact.steps
         cost = _cost(problem, assignment, devices)

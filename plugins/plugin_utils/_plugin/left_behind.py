@@ -68,7 +68,7 @@ def left_after(
     left: dict[str, ByModule] = {}
     words = []
     for host, asked in tasks.items():
-        results = [results_of(hostvars, host, tasks.kind) for tasks in TASKS]
+        results = [results_of(hostvars, host, each.kind) for each in TASKS]
         rest, problem = remaining(asked, results, ids_of(result_of(hostvars, host, GATHERED)))
         if rest:
             left[host] = rest

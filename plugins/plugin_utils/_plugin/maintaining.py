@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 import typing as t
 
+from ansible.errors import AnsibleActionFail
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import (
     listed,
     why_in_use,
@@ -171,7 +172,8 @@ def plan_next(run: _Run, hostvars: t.Any) -> _Run:
     plan = _plan(run, rest, hostvars, answered, silent)
     blocked = plan["blocked"]
     if blocked is not None and not (run["partial"] and plan["steps"]):
-        raise FleetError(_why_blocked(run, plan, blocked, rest))
+        sentences = [*_why_blocked(run, plan, blocked, rest), *_kept_reasons(run, plan)]
+        raise FleetError(". ".join(sentences))
     sentences = (
         plan["sentences"] if not run["shown"] else plan["sentences"][-len(plan["steps"]) :][:1]
     )
@@ -186,8 +188,8 @@ def plan_next(run: _Run, hostvars: t.Any) -> _Run:
 
 def _why_blocked(
     run: _Run, plan: MaintenancePlan, blocked: MaintenanceBlock, rest: t.Sequence[str]
-) -> str:
-    """Return which guests have no place, what is short for them and what would do, and put all of it into a file."""
+) -> list[str]:
+    """Return which guests have no place, what is short for them and what would do."""
     done = f"; done are {listed(run['done'])}" if run["done"] else ""
     sentences = [f"{blocked['sentence']}{done}", f"Nothing was begun on {listed(rest)}"]
     if blocked["unplaced"]:
@@ -195,10 +197,18 @@ def _why_blocked(
         sentences.append(f"No place for {guests}: {why}")
     if blocked["addition"]:
         sentences.append(_what_would_do(plan, blocked["addition"]["sentence"], len(rest) > 1))
-    if not run["check_mode"]:
+    return sentences
+
+
+def _kept_reasons(run: _Run, plan: MaintenancePlan) -> list[str]:
+    """Write all reasons to a file, except in check mode, and return where they are; an error would hide what blocks the plan."""
+    if run["check_mode"]:
+        return []
+    try:
         write_steps(_blocked_path(run), plan)
-        sentences.append(f"All reasons are in {_blocked_path(run)}")
-    return ". ".join(sentences)
+    except AnsibleActionFail as error:
+        return [f"The file with all reasons is missing: {error}"]
+    return [f"All reasons are in {_blocked_path(run)}"]
 
 
 def _what_would_do(plan: MaintenancePlan, words: str, several: bool) -> str:

@@ -85,6 +85,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_file i
     stamped,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import (
+    effort_of,
     plan_for,
     sources_of,
 )
@@ -159,6 +160,7 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
         "hosts": hosts,
         "gather": gather,
         "max_age": 0 if gather else options.get("max_age"),
+        "effort": effort_of(options),
         "asked_hosts": asked_hosts,
         # How much of it was free when the earlier plan was made is of no use.
         "asks_memory": asks_memory,
@@ -418,6 +420,7 @@ def _plan(
         # What was planned from facts that there were is carried out as far as it holds.
         earlier=run["plan"] if run["confirming"] and run["earlier"] is None else run["earlier"],
         max_age=run["max_age"],
+        effort=run["effort"],
         fresh=answered,
         left_out=silent,
         **options,

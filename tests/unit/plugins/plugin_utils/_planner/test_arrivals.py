@@ -90,7 +90,7 @@ def test_the_same_request_afterwards_gives_no_further_moves_and_the_limit_holds_
 ):
     chance = random.Random(seed)
     facts = fleet(chance)
-    limit = chance.choice([1, 2, 3, {"b": chance.randint(0, 2)}])
+    limit: t.Any = chance.choice([1, 2, 3, {"b": chance.randint(0, 2)}])
     asked = Conditions(drain=["a"], limit=limit)
     first = plan = migration_plan(facts, drain=["a"], limit=limit)
     now, rest = facts, {each["vm"] for each in first["placements"]}

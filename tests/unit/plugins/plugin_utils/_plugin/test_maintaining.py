@@ -12,7 +12,9 @@ import typing as t
 from collections import Counter
 
 import pytest
+from ansible.errors import AnsibleActionFail
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin import maintaining
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.maintaining import (
     BACK,
     GATHERED,
@@ -340,6 +342,18 @@ def test_what_would_do_is_said_of_the_fleet_as_the_steps_before_leave_it(options
         FleetError, match=r"If it is drained first, all have a place with 1 more free w "
     ):
         first_step(options | {"drain": ["b", "c"], "targets": ["a", "b", "c"]}, facts)
+
+
+def test_what_blocks_it_is_said_where_the_file_cannot_be_written(options, facts, monkeypatch):
+    def full(path: str, plan: t.Any) -> None:
+        raise AnsibleActionFail(f"cannot write {path}: no space left on device")
+
+    monkeypatch.setattr(maintaining, "write_steps", full)
+    memory = {"hosts": {name: {"memory": 1} for name in facts}, "guests": {"vm-1": {"memory": 3}}}
+    with pytest.raises(FleetError) as error:
+        first_step(options | {"capacity": memory}, facts)
+    for words in ("No place for vm-1", "Nothing was begun on", "no space left on device"):
+        assert words in str(error.value)
 
 
 def test_what_blocks_it_is_said_in_check_mode_and_nothing_is_written(options, facts):

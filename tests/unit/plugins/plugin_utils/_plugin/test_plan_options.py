@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import inspect
+import typing as t
 from pathlib import Path
 from unittest import mock
 
@@ -17,6 +18,7 @@ from ansible_collections.vfio.migration.plugins.doc_fragments import _fleet, _pl
 from ansible_collections.vfio.migration.plugins.filter import migration_plan as filter_module
 from ansible_collections.vfio.migration.plugins.modules import migration_plan as module
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.search import Budget
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
     OPTIONS,
     Conditions,
@@ -25,6 +27,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.summary im
     MAX_LINE,
     MAX_SENTENCES,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin import plan_options
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.headroom_options import (
     headroom_for,
 )
@@ -126,9 +129,18 @@ def test_effort_is_a_whole_number_within_bounds(value):
         plan_for(FLEET, ["a"], effort=value)
 
 
-@pytest.mark.parametrize("value", [None, 1, "2", 100])
-def test_a_plan_that_is_the_best_takes_no_more_effort(value):
-    assert plan_for(FLEET, ["a"], effort=value) == plan_for(FLEET, ["a"])
+@pytest.mark.parametrize(("value", "times"), [(None, 1), (1, 1), ("2", 2), (100, 100)])
+def test_effort_is_what_the_search_may_take(value, times, monkeypatch):
+    budgets = []
+    real = plan_options.make_verified_plan
+
+    def noting(*given: t.Any) -> t.Any:
+        budgets.append(given[-1])
+        return real(*given)
+
+    monkeypatch.setattr(plan_options, "make_verified_plan", noting)
+    plan_for(FLEET, ["a"], effort=value)
+    assert budgets == [Budget().times(times)]
 
 
 @pytest.mark.parametrize(

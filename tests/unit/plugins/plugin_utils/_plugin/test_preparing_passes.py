@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from ansible.module_utils.common.yaml import yaml_load
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin import preparing
 from ansible_collections.vfio.migration.tests.unit.cards import CARD, function, typed, typeless
 from ansible_collections.vfio.migration.tests.unit.fleets import host
@@ -91,6 +92,25 @@ def test_it_goes_on_until_all_have_moved(prepared, guests):
     assert run["failure"] is None
     assert len(run["plan"]["placements"]) == hosts.given == guests
     assert (run["attempt"], run["undo"]) == (guests, {})
+
+
+def test_each_pass_may_take_the_effort_that_is_asked_for(prepared, monkeypatch):
+    efforts = []
+    real = preparing.plan_for
+
+    def noting(*given: t.Any, **options: t.Any) -> t.Any:
+        efforts.append(options["effort"])
+        return real(*given, **options)
+
+    monkeypatch.setattr(preparing, "plan_for", noting)
+    run = prepared(Gpus(2, room=5), effort="3")
+    assert run["attempt"] == 2
+    assert len(efforts) > 1 and {*efforts} == {3}
+
+
+def test_an_effort_that_is_none_is_refused_before_anything_is_done(prepared):
+    with pytest.raises(FleetError, match="effort is 'much'; expected a whole number from 1 to 100"):
+        prepared(Gpus(1, room=1), effort="much")
 
 
 @pytest.mark.parametrize("guests", [1, 3])

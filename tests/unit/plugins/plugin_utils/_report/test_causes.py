@@ -22,7 +22,7 @@ from hypothesis import given
 
 
 def test_causes_with_one_reason_are_one():
-    causes = [
+    found = [
         (Cause("in_use", "rare", remedy="wait"), 1, None),
         (Cause("no_capacity", "common", "first"), 2, "vm-1"),
         (Cause("no_capacity", "common", "second", more=True), 3, "vm-1"),
@@ -35,7 +35,7 @@ def test_causes_with_one_reason_are_one():
         "example": "first",
     }
     rare = {"devices": 1, "guests": 0, "code": "in_use", "reason": "rare", "example": None}
-    assert count_causes(causes) == [
+    assert count_causes(found) == [
         {**common, "more": True, "remedy": None},
         {**rare, "more": False, "remedy": "wait"},
     ]
