@@ -55,8 +55,8 @@ MAX_EXACT_ITEMS = 200
 class Budget:
     """The most effort: rounds of local search, steps of branch and bound, and whether the optional ``solver`` may try, too.
 
-    ``effort`` multiplies both, and what local search may look at in all, while something has no place. ``shared`` is what several searches may look at together,
-    beside which none has an effort of its own.
+    ``effort`` multiplies both, and what local search may look at in all, while something has no place. ``shared`` is what
+    several searches may look at together, beside which none has an effort of its own.
     """
 
     rounds: int = 20_000
