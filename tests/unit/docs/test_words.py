@@ -129,8 +129,8 @@ def names(source: str) -> set[str]:
     return found
 
 
-def avoided_in_names(found: set[str]) -> dict[str, list[str]]:
-    words = {name: re.sub(r"_|(?<=[a-z])(?=[A-Z])", " ", name) for name in found}
+def avoided_in_names(given: set[str]) -> dict[str, list[str]]:
+    words = {name: re.sub(r"_|(?<=[a-z])(?=[A-Z])", " ", name) for name in given}
     found = {name: sorted(avoided_in(text).keys() & OF_NAMES) for name, text in words.items()}
     return {name: avoided for name, avoided in found.items() if avoided}
 

@@ -19,6 +19,9 @@ from ansible_collections.vfio.migration.plugins.filter import migration_plan as 
 from ansible_collections.vfio.migration.plugins.modules import migration_plan as module
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.search import Budget
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import (
+    make_verified_plan,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
     OPTIONS,
     Conditions,
@@ -132,11 +135,10 @@ def test_effort_is_a_whole_number_within_bounds(value):
 @pytest.mark.parametrize(("value", "times"), [(None, 1), (1, 1), ("2", 2), (100, 100)])
 def test_effort_is_what_the_search_may_take(value, times, monkeypatch):
     budgets = []
-    real = plan_options.make_verified_plan
 
     def noting(*given: t.Any) -> t.Any:
         budgets.append(given[-1])
-        return real(*given)
+        return make_verified_plan(*given)
 
     monkeypatch.setattr(plan_options, "make_verified_plan", noting)
     plan_for(FLEET, ["a"], effort=value)

@@ -12,6 +12,7 @@ import pytest
 from ansible.module_utils.common.yaml import yaml_load
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin import preparing
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
 from ansible_collections.vfio.migration.tests.unit.cards import CARD, function, typed, typeless
 from ansible_collections.vfio.migration.tests.unit.fleets import host
 
@@ -96,11 +97,10 @@ def test_it_goes_on_until_all_have_moved(prepared, guests):
 
 def test_each_pass_may_take_the_effort_that_is_asked_for(prepared, monkeypatch):
     efforts = []
-    real = preparing.plan_for
 
     def noting(*given: t.Any, **options: t.Any) -> t.Any:
         efforts.append(options["effort"])
-        return real(*given, **options)
+        return plan_for(*given, **options)
 
     monkeypatch.setattr(preparing, "plan_for", noting)
     run = prepared(Gpus(2, room=5), effort="3")
