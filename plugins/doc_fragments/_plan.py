@@ -175,8 +175,8 @@ options:
   limit:
     description:
       - How many devices a host can receive at most, a number for all hosts or a dictionary of numbers by host.
-      - With O(earlier), the moves of that plan that have been made count, with O(drain) those from the hosts to drain. Then C(received) has them.
-        Without O(earlier), nothing is known of earlier moves.
+      - With C(earlier), the moves of that plan that have been made count, with C(drain) those from the hosts to drain. Then C(received) has them.
+        Without C(earlier), nothing is known of earlier moves.
     type: raw
   numa_local:
     description: Whether the devices of a guest must all be on one NUMA node of their new host.
