@@ -70,7 +70,7 @@ Policy = t.Annotated[str, where(enum=("pack", "spread"))]
 FreeDevices = t.Annotated[str, where(enum=("movable", "all", "none"))]
 # How it is proven that devices have no place in any plan: some have none even if no other device moves, there are too few
 # places for those that need them, or the search has looked at everything.
-ProofKind = t.Annotated[str, where(enum=("no_place", "shortage", "search"))]
+ProofKind = t.Annotated[str, where(enum=("no_place", "shortage", "cases", "search"))]
 Status = t.Annotated[str, where(enum=("optimal", "feasible", "infeasible", "unproven"))]
 Solver = t.Annotated[str, where(enum=("search", "ortools"))]
 Action = t.Annotated[str, where(enum=("create", "set"))]
@@ -617,6 +617,54 @@ class Shortage(ShortageNumbers):
     """All places for any of these devices. In total, these are as many as ``reachable`` states. Absent if they are not listed."""
 
 
+class CaseGuest(t.TypedDict):
+    """A guest of a proof by cases."""
+
+    vm: str | None
+    """Its name. Null for a device that no process holds."""
+    host: str
+    """The host that it leaves."""
+    devices: list[str]
+    """The IDs of its devices there."""
+
+
+class PlaceCase(t.TypedDict):
+    """What follows if a guest goes to one of these hosts: one of ``then``, ``beside`` and ``apart_from`` is present."""
+
+    hosts: list[str]
+    """The hosts. If there are several, they are alike at this step, so that what follows for the first follows for each."""
+    then: NotRequired[Positive]
+    """The number of the step that follows."""
+    beside: NotRequired[list[Positive]]
+    """The numbers of guests that earlier steps put there. Beside all of these it has no place, beside some of them it has one."""
+    apart_from: NotRequired[Positive]
+    """The number of a guest from which it is to be apart, and which an earlier step put there or in the same failure domain."""
+
+
+class CaseStep(t.TypedDict):
+    """A step of a proof by cases: all places of one guest."""
+
+    guest: Positive
+    """The number of the guest in ``guests``."""
+    places: list[PlaceCase]
+    """All hosts that could receive the guest if they received nothing else."""
+    sentence: Sentence
+    """The step in words."""
+
+
+class CaseProof(t.TypedDict):
+    """Guests that cannot all have a place, and the cases that prove it."""
+
+    guests: list[CaseGuest]
+    """The guests, which count from 1. Without any one of them, the others may have a place."""
+    left_out: Positive
+    """How many devices have no target at least: those of the smallest of these guests."""
+    sentence: Sentence
+    """The conclusion."""
+    steps: list[CaseStep]
+    """The steps, which count from 1. The proof begins with the first. Each case ends where a guest has no place."""
+
+
 class MdevTask(t.TypedDict):
     """An entry of ``devices`` of the module ``vfio_mdev``."""
 
@@ -724,6 +772,8 @@ class PlanBody(t.TypedDict):
     """The proof by shortage that some devices cannot have a target. Null if there is none."""
     shortages: NotRequired[list[Shortage]]
     """The independent shortages that ``shortage`` consists of. No two of them share a place. Absent if there is only one."""
+    cases: NotRequired[list[CaseProof]]
+    """The proofs by cases. No two of them share a guest. Absent if there are none."""
     hosts: dict[str, HostTasks]
     """The tasks of the modules on each target host."""
     map: dict[str, dict[str, str]]
@@ -1030,6 +1080,8 @@ class HeadroomCause(t.TypedDict):
     """The devices of the first host or failure domain without a target, and why. Empty for the later causes, which are not described in detail."""
     shortages: list[Shortage]
     """The shortages of the first host or failure domain that prove it. Empty when ``unplaced`` is empty for that reason."""
+    cases: NotRequired[list[CaseProof]]
+    """The proofs by cases for the first host or failure domain, as in a plan. Absent if there are none, or when ``unplaced`` is empty for that reason."""
     addition: Addition | None
     """What would give all guests of any one of these a target when it is drained by itself. Null if unknown."""
 
@@ -1090,6 +1142,8 @@ class MaintenanceBlock(t.TypedDict):
     """The devices without a target and why, as in a plan."""
     shortages: list[Shortage]
     """The shortages that prove it, as in a plan."""
+    cases: NotRequired[list[CaseProof]]
+    """The proofs by cases, as in a plan. Absent if there are none."""
     addition: Addition | None
     """What would give all guests of these hosts a target, as in headroom. Null if unknown."""
 
@@ -1920,6 +1974,8 @@ class PlanSection(t.TypedDict):
     """Why devices have no target, most frequent cause first."""
     shortage: ShortageNumbers | None
     """The proof by shortage that some devices cannot have a target. Null if the plan has none."""
+    cases: NotRequired[list[CaseProof]]
+    """The proofs by cases of the plan. Absent if it has none."""
     assumptions: NotRequired[list[Sentence]]
     """As in the plan."""
     staying: NotRequired[list[StayingGroup]]

@@ -87,6 +87,34 @@ def allows(
     )
 
 
+class EmptyBins:
+    """The bins of a problem while nothing is in them: of those of one type that allow the same, no more than two are looked at."""
+
+    def __init__(self, bins: t.Sequence[Bin], packings: Packings) -> None:
+        self._packings = packings
+        # Where one is the home of an item, the other one is not.
+        self._alike: dict[int, dict[tuple[frozenset[int], frozenset[int]], list[int]]]
+        self._alike = defaultdict(dict)
+        for number, there in enumerate(bins):
+            of_type = self._alike[packings.type_numbers[there.state]]
+            numbers = of_type.setdefault((there.anti_affinity, there.refuses), [])
+            if len(numbers) < 2:
+                numbers.append(number)
+        self._known: dict[Item, bool] = {}
+
+    def take_in(self, item: Item) -> bool:
+        """Return whether any bin takes in ``item``, whatever the limits are."""
+        known = self._known.get(item)
+        if known is None:
+            known = self._known[item] = any(
+                allows(item, number, (), *restrictions)
+                for bin_type in self._packings.bin_types_for(item.demands)
+                for restrictions, numbers in self._alike[bin_type].items()
+                for number in numbers
+            )
+        return known
+
+
 class Neighbours:
     """Which bins have a domain in common."""
 

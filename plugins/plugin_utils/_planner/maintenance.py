@@ -783,7 +783,7 @@ def _block(
 ) -> MaintenanceBlock:
     """Return what keeps a host from being emptied, as ``plan`` has it."""
     whole = [plan["shortage"]] if plan["shortage"] is not None else []
-    return {
+    block: MaintenanceBlock = {
         "hosts": [host],
         "proven": proven,
         "sentence": _blocking(host, plan, proven),
@@ -791,6 +791,9 @@ def _block(
         "shortages": [without_places(each) for each in plan.get("shortages") or whole],
         "addition": addition,
     }
+    if "cases" in plan:
+        block["cases"] = plan["cases"]
+    return block
 
 
 def _guests_on(host: Host) -> list[Guest]:

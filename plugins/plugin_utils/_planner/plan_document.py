@@ -113,6 +113,12 @@ def document(
             plan["shortages"] = [_shortage(problem, each) for each in parts]
     if proof.by:
         plan["proof"] = [*proof.by]
+    if proof.refutations:
+        from ansible_collections.vfio.migration.plugins.plugin_utils._planner.case_proofs import (
+            case_proof,
+        )
+
+        plan["cases"] = [case_proof(problem, each) for each in proof.refutations]
     if proof.assumptions:
         plan["assumptions"] = [*proof.assumptions]
     if solution.cost.unplaced and _may_take_more_later(problem, solution):
@@ -170,7 +176,8 @@ def _together(one: contract.HostTasks, other: contract.HostTasks) -> contract.Ho
 
 def without_proof(plan: contract.PlanBody | contract.Plan) -> contract.PlanBody:
     """Return a ``plan`` without what it proves of other plans, as one that leaves something behind."""
-    found: t.Any = {name: each for name, each in plan.items() if name not in ("shortages", "proof")}
+    of_proof = ("shortages", "proof", "cases")
+    found: t.Any = {name: each for name, each in plan.items() if name not in of_proof}
     found |= {"status": "unproven", "bound": None, "shortage": None}
     return t.cast("contract.PlanBody", found)
 

@@ -433,5 +433,9 @@ def _objected(
 def _with_proof_of(plan: PlanBody, other: PlanBody) -> PlanBody:
     """Return ``plan`` with what ``other`` proves of every plan."""
     proof: t.Any = {"status": other["status"], "shortage": other["shortage"]}
-    proof |= {name: other[name] for name in ("shortages", "proof", "assumptions") if name in other}
+    proof |= {
+        name: other[name]
+        for name in ("shortages", "proof", "cases", "assumptions")
+        if name in other
+    }
     return t.cast(PlanBody, {**plan, **proof})

@@ -21,6 +21,7 @@ import typing as t
 from collections import Counter, defaultdict
 
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import EmptyBins
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.objective import (
     Cost,
     cost_of,
@@ -72,6 +73,9 @@ if t.TYPE_CHECKING:  # pragma: no cover
     from ansible_collections.vfio.migration.plugins.plugin_utils._packing.bottleneck import (
         Shortage,
     )
+    from ansible_collections.vfio.migration.plugins.plugin_utils._packing.refutation import (
+        Refutation,
+    )
 
 Progress = t.Callable[[str], None]
 # The guests of each rank, by number, the highest rank first.
@@ -122,6 +126,7 @@ class Proof:
     bound: Cost | None
     shortage: Shortage | None
     by: t.Sequence[contract.ProofKind] = ()
+    refutations: t.Sequence[Refutation] = ()
     assumptions: t.Sequence[str] = ()
 
 
@@ -315,41 +320,75 @@ def prove(problem: Problem, solution: Solution) -> Proof:
         # Not everything may move everywhere: what is found then is no proof of the whole.
         bound = shortage = None
     if not solution.cost.unplaced:
-        status = "optimal" if solution.cost == bound else "feasible"
-    else:
-        from ansible_collections.vfio.migration.plugins.plugin_utils._planner.assumptions import (
-            assumptions,
+        return Proof("optimal" if solution.cost == bound else "feasible", bound, shortage)
+    from ansible_collections.vfio.migration.plugins.plugin_utils._planner.assumptions import (
+        assumptions,
+    )
+
+    missing = shortage.missing if shortage else 0
+    counted = alone.stay + max(alone.nowhere, missing)
+    cases: t.Sequence[Refutation] = ()
+    if bound is not None:
+        cases = _refutations(problem, solution, counted)
+        by_cases = sum(alone) + sum([each.left_out for each in cases])
+        # What counts places does not look at the limits that were asked for. A search keeps to them.
+        counted = max(counted, by_cases)
+        bound = bound if bound.unplaced >= counted else Cost(counted)
+    status = "infeasible" if bound and bound.unplaced else "unproven"
+    assumed = assumptions(problem, {each.guest: each.host for each in solution.placed})
+    if assumed.limits and bound is not None:
+        bound = Cost(min(bound.unplaced, counted))
+    elif assumed.most is not None and bound is not None:
+        bound = Cost(min(bound.unplaced, assumed.most))
+    unproven = [*assumed.sentences, *assumed.limits]
+    in_doubt = assumed.sentences and assumed.least is None
+    if unproven and (in_doubt or not (bound and bound.unplaced)):
+        return Proof("unproven", None, None, assumptions=unproven)
+    if assumed.least is not None and bound is not None:
+        # The planner's own rules, for one, leave more behind than is proven.
+        shortage, cases = assumed.shortage, ()
+        bound = Cost(min(bound.unplaced, assumed.least))
+        alone = Alone(nowhere=assumed.least)
+    if bound is None or status != "infeasible":
+        return Proof(status, bound, shortage)
+    return _proven_by(Proof(status, bound, shortage, refutations=cases), bound.unplaced, alone)
+
+
+def _refutations(problem: Problem, solution: Solution, counted: int) -> t.Sequence[Refutation]:
+    """Return the proofs by cases of devices that are left behind and not ``counted``."""
+    least, alone = solution.least.unplaced, solution.alone
+    # Where no search proves anything, few devices are tried: it is enough that one has no place.
+    if counted >= (least or 1):
+        return ()
+    from ansible_collections.vfio.migration.plugins.plugin_utils._packing.refutation import (
+        refutations,
+    )
+
+    placed = {each.guest for each in solution.placed}
+    left = [guest for guest in range(len(problem.items)) if guest not in placed]
+    packing = PackingProblem(problem.resources, problem.items, problem.bins)
+    return refutations(packing, left, max(1, least - sum(alone)))
+
+
+def _proven_by(proof: Proof, unplaced: int, alone: Alone) -> Proof:
+    """Return ``proof`` with the ways in which it is proven that so many devices have no place, those that a person can check first.
+
+    A search is one of them only where the others do not prove it of as many.
+    """
+    if proof.shortage is not None and alone.stay + proof.shortage.missing >= unplaced:
+        by: t.Sequence[contract.ProofKind] = (
+            ("no_place", "shortage") if alone.stay else ("shortage",)
         )
-
-        status = "infeasible" if bound and bound.unplaced else "unproven"
-        assumed = assumptions(problem, {each.guest: each.host for each in solution.placed})
-        if assumed.limits and bound is not None:
-            # A search keeps to the limits that were asked for. What counts places does not look at them.
-            missing = shortage.missing if shortage else 0
-            counted = alone.stay + max(alone.nowhere, missing)
-            bound = Cost(min(bound.unplaced, counted))
-        elif assumed.most is not None and bound is not None:
-            bound = Cost(min(bound.unplaced, assumed.most))
-        unproven = [*assumed.sentences, *assumed.limits]
-        in_doubt = assumed.sentences and assumed.least is None
-        if unproven and (in_doubt or not (bound and bound.unplaced)):
-            return Proof("unproven", None, None, assumptions=unproven)
-        if assumed.least is not None and bound is not None:
-            # The planner's own rules, for one, leave more behind than is proven.
-            shortage = assumed.shortage
-            bound = Cost(min(bound.unplaced, assumed.least))
-            alone = Alone(nowhere=assumed.least)
-    by = _proven_by(bound.unplaced, alone, shortage) if bound and status == "infeasible" else ()
-    return Proof(status, bound, shortage, by)
-
-
-def _proven_by(
-    unplaced: int, alone: Alone, shortage: Shortage | None
-) -> t.Sequence[contract.ProofKind]:
-    """Return the ways in which it is proven that so many devices have no place, those that a person can check first."""
-    if shortage is not None and alone.stay + shortage.missing >= unplaced:
-        return ("no_place", "shortage") if alone.stay else ("shortage",)
-    return ("no_place",) if sum(alone) >= unplaced else ("search",)
+        return dataclasses.replace(proof, by=by, refutations=())
+    if sum(alone) >= unplaced:
+        return dataclasses.replace(proof, by=("no_place",), refutations=())
+    of_cases = sum([each.left_out for each in proof.refutations])
+    ways: tuple[tuple[contract.ProofKind, t.Any], ...] = (
+        ("no_place", sum(alone)),
+        ("cases", proof.refutations),
+        ("search", sum(alone) + of_cases < unplaced),
+    )
+    return dataclasses.replace(proof, by=[kind for kind, holds in ways if holds])
 
 
 # --- one attempt, with pins or without ---
@@ -507,18 +546,11 @@ def _alone(attempt: _Attempt) -> Alone:
     """Return how many devices find no place even if no other device moves."""
     problem, packings = attempt.problem, attempt.packings
     stay = nowhere = 0
-    # By the type of the bins, what all of one type refuse.
-    refused: dict[int, frozenset[int]] = {}
-    for each in problem.bins:
-        number = packings.type_numbers[each.state]
-        refused[number] = refused.get(number, each.refuses) & each.refuses
+    empty = EmptyBins(problem.bins, packings)
     for guest, item in zip(problem.request.guests, problem.items, strict=True):
         if not item.demands:
             stay += len(guest.devices)
-        elif not packings.unsure and all(
-            not item.refused.isdisjoint(refused[number])
-            for number in packings.bin_types_for(item.demands)
-        ):
+        elif not packings.unsure and not empty.take_in(item):
             nowhere += len(guest.devices)
     return Alone(stay, nowhere)
 

@@ -22,6 +22,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording imp
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.network import given_to
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import NOT_HELD
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
+    CaseProof,
     Paragraph,
     Placement,
     Plan,
@@ -37,6 +38,9 @@ MAX_IDS = 4
 MAX_SENTENCES = 40
 MAX_REASONS = 5
 MAX_LINE = 1000
+# So many proofs by cases are shown, and so many steps of each.
+MAX_PROOFS = 3
+MAX_STEPS = 12
 
 
 class Summary(t.TypedDict):
@@ -141,6 +145,8 @@ def _move(placement: Placement, in_waves: bool) -> str:
 def _obstacles(plan: Plan) -> str:
     lines = [f"Not everything can move; the plan is {plan['status']}."]
     lines += [f"It is unproven that it cannot: {each}." for each in plan.get("assumptions", ())]
+    for proof in plan.get("cases", [])[:MAX_PROOFS]:
+        lines += _steps(proof)
     unplaced = plan["unplaced"]
     seen: set[tuple[str, ...]] = set()
     shown = 0
@@ -162,6 +168,16 @@ def _obstacles(plan: Plan) -> str:
         lines.append(f"No place for {counted(more, 'more device')}, for these or other reasons.")
     lines = [printable(each, MAX_LINE) for each in lines]
     return "\n".join(_once(lines, unplaced, plan.get("assumptions", ())))
+
+
+def _steps(proof: CaseProof) -> list[str]:
+    """Return the steps of a proof by cases, a line for each."""
+    steps = proof["steps"]
+    lines = [f"{proof['sentence']}, step by step:"]
+    lines += [f"  {n}. {each['sentence']}" for n, each in enumerate(steps[:MAX_STEPS], 1)]
+    if (more := len(steps) - MAX_STEPS) > 0:
+        lines.append(f"  and {counted(more, 'more step')} in the plan's 'cases'")
+    return lines
 
 
 def _once(

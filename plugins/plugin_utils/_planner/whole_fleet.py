@@ -306,6 +306,7 @@ class WholeFleet:
             "shortages": [],
             "addition": None,
         }
+        bare.pop("cases", None)
         return outcome._replace(cause=bare)
 
     def _explained(
@@ -344,6 +345,8 @@ class WholeFleet:
         cause["unplaced"] = plan["unplaced"]
         whole = [plan["shortage"]] if plan["shortage"] is not None else []
         cause["shortages"] = [without_places(each) for each in plan.get("shortages") or whole]
+        if "cases" in plan:
+            cause["cases"] = plan["cases"]
 
     def _taking(self, subject: Subject, guests: t.Sequence[int]) -> Problem:
         """Return the subject's part with those hosts alone that take in any device of its: a solution of it is one of the whole part.

@@ -116,6 +116,9 @@ def _verdict(report: contract.Report) -> list[str]:
             f"{plain(plan['meaning'])} Status {plain(plan['status'])}, policy {plain(plan['policy'])}.",
         ]
         lines += ["", plain(asked(plan))]
+        for proof in plan.get("cases", []):
+            steps = [f"{n}. {plain(each['sentence'])}." for n, each in enumerate(proof["steps"], 1)]
+            lines += ["", f"{plain(proof['sentence'])}:", "", *steps]
         assumed = plan.get("assumptions", [])
         lines += ["", *(f"- {plain(each)}" for each in assumed)] if assumed else []
     return lines

@@ -47,6 +47,7 @@ _MEANINGS = {
 _PROOFS = {
     "no_place": "some have no place even if no other guest moves",
     "shortage": "there are fewer places than devices that need them",
+    "cases": "some guests cannot all have a place, whichever goes where",
     "search": "all other plans were looked at",
 }
 
@@ -127,6 +128,8 @@ def _section(
         section["requested_by"] = plan["requested_by"]
     if plan.get("assumptions"):
         section["assumptions"] = [*plan["assumptions"]]
+    if plan.get("cases"):
+        section["cases"] = [*plan["cases"]]
     if plan.get("staying"):
         section["staying"] = _staying(plan["staying"])
     return section

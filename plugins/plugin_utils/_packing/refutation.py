@@ -1,0 +1,370 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+"""Refutations: few items that cannot all have a place, by a distinction of cases that a person can follow.
+
+Each step takes the item with the fewest bins left, as R. M. Haralick and G. L. Elliott do ("Increasing tree search efficiency
+for constraint satisfaction problems", 1980), and goes through all of its bins. A step whose item is in nothing's way is left
+out, with the other cases it has: P. Prosser's conflict-directed backjumping ("Hybrid algorithms for the constraint satisfaction
+problem", 1993). Of the items that are left, those are dropped one by one without which the others cannot have a place either,
+as J. W. Chinneck and E. W. Dravnieks filter constraints ("Locating minimal infeasible constraint sets in linear programs", 1991).
+Limits of bins are not looked at: what is refuted without them is with them, too.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import typing as t
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import (
+    EmptyBins,
+    allows,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
+    FULL_WIDTH,
+    Item,
+    PackingProblem,
+    Packings,
+    State,
+)
+
+# A person does not follow more steps.
+MOST_STEPS = 60
+# Of more items together few conflicts are found.
+_MOST_ITEMS = 200
+# So many steps are looked at for one refutation, and so many times an item is tried in equal bins, in all.
+_MOST_VISITS = 2_000
+_MOST_TRIES = 40_000
+# So many states of a bin are looked at: there are more where devices can be taken in many ways.
+_MOST_STATES = 200
+
+
+class Place(t.NamedTuple):
+    """Equal ``bins`` that take in an item while they are empty, and what is in its way there after earlier steps, if anything.
+
+    Beside the items ``beside`` there is no place for it, no one of which could be left out; or it must be apart from the item
+    ``apart_from``, which is there or in a domain that it has in common.
+    """
+
+    bins: tuple[int, ...]
+    beside: tuple[int, ...] = ()
+    apart_from: int | None = None
+
+    @property
+    def in_the_way(self) -> tuple[int, ...]:
+        """The items in the way."""
+        return self.beside if self.apart_from is None else (self.apart_from,)
+
+
+class Step(t.NamedTuple):
+    """All places of ``item``, each with the number of the step that follows; ``None`` where something is in the way."""
+
+    item: int
+    cases: tuple[tuple[Place, int | None], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refutation:
+    """The proof that not all of ``items`` have a place: the first of the ``steps``, and those that follow from it.
+
+    So many devices are ``left_out`` at least, as one of the items is.
+    """
+
+    items: tuple[int, ...]
+    steps: tuple[Step, ...]
+    left_out: int
+
+
+def refutations(problem: PackingProblem, left: t.Collection[int], devices: int) -> list[Refutation]:
+    """Return refutations that have no item in common, until these leave so many ``devices`` out or no more are found.
+
+    ``left`` are items that have no place in the best assignment known. Those that no bin takes in are not looked at.
+    """
+    refuter = _Refuter(problem, Packings(problem, FULL_WIDTH))
+    found: list[Refutation] = []
+    used: set[int] = set()
+    for among in refuter.may_conflict(left):
+        while sum(each.left_out for each in found) < devices:
+            refutation = refuter.refute(among - used)
+            if refutation is None:
+                break
+            found.append(refutation)
+            used |= {*refutation.items}
+    return found
+
+
+@dataclass(slots=True)
+class _Node:
+    """A step and those that follow: ``in_the_way`` are the items that are in another one's way in any of them."""
+
+    item: int
+    cases: list[tuple[Place, _Node | None]] = field(default_factory=list)
+    in_the_way: set[int] = field(default_factory=set)
+
+    def add(self, place: Place, then: _Node | None) -> None:
+        """Add a case."""
+        self.cases.append((place, then))
+        self.in_the_way.update(place.in_the_way)
+        if then is not None:
+            self.in_the_way |= then.in_the_way
+
+    def items(self) -> set[int]:
+        """Return the items of all steps."""
+        return {self.item}.union(*(then.items() for _place, then in self.cases if then))
+
+    def key(self) -> tuple[t.Any, ...]:
+        """Return what is equal for equal trees."""
+        return self.item, tuple([(place, then and then.key()) for place, then in self.cases])
+
+
+def _numbered(node: _Node) -> tuple[Step, ...]:
+    """Return the steps of a tree, of equal ones the first, with the numbers of those that follow."""
+    steps: list[Step | None] = []
+    numbers: dict[t.Hashable, int] = {}
+
+    def number_of(node: _Node) -> int:
+        key = node.key()
+        if key not in numbers:
+            number = numbers[key] = len(steps)
+            steps.append(None)
+            cases = [(place, then and number_of(then)) for place, then in node.cases]
+            steps[number] = Step(node.item, tuple(cases))
+        return numbers[key]
+
+    number_of(node)
+    return tuple([each for each in steps if each is not None])
+
+
+class _EqualBins(t.NamedTuple):
+    """Bins that are equal for all items that are looked at while nothing is in them, and the items that they take in then."""
+
+    bins: tuple[int, ...]
+    takes: frozenset[int]
+
+
+class _Refuter:
+    """Looks for refutations; all share the same number of tries."""
+
+    def __init__(self, problem: PackingProblem, packings: Packings) -> None:
+        self._items = problem.items
+        self._bins = problem.bins
+        self._packings = packings
+        self._empty = EmptyBins(problem.bins, packings)
+        self._tries = _MOST_TRIES
+        self._visits = 0
+        self._equal: list[_EqualBins] = []
+        self._contents: dict[int, list[int]] = defaultdict(list)
+        self._bin_of: dict[int, int] = {}
+        self._states: dict[tuple[State, tuple[int, ...]], frozenset[State]] = {}
+
+    def may_conflict(self, left: t.Collection[int]) -> t.Iterator[set[int]]:
+        """Yield sets of items that may not all have a place: one that is ``left``, and what may be in its way.
+
+        First those from which it must be apart, then those that have no other types of bins than it has, then all.
+        """
+        left = [each for each in left if self._empty.take_in(self._items[each])]
+        if not left:
+            return
+        types_for = self._packings.bin_types_for
+        types = {frozenset(types_for(self._items[item].demands)) for item in left}
+        for groups in {
+            self._items[item].anti_affinity: None
+            for item in left
+            if self._items[item].anti_affinity
+        }:
+            yield self._with_bins(each for each in self._items if groups & each.anti_affinity)
+        for there in sorted(types, key=lambda each: (len(each), sorted(each))):
+            yield self._with_bins(
+                each for each in self._items if there.issuperset(types_for(each.demands))
+            )
+        yield self._with_bins(self._items)
+
+    def refute(self, among: t.AbstractSet[int]) -> Refutation | None:
+        """Return a refutation of few of the items ``among`` these, ``None`` where none is found."""
+        node = self._tree(among) if 0 < len(among) <= _MOST_ITEMS else None
+        if node is None:
+            return None
+        for item in sorted(node.items()):
+            core = node.items()
+            if item in core:
+                node = self._tree(core - {item}) or node
+        steps = _numbered(node)
+        if len(steps) > MOST_STEPS:
+            return None
+        items = tuple(sorted(node.items()))
+        left_out = min(len(self._items[each].demands) for each in items)
+        return Refutation(items, steps, left_out)
+
+    def _tree(self, items: t.AbstractSet[int]) -> _Node | None:
+        self._equal = self._equal_bins(items)
+        self._contents.clear()
+        self._bin_of.clear()
+        self._visits = 0
+        try:
+            return self._step(sorted(items))
+        except _TooLong:
+            return None
+
+    def _step(self, items: t.Sequence[int]) -> _Node | None:
+        """Return the tree of the next step for ``items``, ``None`` where all of them have a place."""
+        if not items:
+            return None
+        self._visits += 1
+        packings = self._packings
+        unknown = packings.exhausted or packings.incomplete or packings.unsure
+        if unknown or self._visits > _MOST_VISITS:
+            raise _TooLong
+        item, places = self._with_fewest_places(items)
+        node = _Node(item)
+        rest = [each for each in items if each != item]
+        for place in places:
+            then = None
+            if not place.in_the_way:
+                self._put(item, place.bins[0])
+                then = self._step(rest)
+                self._take_out(item)
+                if then is None:
+                    return None
+                if item not in then.in_the_way:
+                    return then
+            node.add(place, then)
+        return node
+
+    def _with_fewest_places(self, items: t.Sequence[int]) -> tuple[int, list[Place]]:
+        """Return the item with the fewest bins left, the first of several, and its places."""
+        fewest, found = math.inf, (items[0], list[Place]())
+        for item in items:
+            places = [*self._places(item)]
+            left = sum(not place.in_the_way for place in places)
+            if left < fewest:
+                fewest, found = left, (item, places)
+            if not left:
+                break
+        return found
+
+    def _places(self, item: int) -> t.Iterator[Place]:
+        """Yield the places of ``item``."""
+        for equal in self._equal:
+            if item not in equal.takes:
+                continue
+            self._tries -= 1
+            if self._tries < 0:
+                raise _TooLong
+            untouched = tuple([each for each in equal.bins if not self._contents.get(each)])
+            if untouched:
+                yield Place(untouched, (), self._apart_from(item, untouched[0]))
+            for number in equal.bins:
+                if self._contents.get(number):
+                    apart_from = self._apart_from(item, number)
+                    beside = self._beside(item, number) if apart_from is None else ()
+                    yield Place((number,), beside, apart_from)
+
+    def _apart_from(self, item: int, number: int) -> int | None:
+        """Return the first item from which ``item`` must be apart, and is not in this bin; ``None`` where there is none."""
+        groups = self._items[item].anti_affinity
+        domains = self._bins[number].domains
+        for other, there in self._bin_of.items() if groups else ():
+            is_near = there == number or not domains.isdisjoint(self._bins[there].domains)
+            if is_near and not groups.isdisjoint(self._items[other].anti_affinity):
+                return other
+        return None
+
+    def _beside(self, item: int, number: int) -> tuple[int, ...]:
+        """Return items of a bin beside which ``item`` has no place there, as few as need be; none where it has one."""
+        contents = self._contents[number]
+        if self._take_in(number, [*contents, item]):
+            return ()
+        for other in tuple(contents):
+            without = [each for each in contents if each != other]
+            if not self._take_in(number, [*without, item]):
+                contents = without
+        return tuple(sorted(contents))
+
+    def _take_in(self, number: int, items: t.Sequence[int]) -> bool:
+        """Return whether an empty bin takes in all of ``items``, in some way."""
+        return bool(self._states_with(self._bins[number].state, tuple(sorted(items))))
+
+    def _states_with(self, state: State, items: tuple[int, ...]) -> frozenset[State]:
+        """Return all states that an empty bin in ``state`` may be in with ``items`` in it."""
+        if not items:
+            return frozenset([state])
+        key = (state, items)
+        if key not in self._states:
+            demands = self._items[items[-1]].demands
+            found = frozenset(
+                packing.after
+                for each in self._states_with(state, items[:-1])
+                for packing in self._packings.all(each, demands)
+            )
+            if len(found) > _MOST_STATES:
+                raise _TooLong
+            self._states[key] = found
+        return self._states[key]
+
+    def _put(self, item: int, number: int) -> None:
+        self._contents[number].append(item)
+        self._bin_of[item] = number
+
+    def _take_out(self, item: int) -> None:
+        self._contents[self._bin_of.pop(item)].remove(item)
+
+    # --- bins that take in items while they are empty ---
+
+    def _equal_bins(self, items: t.AbstractSet[int]) -> list[_EqualBins]:
+        """Return the bins that take in any of ``items``, equal ones together."""
+        homes = {self._items[item].home for item in items}
+        found = []
+        for numbers in self._alike:
+            # A bin that one of the items must leave is not like the others.
+            parts = [(number,) for number in numbers if number in homes]
+            parts.append(tuple([number for number in numbers if number not in homes]))
+            for part in parts:
+                takes = frozenset(item for item in items if part and self._is_taken(item, part[0]))
+                if takes:
+                    found.append(_EqualBins(part, takes))
+        return found
+
+    @functools.cached_property
+    def _alike(self) -> list[list[int]]:
+        """The bins that take in any item, equal ones together. A domain that one bin alone is in makes no difference."""
+        bins_in = Counter(domain for each in self._bins for domain in each.domains)
+        shared = frozenset(domain for domain, count in bins_in.items() if count > 1)
+        types = {
+            number
+            for demands in {item.demands for item in self._items}
+            for number in self._packings.bin_types_for(demands)
+        }
+        found: dict[t.Hashable, list[int]] = defaultdict(list)
+        for number, each in enumerate(self._bins):
+            of_type = self._packings.type_numbers[each.state]
+            if of_type in types:
+                key = (of_type, each.anti_affinity, each.refuses, each.domains & shared)
+                found[key].append(number)
+        return [*found.values()]
+
+    def _is_taken(self, item: int, number: int) -> bool:
+        """Return whether a bin takes in ``item`` while it is empty."""
+        there, wanted = self._bins[number], self._items[item]
+        types = self._packings.bin_types_for(wanted.demands)
+        return self._packings.type_numbers[there.state] in types and allows(
+            wanted, number, (), there.anti_affinity, there.refuses
+        )
+
+    def _with_bins(self, items: t.Iterable[Item]) -> set[int]:
+        """Return the numbers of those of ``items`` that any bin takes in."""
+        wanted = {*items}
+        return {
+            number
+            for number, each in enumerate(self._items)
+            if each in wanted and self._empty.take_in(each)
+        }
+
+
+class _TooLong(Exception):
+    """A refutation has more steps than a person follows, or takes too long to find."""
