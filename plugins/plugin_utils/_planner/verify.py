@@ -21,6 +21,7 @@ import typing as t
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner import (
     verify_assumptions,
     verify_capacity,
+    verify_cases,
     verify_conditions,
     verify_document,
     verify_proof,
@@ -45,6 +46,7 @@ RULES = (
     *verify_capacity.RULES,
     *verify_document.RULES,
     *verify_proof.RULES,
+    *verify_cases.RULES,
 )
 
 

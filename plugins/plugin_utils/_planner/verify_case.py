@@ -166,6 +166,7 @@ class Case:
         # Where only the plan is known, hosts may have come, and what is known of others may have changed, since.
         self.is_of_the_occasion = unknown is not None or asked.drain is not None
         self.has_shortage = plan["shortage"] is not None
+        self.has_proof, self.has_cases = "proof" in plan, "cases" in plan
         self.lost: Entry = (
             plan.get("request", {}).get("lost", {}) if self.is_of_the_occasion else {}
         )
@@ -487,6 +488,15 @@ def _content(value: t.Any) -> bytes | str:
         return marshal.dumps(value, 2)
     except ValueError:
         return as_known(value)
+
+
+def places_of(case: Case) -> t.Callable[[str], list[str]]:
+    """Return a function that names where guests meet on a host: each failure domain that it is in, or else itself."""
+    domains: dict[str, list[str]] = defaultdict(list)
+    for name, hosts in case.asked.failure_domains.items():
+        for host in hosts:
+            domains[host].append(f"failure domain {name}")
+    return lambda host: domains.get(host) or [host]
 
 
 def place_like(device: Entry) -> str:

@@ -27,6 +27,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_cas
     Rule,
     as_known,
     keys_of,
+    places_of,
 )
 
 # Conditions that a plan says of itself; the others are of the occasion that it was made for.
@@ -186,7 +187,7 @@ def guests_of_a_group_are_apart(case: Case) -> Objections:
         holder = device["in_use"] or {}
         for each in {holder.get("name"), holder.get("uuid")} - {None, ""}:
             held[str(each)].append(key)
-    places = _places(case)
+    places = places_of(case)
     for group in case.asked.apart:
         keys = [key for each in sorted(group) for key in held.get(each, ())]
         for place, stays in _stays(case, keys, places).items():
@@ -215,15 +216,6 @@ def _stays(
     return there
 
 
-def _places(case: Case) -> t.Callable[[str], list[str]]:
-    """Return a function that names where guests meet on a host: each failure domain that it is in, or else itself."""
-    domains: dict[str, list[str]] = defaultdict(list)
-    for name, hosts in case.asked.failure_domains.items():
-        for host in hosts:
-            domains[host].append(f"failure domain {name}")
-    return lambda host: domains.get(host) or [host]
-
-
 class _Stay(t.NamedTuple):
     """From which wave to which one a guest is in a place, and which guest it is."""
 
@@ -244,7 +236,7 @@ def _meetings(case: Case, place: str, stays: t.Sequence[_Stay]) -> Objections:
         if each.begin and each.begin <= other.end:
             names = [each.guest[0], other.guest[0]]
             when = "" if other.end == math.inf else " on the way"
-            places = _places(case)
+            places = places_of(case)
             yield Objection(
                 keys_of(
                     m for m in case.moves if place in places(m.target_key[0]) and m.vm in names

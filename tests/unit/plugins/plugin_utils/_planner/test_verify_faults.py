@@ -172,6 +172,14 @@ def guests(*names: str, targets: t.Sequence[dict[str, t.Any]] = (), **others: t.
 # --- the engine: templates, versions, verdicts, candidates, the reader -----------------------------------------------
 
 
+def of_two_devices(free: dict[str, int], number: int) -> Facts:
+    """Return the facts of a host with so many guests of two functions each, and of others with so many free functions."""
+    held = [vf(2 * n + k, f"vm-{n}", pid=n + 1) for n in range(number) for k in range(2)]
+    return {"a": host(held)} | {
+        name: host([vf(n) for n in range(count)]) for name, count in free.items()
+    }
+
+
 def with_type(text: str, **others: str) -> dict[str, str]:
     return {**VGPU, "type": text, **others}
 
@@ -934,7 +942,33 @@ CAPACITY = {
     "who is left is said to fit nowhere": Fault(
         "a proof leaves no place out",
         {"a": host([vf(n, f"vm-{n}") for n in range(2)]), "b": host([vf(9)])},
-        lambda plant: plant.function("_proven_by", lambda real: lambda *_: ("no_place",)),
+        lambda plant: plant.function(
+            "_proven_by",
+            lambda real: lambda proof, *_: dataclasses.replace(proof, by=["no_place"]),
+        ),
+    ),
+    "a proof by cases is of more devices than its guests have": Fault(
+        "cases are of guests that are left behind",
+        of_two_devices({"b": 3, "c": 1}, 2),
+        lambda plant: plant.function(
+            "case_proof", lambda real: lambda *found: {**real(*found), "left_out": 3}
+        ),
+    ),
+    "a proof by cases leaves a host out": Fault(
+        "every case ends where a guest has no place",
+        of_two_devices({"b": 3, "c": 5}, 4),
+        lambda plant: plant.method(
+            "_Refuter",
+            "_is_taken",
+            lambda real: lambda self, item, number: number != 1 and real(self, item, number),
+        ),
+    ),
+    "a proof by cases ends where there is a place": Fault(
+        "every case ends where a guest has no place",
+        of_two_devices({"b": 5, "c": 1}, 3),
+        lambda plant: plant.method(
+            "_Refuter", "_take_in", lambda real: lambda self, number, items: len(items) < 2
+        ),
     ),
     "a host without devices has some of another version": Fault(
         "reasons are of what is there",
