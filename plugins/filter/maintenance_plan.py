@@ -184,6 +184,10 @@ _value:
           description: The shortages that prove it, as in a plan.
           type: list
           elements: dict
+        cases:
+          description: The proofs by cases, as in a plan. Only present if there are any.
+          type: list
+          elements: dict
         addition:
           description: An addition that gives a place to all guests of these hosts, as C(addition) in
             RV(vfio.migration.migration_headroom#filter:_value.causes). V(null) if no addition is known.

@@ -143,6 +143,10 @@ _value:
           description: C(shortages) of a plan for the first host or failure domain. Empty after the first 40 causes.
           type: list
           elements: dict
+        cases:
+          description: C(cases) of a plan for the first host or failure domain. Only present if there are any, and in the first 40 causes.
+          type: list
+          elements: dict
         addition:
           description:
             - An addition that gives a place to all guests of any of these hosts or failure domains when it is drained by itself. A host that gets the addition

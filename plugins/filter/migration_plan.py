@@ -133,7 +133,8 @@ _value:
         - The proofs that no plan has places for as many devices as C(unplaced) in RV(_value.bound). Only present if RV(_value.status) is V(infeasible).
         - V(no_place) if devices have no place even if nothing else moves. Their reasons state why for each host.
         - V(shortage) if there are fewer places than devices that need them, as in RV(_value.shortage).
-        - V(search) if the search covered all other plans.
+        - V(cases) if some guests cannot all have a place, as RV(_value.cases) shows step by step.
+        - V(search) if the search covered all other plans. With other proofs, it is what proves the rest of the number.
       type: list
       elements: str
     shortage:
@@ -144,6 +145,17 @@ _value:
       type: dict
     shortages:
       description: The parts of C(shortage), each with the same keys, if it consists of several shortages for different places.
+      type: list
+      elements: dict
+    cases:
+      description:
+        - The proofs by cases. Only present if there are any. No two of them share a guest.
+        - C(guests) cannot all have a place, so at least C(left_out) devices have none. Each guest has C(vm), C(host) and C(devices).
+        - C(steps) count from 1, as C(guests) do, and the proof begins with the first. Each has the number of a C(guest), its C(places), and the step in words
+          as C(sentence).
+        - The C(places) are all hosts that could receive the guest if they received nothing else. C(hosts) of one entry are alike at this step. Each entry has
+          the number of the step that follows (C(then)), or those of the guests C(beside) which the guest has no place there, or that of the guest that it is
+          to be C(apart_from).
       type: list
       elements: dict
     hosts:

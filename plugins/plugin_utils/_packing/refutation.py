@@ -45,7 +45,7 @@ _MOST_TRIES = 40_000
 _MOST_STATES = 200
 
 
-class Place(t.NamedTuple):
+class ItemPlace(t.NamedTuple):
     """Equal ``bins`` that take in an item while they are empty, and what is in its way there after earlier steps, if anything.
 
     Beside the items ``beside`` there is no place for it, no one of which could be left out; or it must be apart from the item
@@ -57,16 +57,16 @@ class Place(t.NamedTuple):
     apart_from: int | None = None
 
     @property
-    def in_the_way(self) -> tuple[int, ...]:
+    def conflicts(self) -> tuple[int, ...]:
         """The items in the way."""
         return self.beside if self.apart_from is None else (self.apart_from,)
 
 
-class Step(t.NamedTuple):
+class RefutationStep(t.NamedTuple):
     """All places of ``item``, each with the number of the step that follows; ``None`` where something is in the way."""
 
     item: int
-    cases: tuple[tuple[Place, int | None], ...]
+    cases: tuple[tuple[ItemPlace, int | None], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Refutation:
     """
 
     items: tuple[int, ...]
-    steps: tuple[Step, ...]
+    steps: tuple[RefutationStep, ...]
     left_out: int
 
 
@@ -101,18 +101,18 @@ def refutations(problem: PackingProblem, left: t.Collection[int], devices: int) 
 
 @dataclass(slots=True)
 class _Node:
-    """A step and those that follow: ``in_the_way`` are the items that are in another one's way in any of them."""
+    """A step and those that follow: ``conflicts`` are the items that are in another one's way in any of them."""
 
     item: int
-    cases: list[tuple[Place, _Node | None]] = field(default_factory=list)
-    in_the_way: set[int] = field(default_factory=set)
+    cases: list[tuple[ItemPlace, _Node | None]] = field(default_factory=list)
+    conflicts: set[int] = field(default_factory=set)
 
-    def add(self, place: Place, then: _Node | None) -> None:
+    def add(self, place: ItemPlace, then: _Node | None) -> None:
         """Add a case."""
         self.cases.append((place, then))
-        self.in_the_way.update(place.in_the_way)
+        self.conflicts.update(place.conflicts)
         if then is not None:
-            self.in_the_way |= then.in_the_way
+            self.conflicts |= then.conflicts
 
     def items(self) -> set[int]:
         """Return the items of all steps."""
@@ -123,9 +123,9 @@ class _Node:
         return self.item, tuple([(place, then and then.key()) for place, then in self.cases])
 
 
-def _numbered(node: _Node) -> tuple[Step, ...]:
+def _numbered(node: _Node) -> tuple[RefutationStep, ...]:
     """Return the steps of a tree, of equal ones the first, with the numbers of those that follow."""
-    steps: list[Step | None] = []
+    steps: list[RefutationStep | None] = []
     numbers: dict[t.Hashable, int] = {}
 
     def number_of(node: _Node) -> int:
@@ -134,7 +134,7 @@ def _numbered(node: _Node) -> tuple[Step, ...]:
             number = numbers[key] = len(steps)
             steps.append(None)
             cases = [(place, then and number_of(then)) for place, then in node.cases]
-            steps[number] = Step(node.item, tuple(cases))
+            steps[number] = RefutationStep(node.item, tuple(cases))
         return numbers[key]
 
     number_of(node)
@@ -225,30 +225,30 @@ class _Refuter:
         rest = [each for each in items if each != item]
         for place in places:
             then = None
-            if not place.in_the_way:
+            if not place.conflicts:
                 self._put(item, place.bins[0])
                 then = self._step(rest)
                 self._take_out(item)
                 if then is None:
                     return None
-                if item not in then.in_the_way:
+                if item not in then.conflicts:
                     return then
             node.add(place, then)
         return node
 
-    def _with_fewest_places(self, items: t.Sequence[int]) -> tuple[int, list[Place]]:
+    def _with_fewest_places(self, items: t.Sequence[int]) -> tuple[int, list[ItemPlace]]:
         """Return the item with the fewest bins left, the first of several, and its places."""
-        fewest, found = math.inf, (items[0], list[Place]())
+        fewest, found = math.inf, (items[0], list[ItemPlace]())
         for item in items:
             places = [*self._places(item)]
-            left = sum(not place.in_the_way for place in places)
+            left = sum(not place.conflicts for place in places)
             if left < fewest:
                 fewest, found = left, (item, places)
             if not left:
                 break
         return found
 
-    def _places(self, item: int) -> t.Iterator[Place]:
+    def _places(self, item: int) -> t.Iterator[ItemPlace]:
         """Yield the places of ``item``."""
         for equal in self._equal:
             if item not in equal.takes:
@@ -258,12 +258,12 @@ class _Refuter:
                 raise _TooLong
             untouched = tuple([each for each in equal.bins if not self._contents.get(each)])
             if untouched:
-                yield Place(untouched, (), self._apart_from(item, untouched[0]))
+                yield ItemPlace(untouched, (), self._apart_from(item, untouched[0]))
             for number in equal.bins:
                 if self._contents.get(number):
                     apart_from = self._apart_from(item, number)
                     beside = self._beside(item, number) if apart_from is None else ()
-                    yield Place((number,), beside, apart_from)
+                    yield ItemPlace((number,), beside, apart_from)
 
     def _apart_from(self, item: int, number: int) -> int | None:
         """Return the first item from which ``item`` must be apart, and is not in this bin; ``None`` where there is none."""

@@ -13,9 +13,9 @@ import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.refutation import (
-    Place,
+    ItemPlace,
     Refutation,
-    Step,
+    RefutationStep,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import Problem
 
@@ -59,7 +59,7 @@ def _every(names: t.Sequence[str]) -> str:
 
 
 def _case(
-    problem: Problem, place: Place, then: int | None, numbers: t.Mapping[int, int]
+    problem: Problem, place: ItemPlace, then: int | None, numbers: t.Mapping[int, int]
 ) -> contract.PlaceCase:
     found: contract.PlaceCase = {"hosts": [problem.names[number] for number in place.bins]}
     if then is not None:
@@ -71,18 +71,18 @@ def _case(
     return found
 
 
-def _sentence(problem: Problem, step: Step, names: t.Mapping[int, str]) -> str:
+def _sentence(problem: Problem, step: RefutationStep, names: t.Mapping[int, str]) -> str:
     """Return a step in words, with those cases together that have the same end."""
-    together: dict[t.Hashable, list[tuple[Place, int | None]]] = {}
+    together: dict[t.Hashable, list[tuple[ItemPlace, int | None]]] = {}
     for place, then in step.cases:
-        together.setdefault((then, place.in_the_way, place.apart_from), []).append((place, then))
+        together.setdefault((then, place.conflicts, place.apart_from), []).append((place, then))
     ends = [_in_words(problem, cases, names) for cases in together.values()]
     return f"{names[step.item]} can only go {'; or '.join(ends)}"
 
 
 def _in_words(
     problem: Problem,
-    cases: t.Sequence[tuple[Place, int | None]],
+    cases: t.Sequence[tuple[ItemPlace, int | None]],
     names: t.Mapping[int, str],
 ) -> str:
     hosts = [[problem.names[number] for number in place.bins] for place, _then in cases]

@@ -17,7 +17,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings i
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.refutation import (
     MOST_STEPS,
-    Place,
+    ItemPlace,
     Refutation,
     refutations,
 )
@@ -85,7 +85,7 @@ def follow(problem: PackingProblem, found: Refutation, step: int, there: dict[in
     ]
     for place, then in cases:
         if then is not None:
-            assert not place.in_the_way
+            assert not place.conflicts
             follow(problem, found, then, {**there, item: place.bins[0]})
         elif place.apart_from is not None:
             other = problem.bins[there[place.apart_from]]
@@ -150,7 +150,7 @@ def test_equal_bins_are_looked_at_once():
     (found,) = refutations(PackingProblem(resources, items, bins), [20], 1)
     assert found.items == tuple(range(21))
     assert len(found.steps) == 21
-    assert found.steps[0].cases == ((Place(tuple(range(20))), 1),)
+    assert found.steps[0].cases == ((ItemPlace(tuple(range(20))), 1),)
 
 
 def test_a_conflict_is_found_among_many_items_that_have_none():
