@@ -38,6 +38,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings i
 MOST_STEPS = 60
 # Of more items together few conflicts are found.
 _MOST_ITEMS = 200
+# So many different items without a place are looked at.
+_MOST_SETS = 20
 # So many steps are looked at for one refutation, and so many times an item is tried in equal bins, in all.
 _MOST_VISITS = 2_000
 _MOST_TRIES = 40_000
@@ -133,7 +135,9 @@ def _numbered(node: _Node) -> tuple[RefutationStep, ...]:
         if key not in numbers:
             number = numbers[key] = len(steps)
             steps.append(None)
-            cases = [(place, then and number_of(then)) for place, then in node.cases]
+            cases = [
+                (place, None if then is None else number_of(then)) for place, then in node.cases
+            ]
             steps[number] = RefutationStep(node.item, tuple(cases))
         return numbers[key]
 
@@ -163,27 +167,25 @@ class _Refuter:
         self._bin_of: dict[int, int] = {}
         self._states: dict[tuple[State, tuple[int, ...]], frozenset[State]] = {}
 
-    def may_conflict(self, left: t.Collection[int]) -> t.Iterator[set[int]]:
+    def may_conflict(self, left: t.Iterable[int]) -> t.Iterator[set[int]]:
         """Yield sets of items that may not all have a place: one that is ``left``, and what may be in its way.
 
         First those from which it must be apart, then those that have no other types of bins than it has, then all.
         """
-        left = [each for each in left if self._empty.take_in(self._items[each])]
-        if not left:
+        of_interest = dict.fromkeys(self._items[each] for each in left)
+        distinct = [each for each in of_interest if self._empty.take_in(each)][:_MOST_SETS]
+        if not distinct:
             return
         types_for = self._packings.bin_types_for
-        types = {frozenset(types_for(self._items[item].demands)) for item in left}
-        for groups in {
-            self._items[item].anti_affinity: None
-            for item in left
-            if self._items[item].anti_affinity
-        }:
-            yield self._with_bins(each for each in self._items if groups & each.anti_affinity)
+        for groups in dict.fromkeys(each.anti_affinity for each in distinct):
+            if groups:
+                yield self._with_bins(each for each in self._numbers if groups & each.anti_affinity)
+        types = {frozenset(types_for(each.demands)) for each in distinct}
         for there in sorted(types, key=lambda each: (len(each), sorted(each))):
             yield self._with_bins(
-                each for each in self._items if there.issuperset(types_for(each.demands))
+                each for each in self._numbers if there.issuperset(types_for(each.demands))
             )
-        yield self._with_bins(self._items)
+        yield self._with_bins(self._numbers)
 
     def refute(self, among: t.AbstractSet[int]) -> Refutation | None:
         """Return a refutation of few of the items ``among`` these, ``None`` where none is found."""
@@ -322,7 +324,7 @@ class _Refuter:
         found = []
         for numbers in self._alike:
             # A bin that one of the items must leave is not like the others.
-            parts = [(number,) for number in numbers if number in homes]
+            parts: list[tuple[int, ...]] = [(number,) for number in numbers if number in homes]
             parts.append(tuple([number for number in numbers if number not in homes]))
             for part in parts:
                 takes = frozenset(item for item in items if part and self._is_taken(item, part[0]))
@@ -357,13 +359,18 @@ class _Refuter:
         )
 
     def _with_bins(self, items: t.Iterable[Item]) -> set[int]:
-        """Return the numbers of those of ``items`` that any bin takes in."""
-        wanted = {*items}
+        """Return the numbers of those of ``items`` that have a bin which takes them in."""
         return {
-            number
-            for number, each in enumerate(self._items)
-            if each in wanted and self._empty.take_in(each)
+            number for item in items if self._empty.take_in(item) for number in self._numbers[item]
         }
+
+    @functools.cached_property
+    def _numbers(self) -> dict[Item, list[int]]:
+        """The numbers of equal items."""
+        found: dict[Item, list[int]] = defaultdict(list)
+        for number, item in enumerate(self._items):
+            found[item].append(number)
+        return found
 
 
 class _TooLong(Exception):
