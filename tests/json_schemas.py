@@ -195,7 +195,12 @@ def _conditions() -> tuple[dict[str, t.Any], dict[str, str]]:
     fragment = _plan.ModuleDocFragment
     documented = {
         name: option
-        for part in (fragment.DOCUMENTATION, fragment.CONDITIONS, fragment.CAPACITY)
+        for part in (
+            fragment.DOCUMENTATION,
+            fragment.CONDITIONS,
+            fragment.CAPACITY,
+            fragment.MOVES,
+        )
         for name, option in yaml_load(part)["options"].items()
     }
     described = {}

@@ -201,3 +201,17 @@ options:
       - This is unknown for a new device whose driver states its own list.
     type: bool
 """
+
+    # How guests move, whichever plan it is.
+    MOVES = r"""
+options:
+  concurrent_moves:
+    description:
+      - How many guests can move at the same time. C(turn) in every placement then states the order of the moves within its C(wave). No guest is left
+        behind because of it.
+      - C(host) is the number of guests that can leave a host or come to it at the same time, for each host. C(hosts) has other numbers by host.
+      - C(links) are network links by name, each with C(hosts), which are all hosts behind the link, and C(moves), the number of guests that can move
+        over it at the same time. A guest moves over a link if either its host or its target is behind it, but not both.
+      - A guest with several devices counts once. For example, V({"host":2,"links":{"rack1":{"hosts":["a","b"],"moves":4}}}).
+    type: dict
+"""

@@ -6,7 +6,10 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import one_name
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import (
+    one_name,
+    one_or_more,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.answers import (
     read_answer,
     read_loop,
@@ -15,7 +18,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.logs impor
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
     as_filter,
     expected,
-    one_or_more,
     plain,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Sentence

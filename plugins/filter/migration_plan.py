@@ -30,6 +30,7 @@ extends_documentation_fragment:
   - vfio.migration._plan
   - vfio.migration._plan.conditions
   - vfio.migration._plan.capacity
+  - vfio.migration._plan.moves
 positional: _input, drain, sources, hosts, targets, direction, policy, avoid
 seealso:
   - module: vfio.migration.migration_plan

@@ -9,10 +9,12 @@ import typing as t
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor import (
     printable as printable_module,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import quoted
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import (
+    one_or_more,
+    quoted,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
     as_filter,
-    one_or_more,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Sentence
 

@@ -40,7 +40,8 @@ options:
     description:
       - As C(ways) the host and the target of every guest of the run, who comes first begins first. As C(directory) a directory on the control
         node that is for nothing else. As C(limits) how many guests migrate at the same time in C(total), from a C(source) and to a C(target),
-        and when none begins any more, after so many C(failures), and at the time C(not_after) in seconds since 1970.
+        and when none begins any more, after so many C(failures), and at the time C(not_after) in seconds since 1970. C(concurrent) is the
+        condition C(concurrent_moves) of the plan.
     type: dict
     required: true
   record:

@@ -23,6 +23,7 @@ extends_documentation_fragment:
   - vfio.migration._plan
   - vfio.migration._plan.conditions
   - vfio.migration._plan.capacity
+  - vfio.migration._plan.moves
   - vfio.migration._fleet.left_out
   - vfio.migration._fleet.max_age
 attributes:

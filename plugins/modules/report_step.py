@@ -22,6 +22,7 @@ extends_documentation_fragment:
   - vfio.migration._plan
   - vfio.migration._plan.conditions
   - vfio.migration._plan.capacity
+  - vfio.migration._plan.moves
 attributes:
   check_mode:
     support: none

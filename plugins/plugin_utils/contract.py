@@ -510,6 +510,8 @@ class Placement(Match):
     """The device that it becomes."""
     wave: Positive
     """When it moves: after all earlier waves."""
+    turn: NotRequired[Positive]
+    """When it moves in its wave: after all earlier turns. Only with the condition ``concurrent_moves``."""
 
 
 class UnplacedReason(t.TypedDict):
@@ -732,6 +734,26 @@ class Change(t.TypedDict):
     """The first device of the guest."""
     reason: Sentence
     """Why the earlier plan is no longer valid for it."""
+
+
+class NetworkLink(t.TypedDict):
+    """A network link with hosts behind it."""
+
+    hosts: list[str]
+    """All hosts behind it. A guest moves over it if either its host or its target is one of them, but not both."""
+    moves: Positive
+    """How many guests can move over it at the same time."""
+
+
+class ConcurrentMoves(t.TypedDict):
+    """How many guests can move at the same time."""
+
+    host: NotRequired[Positive]
+    """How many can leave a host or come to it, for each host."""
+    hosts: NotRequired[dict[str, Positive]]
+    """Other numbers for some hosts."""
+    links: NotRequired[dict[str, NetworkLink]]
+    """The links that only so many guests can move over, by name."""
 
 
 class PlanConditions(t.TypedDict):
@@ -1976,6 +1998,8 @@ class PlanSection(t.TypedDict):
     """The proof by shortage that some devices cannot have a target. Null if the plan has none."""
     cases: NotRequired[list[CaseProof]]
     """The proofs by cases of the plan. Absent if it has none."""
+    turns: NotRequired[list[Sentence]]
+    """For each wave in which guests wait for their turn, how many turns it takes, and why. Absent if there is none."""
     assumptions: NotRequired[list[Sentence]]
     """As in the plan."""
     staying: NotRequired[list[StayingGroup]]

@@ -386,6 +386,7 @@ def another_statement(planned: Planned) -> t.Iterator[Change]:
             "prefer": ["x"],
             "apart": [["vm-8", "vm-9"]],
             "failure_domains": {"rack": ["x"]},
+            "concurrent_moves": {"host": 7},
         }.get(name, not value)
         if name not in planned.plan:
             for conditions in (

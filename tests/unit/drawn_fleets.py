@@ -15,6 +15,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
     Request,
     requested,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import ConcurrentMoves
 from ansible_collections.vfio.migration.tests.unit.fleets import (
     device,
     gvt,
@@ -23,6 +24,8 @@ from ansible_collections.vfio.migration.tests.unit.fleets import (
     vf,
 )
 
+# Between the hosts a and b and all others, one guest at a time moves.
+LINKS: ConcurrentMoves = {"hosts": {"c": 2}, "links": {"ab": {"hosts": ["a", "b"], "moves": 1}}}
 PARENTS = ("0000:00:02.0", "0000:00:03.0")
 
 
@@ -136,6 +139,7 @@ def drawn(chance: random.Random, unknown: bool = False) -> tuple[dict[str, t.Any
         numa_local=chance.random() < 0.2,
         keep_kind=chance.random() < 0.2,
         keep_type=chance.random() < 0.2,
+        concurrent_moves=chance.choice(({}, {}, {}, {"host": 1}, LINKS)),
     )
     return facts, Request(guests, targets, conditions)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import typing as t
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identifiers import (
     PCI_ADDRESS,
@@ -149,6 +149,7 @@ def moving_guests(plan: Plan, naming: Naming) -> tuple[list[MovingGuest], list[s
             warnings += [f"{label(each['source'])} is not moved: {why}" for each in devices]
         else:
             moving.append(_moving(id_, host, devices, nodes))
+    moving = _in_waves(moving)
     return sorted(moving, key=lambda each: (each.wave, each.source_host, each.id)), warnings
 
 
@@ -261,6 +262,18 @@ def _moving(
         wave=max(each["wave"] for each in devices),
         devices=tuple(devices),
     )
+
+
+def _in_waves(guests: t.Sequence[MovingGuest]) -> list[MovingGuest]:
+    """Return ``guests`` with a wave for each turn of the plan's waves, where it has turns: an executor knows waves alone."""
+    turns = [max(each.get("turn", 0) for each in guest.devices) for guest in guests]
+    if not any(turns):
+        return [*guests]
+    moments = [(guest.wave, turn) for guest, turn in zip(guests, turns, strict=True)]
+    waves = {moment: number for number, moment in enumerate(sorted({*moments}), 1)}
+    return [
+        replace(guest, wave=waves[moment]) for guest, moment in zip(guests, moments, strict=True)
+    ]
 
 
 def label(device: DeviceLabel) -> str:

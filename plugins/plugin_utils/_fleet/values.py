@@ -121,6 +121,11 @@ def count(name: str, value: t.Any, of: str = "devices") -> int:
     return whole_number(name, value, f"a number of {of}, 0 or more", 0)
 
 
+def one_or_more(name: str, value: t.Any) -> int:
+    """Return ``value`` as a number of 1 or more; raise ``FleetError``."""
+    return whole_number(name, value, "a number, 1 or more", 1)
+
+
 def whole_number(name: str, value: t.Any, wanted: str, least: int = -_MOST) -> int:
     """Return a whole number from ``least`` on; raise ``FleetError``, which says that one that is ``wanted`` is expected."""
     try:

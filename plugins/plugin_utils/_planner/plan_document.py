@@ -47,6 +47,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.reason imp
     unplaced_of,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
+    Conditions,
     Request,
     named_id,
 )
@@ -89,7 +90,7 @@ def document(
         "bound": _shown(problem, proof.bound),
         "direction": request.conditions.direction,
         "policy": request.conditions.policy,
-        "placements": with_crowds(_with_trials(placements, problem.fleet)),
+        "placements": _in_turns(_with_trials(placements, problem.fleet), request.conditions),
         "unplaced": [],
         "shortage": _shortage(problem, shortage) if shortage else None,
         "hosts": dict(sorted(hosts.items())),
@@ -132,8 +133,23 @@ def _no_tasks() -> contract.HostTasks:
     return {"devices": [], "pci_devices": [], "vdpa_devices": []}
 
 
+def _in_turns(moves: Moves, conditions: Conditions) -> list[contract.Placement]:
+    """Return the placements with the warnings of crowds, and with turns where these are asked for."""
+    placements = with_crowds(moves)
+    if not conditions.concurrent_moves:
+        return placements
+    # Ansible compiles in each run what is imported: few plans have turns.
+    from ansible_collections.vfio.migration.plugins.plugin_utils._planner.turns import with_turns
+
+    sources = [source for _placement, source in moves]
+    return with_turns([*zip(placements, sources, strict=True)], conditions.concurrent_moves)
+
+
 def combined(
-    fleet: Fleet, nothing: contract.PlanBody, plans: t.Sequence[contract.PlanBody]
+    fleet: Fleet,
+    nothing: contract.PlanBody,
+    plans: t.Sequence[contract.PlanBody],
+    conditions: Conditions,
 ) -> contract.PlanBody:
     """Return the plan of a ``fleet`` that joins ``plans``, each for some of the guests; ``nothing`` is the plan for no guest at all.
 
@@ -158,7 +174,7 @@ def combined(
         "status": "feasible",
         "cost": None,
         "bound": None,
-        "placements": with_crowds(moves_of(placements, fleet.hosts)),
+        "placements": _in_turns(moves_of(placements, fleet.hosts), conditions),
         "hosts": dict(sorted(tasks.items())),
         "map": mapping,
     }

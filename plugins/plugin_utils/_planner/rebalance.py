@@ -118,7 +118,7 @@ class _Making:
         sources = [{"host": each.host, "id": each.devices[0].id} for each in moves.guests]
         asked = as_asked(self._conditions, sources, self._hosts)
         request = Request(moves.guests, self._targets, self._conditions, asked=asked)
-        plan = combined(self._fleet, self._nothing, moves.plans)
+        plan = combined(self._fleet, self._nothing, moves.plans, self._conditions)
         return stated_plan(plan, request, [], self._facts)
 
     def is_sound(self, moves: Moves) -> bool:

@@ -42,12 +42,15 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values impor
     names,
     one_name,
     one_of,
+    one_or_more,
     quoted,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import UNLIMITED
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
+    ConcurrentMoves,
     Count,
     GivenDevice,
+    NetworkLink,
     Placement,
     PlanBody,
     PlanConditions,
@@ -198,6 +201,46 @@ def _priority(name: str, value: t.Any) -> dict[str, Count]:
     return found
 
 
+_KEYS_OF_CONCURRENT = ("host", "hosts", "links")
+_KEYS_OF_LINKS = ("hosts", "moves")
+
+
+def _concurrent(name: str, value: t.Any) -> ConcurrentMoves:
+    """Return how many guests may move at a time, as ``{[host][, hosts][, links]}``; raise ``FleetError``."""
+    if not isinstance(value, t.Mapping):
+        raise FleetError(f"{name} is {quoted(value)}; expected {{host: …, hosts: …, links: …}}")
+    _check_keys(name, value, _KEYS_OF_CONCURRENT)
+    found: ConcurrentMoves = {}
+    if value.get("host") is not None:
+        found["host"] = one_or_more(f"{name}.host", value["host"])
+    hosts, links = (_by_name(f"{name}.{each}", value.get(each)) for each in ("hosts", "links"))
+    if hosts:
+        found["hosts"] = {
+            host: one_or_more(f"{name}.hosts.{host}", number) for host, number in hosts.items()
+        }
+    if links:
+        found["links"] = {
+            link: _link(f"{name}.links.{link}", given) for link, given in links.items()
+        }
+    return found
+
+
+def _by_name(name: str, value: t.Any) -> dict[str, t.Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, t.Mapping):
+        raise FleetError(f"{name} is {quoted(value)}; expected a dictionary by name")
+    return {one_name(name, each): given for each, given in value.items()}
+
+
+def _link(name: str, value: t.Any) -> NetworkLink:
+    """Return which hosts are behind a link, and how many guests may move over it at a time; raise ``FleetError``."""
+    if not isinstance(value, t.Mapping) or {*value} != {*_KEYS_OF_LINKS}:
+        raise FleetError(f"{name} is {quoted(value)}; expected {{hosts: …, moves: …}}")
+    hosts = sorted(set(names(f"{name}.hosts", value["hosts"]) or ()))
+    return {"hosts": hosts, "moves": one_or_more(f"{name}.moves", value["moves"])}
+
+
 def _groups(name: str, value: t.Any) -> tuple[frozenset[str], ...]:
     """Return the groups in a list of lists of guests' names; raise ``FleetError``."""
     return tuple([frozenset(group) for group in grouped(name, value)])
@@ -270,7 +313,9 @@ class Conditions:
     take of it, such as memory: numbers by name and resource, in whichever unit. ``spare`` is what each host keeps of that at
     least, by resource. ``priority`` has a number for each guest that
     comes before those with a lower one, or with none, which is 0. ``failure_domains`` are hosts that fail together, by the name
-    of each domain; a host may be in several. ``prefer`` are the hosts to take before all others. ``targets`` is ``None`` for all hosts but those of ``drain``.
+    of each domain; a host may be in several. ``concurrent_moves`` has how many guests may move at a time from or to any ``host``, to
+    those of ``hosts``, and over ``links`` with ``hosts`` behind them. ``prefer`` are the hosts to take before all others.
+    ``targets`` is ``None`` for all hosts but those of ``drain``.
     """
 
     direction: str = field(
@@ -299,6 +344,9 @@ class Conditions:
     )
     priority: t.Mapping[str, Count] = field(
         default_factory=dict, metadata=_option(_priority, type="dict")
+    )
+    concurrent_moves: ConcurrentMoves = field(
+        default_factory=ConcurrentMoves, metadata=_option(_concurrent, type="dict")
     )
     numa_local: bool = field(default=False, metadata=_option(flag, type="bool"))
     distinct_gpus: bool = field(default=False, metadata=_option(flag, type="bool"))

@@ -59,7 +59,7 @@ _TAKEN = (
     *("request", "conditions", "direction", "policy", "targets", "avoid", "received", "relied_on"),
 )
 # What the verifier finds wrong wherever it is not what the facts make it.
-_VERIFIED = ("vm", "vm_uuid", "set", "bindings", "certainty", "warnings", "wave")
+_VERIFIED = ("vm", "vm_uuid", "set", "bindings", "certainty", "warnings", "wave", "turn")
 _OF_TARGET = ("host", "kind", "id", "parent", "type", "create")
 
 

@@ -59,6 +59,7 @@ def summarize(plan: Plan, left_out: t.Mapping[str, str]) -> Summary:
         sentences=[
             *first_of([_move(each, last_wave > 1) for each in placements], "move"),
             *nothing,
+            *_turns(plan),
             *first_of(
                 [
                     f"{host} is lost: what it had is known as of {time or 'an unknown time'}"
@@ -98,6 +99,18 @@ def summarize(plan: Plan, left_out: t.Mapping[str, str]) -> Summary:
         ],
         obstacles=_obstacles(plan) if unplaced else None,
     )
+
+
+def _turns(plan: Plan) -> list[str]:
+    """Return how many turns the moves take, where only so many guests may move at a time."""
+    if not any("turn" in each for each in plan["placements"]):
+        return []
+    # Ansible compiles in each run what is imported: few plans have turns.
+    from ansible_collections.vfio.migration.plugins.plugin_utils._planner.turns import (
+        turns_in_words,
+    )
+
+    return first_of(turns_in_words(plan), "wave")
 
 
 def first_of(sentences: t.Sequence[str], noun: str, several: str | None = None) -> list[str]:

@@ -249,6 +249,52 @@ def _meetings(case: Case, place: str, stays: t.Sequence[_Stay]) -> Objections:
             another = each
 
 
+def no_more_guests_move_at_a_time_than_may(case: Case) -> Objections:
+    """Require that each placement has a turn where ``concurrent_moves`` is asked, and that no host or link has more guests in one than that says.
+
+    The devices of a guest have one turn, and the turns of a wave count from 1.
+    """
+    turns: dict[int, dict[t.Hashable, set[t.Any]]] = defaultdict(lambda: defaultdict(set))
+    moves: dict[t.Hashable, list[Move]] = defaultdict(list)
+    for move in case.moves:
+        guest = _process(move.key, move.source)
+        turns[move.wave][guest].add(move.found.get("turn"))
+        moves[guest].append(move)
+    for wave, guests in turns.items():
+        if any(len(found) > 1 or None in found for found in guests.values()):
+            yield Objection(WHOLE_PLAN, f"guests of wave {wave} have no turn, or several")
+            continue
+        of_guest = {guest: next(iter(found)) for guest, found in guests.items()}
+        numbers = {*of_guest.values()}
+        if numbers != {*range(1, len(numbers) + 1)}:
+            yield Objection(WHOLE_PLAN, f"the turns of wave {wave} do not count from 1")
+        used: dict[tuple[int, str], list[t.Hashable]] = defaultdict(list)
+        most: dict[tuple[int, str], int] = {}
+        for mover, turn in of_guest.items():
+            first = moves[mover][0]
+            for way, limit in _ways(case, first.key[0], first.target_key[0]):
+                used[turn, way].append(mover)
+                most[turn, way] = limit
+        for key, found in used.items():
+            if len(found) > most[key]:
+                yield Objection(
+                    keys_of(move for guest in found for move in moves[guest]),
+                    f"{len(found)} guests move {key[1]} in turn {key[0]} of wave {wave}, and {most[key]} may at a time",
+                )
+
+
+def _ways(case: Case, source: str, target: str) -> t.Iterator[tuple[str, int]]:
+    """Yield in words what a move between two hosts uses of which only so many guests may move at a time."""
+    limits = {"host": None, "hosts": {}, "links": {}} | {**case.asked.concurrent_moves}
+    for host in (source, target):
+        most = limits["hosts"].get(host, limits["host"])
+        if most is not None:
+            yield f"from or to {host}", most
+    for name, link in limits["links"].items():
+        if len({source, target}.intersection(link["hosts"])) == 1:
+            yield f"over the link {name}", link["moves"]
+
+
 def guests_stay_on_one_numa_node(case: Case) -> Objections:
     """Require that all targets of one process are on one NUMA node."""
     nodes: dict[tuple[str, int], set[int | None]] = defaultdict(set)
@@ -304,6 +350,7 @@ RULES: tuple[Rule, ...] = (
     (attrgetter("asked.capacity"), hosts_have_what_their_guests_take),
     (attrgetter("unplaced"), guests_move_in_the_order_of_priority),
     (attrgetter("asked.apart"), guests_of_a_group_are_apart),
+    (attrgetter("asked.concurrent_moves"), no_more_guests_move_at_a_time_than_may),
     (attrgetter("asked.numa_local"), guests_stay_on_one_numa_node),
     (attrgetter("asked.distinct_gpus"), a_guest_gets_one_vgpu_of_a_gpu),
     (attrgetter("asked.keep_kind"), devices_keep_their_kind),

@@ -159,11 +159,6 @@ def text(name: str, value: t.Any) -> str:
     return found
 
 
-def one_or_more(name: str, value: t.Any) -> int:
-    """Return ``value`` as a number of 1 or more; raise ``FleetError``."""
-    return whole_number(name, value, "a number, 1 or more", 1)
-
-
 def priorities(name: str, value: t.Any) -> dict[str, int]:
     """Return ``value`` as whole numbers by names, empty where it is ``None``; raise ``FleetError``."""
     if not isinstance(value, t.Mapping | None):

@@ -30,7 +30,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_option
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Headroom
 
 # Where guests go, and in which order, is none of the answer; and what no process holds needs no place.
-_OF_PLANS = frozenset({"policy", "reuse", "drain", "free_devices", "priority", "prefer"})
+_OF_PLANS = frozenset(
+    {"policy", "reuse", "drain", "free_devices", "priority", "prefer", "concurrent_moves"}
+)
 CONDITIONS = tuple(name for name in OPTIONS if name not in _OF_PLANS)
 
 

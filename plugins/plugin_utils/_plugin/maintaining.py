@@ -34,6 +34,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values impor
     count,
     flag,
     names,
+    one_or_more,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.free_capacity import (
     followed,
@@ -46,7 +47,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.in_short i
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import OPTIONS
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
     chosen_hosts,
-    one_or_more,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import absolute
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.maintenance_file import (

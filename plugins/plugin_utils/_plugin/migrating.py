@@ -407,7 +407,10 @@ def order(run: _Run, hostvars: t.Any) -> _Run:
         "turns": {
             "ways": [(each["host"], each["target"]) for each in going],
             "directory": _own_directory() if going else None,
-            "limits": run["limits"],
+            "limits": {
+                **run["limits"],
+                "concurrent": plan.get("conditions", {}).get("concurrent_moves", {}),
+            },
         },
         "recording": _recording(run, prepared) if going else None,
         "participants": sorted({*leaving, *logs}),

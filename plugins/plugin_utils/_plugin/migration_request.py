@@ -26,6 +26,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values impor
     listed,
     names,
     one_of,
+    one_or_more,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.encryption import (
     CHOICES,
@@ -47,7 +48,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
     chosen_hosts,
-    one_or_more,
     priorities,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import (

@@ -19,10 +19,12 @@ import fcntl
 import os
 import typing as t
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import counted
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.turns import PassageLimits
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import passed
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import ConcurrentMoves
 
 _LOCK = "lock"
 _ATTENDING = "attending."
@@ -36,7 +38,8 @@ _LOST = "lost."
 class TurnLimits:
     """How many guests may migrate at the same time in all, from a ``source`` and to a ``target``, and when none begins any more.
 
-    That is after ``failures`` guests that have not moved, and at ``not_after``, seconds since 1970; ``None`` for never.
+    ``concurrent`` is the condition ``concurrent_moves`` of the plan, which holds beside these. None begins any more after
+    ``failures`` guests that have not moved, and at ``not_after``, seconds since 1970; ``None`` for never.
     """
 
     total: int
@@ -44,6 +47,12 @@ class TurnLimits:
     target: int
     failures: int | None = None
     not_after: float | None = None
+    concurrent: ConcurrentMoves = field(default_factory=ConcurrentMoves)
+
+
+# What a guest uses of which only so many may at a time, by the option or the kind of way, and the name of a host or link.
+_Use = tuple[str, str]
+_IN_ALL: _Use = ("parallel", "")
 
 
 class Route(t.NamedTuple):
@@ -62,6 +71,7 @@ class Turns:
 
     def __init__(self, directory: str, ways: t.Sequence[Route], limits: TurnLimits) -> None:
         self.limits = limits
+        self._concurrent = PassageLimits(limits.concurrent)
         self._directory = directory
         self._ways = ways
         self._hosts = {host: number for number, host in enumerate(sorted({*_hosts(ways)}))}
@@ -106,22 +116,12 @@ class Turns:
 
     def why_never(self, number: int) -> str | None:
         """Return why it is never the turn of a guest, as those that are lost take its place for good; ``None`` where it may be."""
-        lost = [self._ways[each] for each in self._numbers(_LOST)]
-        way = self._ways[number]
-        places = (
-            (len(lost), self.limits.total, "parallel"),
-            (sum(each.host == way.host for each in lost), self.limits.source, "parallel_source"),
-            (
-                sum(each.target == way.target for each in lost),
-                self.limits.target,
-                "parallel_target",
-            ),
-        )
-        for taken, most, name in places:
-            if taken >= most:
+        taken = self._used_by(self._numbers(_LOST))
+        for each, most in self._uses(self._ways[number]).items():
+            if taken[each] >= most:
                 return (
-                    f"it was not begun: {most} may migrate at a time by migrate_libvirt_{name}, and the outcome of"
-                    f" {counted(taken, 'earlier migration')} is unknown"
+                    f"it was not begun: {most} may migrate at a time by {self._named(each)}, and the outcome of"
+                    f" {counted(taken[each], 'earlier migration')} is unknown"
                 )
         return None
 
@@ -131,25 +131,44 @@ class Turns:
         moving |= self._numbers(_LOST)
         ended = self._numbers(_MOVED) | self._numbers(_FAILED)
         attended = {host for host, number in self._hosts.items() if self._is_attended(number)}
-        hosts = Counter(self._ways[number].host for number in moving)
-        targets = Counter(self._ways[number].target for number in moving)
-        total = len(moving)
+        used = self._used_by(moving)
         for number, way in enumerate(self._ways):
-            if total >= self.limits.total:
+            if used[_IN_ALL] >= self.limits.total:
                 return None
             if number in moving or number in ended:
                 continue
             if way.host not in attended and number not in waiting:
                 continue
-            if hosts[way.host] >= self.limits.source or targets[way.target] >= self.limits.target:
+            uses = self._uses(way)
+            if any(used[each] >= most for each, most in uses.items()):
                 continue
             if number in waiting:
                 return number
             # Its own process begins it in a moment.
-            hosts[way.host] += 1
-            targets[way.target] += 1
-            total += 1
+            used.update(uses.keys())
         return None
+
+    def _used_by(self, numbers: t.Iterable[int]) -> Counter[_Use]:
+        """Return how many of these guests use each thing of which only so many may."""
+        return Counter(each for number in numbers for each in self._uses(self._ways[number]))
+
+    def _uses(self, way: Route) -> dict[_Use, int]:
+        """Return what a guest uses of which only so many may at a time, each with how many."""
+        found: dict[_Use, int] = {
+            _IN_ALL: self.limits.total,
+            ("parallel_source", way.host): self.limits.source,
+            ("parallel_target", way.target): self.limits.target,
+        }
+        return {**found, **self._concurrent.of(way.host, way.target)}
+
+    def _named(self, use: _Use) -> str:
+        """Return the option that limits a use."""
+        kind, name = use
+        return (
+            f"concurrent_moves of the plan, for the {kind} {name}"
+            if kind in ("host", "link")
+            else f"migrate_libvirt_{kind}"
+        )
 
     def _is_attended(self, number: int) -> bool:
         return self._is_locked(_ATTENDING, number)

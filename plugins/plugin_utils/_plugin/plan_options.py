@@ -200,11 +200,16 @@ def _check_hosts(given: Conditions, fleet: t.Any) -> None:
     What an earlier plan has of hosts that have gone since is no mistake.
     """
     limited = given.limit if isinstance(given.limit, t.Mapping) else {}
+    links = given.concurrent_moves.get("links", {}).values()
     named = {
         "avoid": [place.host for place in given.avoid],
         "limit": [*limited],
         "capacity": [*given.capacity.get("hosts", ())],
         "prefer": [*given.prefer],
+        "concurrent_moves": [
+            *given.concurrent_moves.get("hosts", ()),
+            *(host for link in links for host in link["hosts"]),
+        ],
         "failure_domains": [host for hosts in given.failure_domains.values() for host in hosts],
     }
     for option, hosts in named.items():

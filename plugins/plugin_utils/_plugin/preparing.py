@@ -33,6 +33,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values impor
     count,
     flag,
     names,
+    one_or_more,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.preparation import (
     NO_RESULTS,
@@ -65,7 +66,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.summary im
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
     check_moved,
     chosen_hosts,
-    one_or_more,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import age_of
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (

@@ -33,8 +33,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_option
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import RebalancePlan
 
-# Through waves guests move to what others leave.
-CONDITIONS = (*OF_A_SEARCH, "reuse")
+# Through waves guests move to what others leave, and only so many may at a time.
+CONDITIONS = (*OF_A_SEARCH, "reuse", "concurrent_moves")
 
 
 @uncollected()

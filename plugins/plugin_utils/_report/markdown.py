@@ -116,6 +116,11 @@ def _verdict(report: contract.Report) -> list[str]:
             f"{plain(plan['meaning'])} Status {plain(plan['status'])}, policy {plain(plan['policy'])}.",
         ]
         lines += ["", plain(asked(plan))]
+        lines += (
+            ["", *(f"- With concurrent_moves, {plain(each)}." for each in plan["turns"])]
+            if "turns" in plan
+            else []
+        )
         for proof in plan.get("cases", []):
             steps = [f"{n}. {plain(each['sentence'])}." for n, each in enumerate(proof["steps"], 1)]
             lines += ["", f"{plain(proof['sentence'])}:", "", *steps]

@@ -16,6 +16,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils import contract
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.network import given_to
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.turns import turns_in_words
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.capacity import capacity_left
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.causes import (
     Cause,
@@ -128,6 +129,8 @@ def _section(
         section["requested_by"] = plan["requested_by"]
     if plan.get("assumptions"):
         section["assumptions"] = [*plan["assumptions"]]
+    if turns := turns_in_words(plan):
+        section["turns"] = turns
     if plan.get("cases"):
         section["cases"] = [*plan["cases"]]
     if plan.get("staying"):

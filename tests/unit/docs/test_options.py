@@ -102,6 +102,7 @@ def test_the_filter_has_the_options_of_the_action():
     shared = yaml_load(fragment.ModuleDocFragment.DOCUMENTATION)["options"]
     shared |= yaml_load(fragment.ModuleDocFragment.CONDITIONS)["options"]
     shared |= yaml_load(fragment.ModuleDocFragment.CAPACITY)["options"]
+    shared |= yaml_load(fragment.ModuleDocFragment.MOVES)["options"]
     assert ARGUMENTS.keys() <= own.keys() | shared.keys() | {"hosts", "max_age"}
     plan = migration_plan(FLEET, guests=["vm-1"])
     assert plan["placements"][0]["target"]["host"] == "b"

@@ -63,6 +63,22 @@ def test_a_guest_moves_once_with_all_of_its_devices():
     assert warnings == []
 
 
+def test_each_turn_of_a_wave_is_a_wave():
+    facts = {
+        "a": host(
+            [
+                device(each, in_use=holder(f"vm-{n}", None) | {"pid": n + 1})
+                for n, each in enumerate(UUIDS[:3])
+            ],
+            [parent()],
+        ),
+        "b": host([device(each) for each in UUIDS[3:6]], [parent()]),
+    }
+    plan = plan_for(facts, drain=["a"], concurrent_moves={"host": 2})
+    moving, _warnings = moving_guests(plan, naming())
+    assert [each.wave for each in moving] == [1, 1, 2]
+
+
 @pytest.mark.parametrize("known", ["web", SERVER, UUIDS[0]])
 def test_a_guest_is_called_what_is_said_of_its_name_its_uuid_or_a_device(known):
     (guest,), _warnings = moving_guests(plan_of(FLEET), naming({known: "101"}))

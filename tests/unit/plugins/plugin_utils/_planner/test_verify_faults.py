@@ -1109,6 +1109,15 @@ CONDITIONS = {
         answers("groups_of", frozenset()),
         {"drain": ["a"], "apart": [["vm-1", "vm-2"]]},
     ),
+    "links are not read": Fault(
+        "no more guests move at a time than may",
+        {
+            "a": host([vf(n, f"vm-{n}", pid=n + 1) for n in range(2)]),
+            "b": host([vf(n) for n in range(2)]),
+        },
+        lambda plant: plant.function("turns_of", lambda real: lambda moves: [1] * len(moves)),
+        {"drain": ["a"], "concurrent_moves": {"links": {"rack": {"hosts": ["b"], "moves": 1}}}},
+    ),
     "failure domains are not read": Fault(
         "guests of a group are apart",
         {
@@ -1379,6 +1388,7 @@ BROKEN_BY: dict[str, tuple[str, t.Any]] = {
     "keep_type": ("another type will do", False),
     "round_trip": ("what is there is taken to return", False),
     "reuse": ("devices are used again", True),
+    "concurrent_moves": ("links are not read", {}),
     "avoid": ("what is to be avoided is not read", {}),
     "drain": ("a drained host receives", None),
     "free_devices": ("what nobody holds stays", "none"),

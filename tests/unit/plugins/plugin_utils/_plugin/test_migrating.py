@@ -396,6 +396,7 @@ def test_each_host_is_told_what_leaves_it_and_what_comes():
         "target": 3,
         "failures": None,
         "not_after": None,
+        "concurrent": {},
     }
 
 

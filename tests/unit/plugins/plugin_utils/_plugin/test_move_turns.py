@@ -52,6 +52,45 @@ def test_within_the_limits_all_begin_and_who_waits_keeps_nobody(tmp_path, ways, 
     assert found == begun
 
 
+RACK = {"links": {"rack": {"hosts": ["a", "d"], "moves": 1}}}
+
+
+@pytest.mark.parametrize(
+    ("ways", "concurrent", "begun"),
+    [
+        # Both hosts of a move count, with those that leave it and those that come.
+        ([AC, AD], {"host": 1}, [0]),
+        ([AC, AD], {"host": 1, "hosts": {"a": 2}}, [0, 1]),
+        ([AC, AC, AD], {"hosts": {"c": 1}}, [0, 2]),
+        # From a to d nothing moves over the link that both are behind.
+        ([AC, AC, AD], RACK, [0, 2]),
+    ],
+)
+def test_within_what_the_plan_allows_all_begin(tmp_path, ways, concurrent, begun):
+    here = turns(tmp_path, *ways, concurrent=concurrent)
+    waiting = [*range(len(ways))]
+    found = []
+    with here.attending("a"):
+        while (number := here.begin(waiting)) is not None:
+            found.append(number)
+            waiting.remove(number)
+        assert found == begun
+        for each in begun:
+            here.end(each, moved=True)
+        assert (here.begin(waiting) is None) == (not waiting)
+
+
+def test_a_guest_that_is_lost_has_its_place_on_a_link_for_good(tmp_path):
+    here = turns(tmp_path, AC, AC, concurrent=RACK)
+    with here.attending("a"):
+        assert here.begin([0, 1]) == 0
+        here.end(0, moved=False, lost=True)
+        assert here.begin([1]) is None
+    assert here.why_never(1) == (
+        "it was not begun: 1 may migrate at a time by concurrent_moves of the plan, for the link rack, and the outcome of 1 earlier migration is unknown"
+    )
+
+
 def test_who_comes_first_begins_first_on_whichever_host(tmp_path):
     ways = [AC, BD, AD]
     one, other = (turns(tmp_path, *ways, total=1) for _each in range(2))

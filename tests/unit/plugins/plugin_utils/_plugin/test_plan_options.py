@@ -65,6 +65,7 @@ def test_the_documentation_has_every_argument():
     shared = options_in(_plan.ModuleDocFragment.DOCUMENTATION)
     shared |= options_in(_plan.ModuleDocFragment.CONDITIONS)
     shared |= options_in(_plan.ModuleDocFragment.CAPACITY)
+    shared |= options_in(_plan.ModuleDocFragment.MOVES)
     of_filter = options_in(_fleet.ModuleDocFragment.FLEET)
     of_module = options_in(module.DOCUMENTATION)
     shared |= options_in(_fleet.ModuleDocFragment.MAX_AGE)
