@@ -33,10 +33,12 @@ class PassageLimits:
     def __init__(self, concurrent: contract.ConcurrentMoves) -> None:
         self._of_any: int | None = concurrent.get("host")
         self._of_host: t.Mapping[str, int] = concurrent.get("hosts", {})
-        self._links: dict[str, tuple[frozenset[str], int]] = {
-            name: (frozenset(link["hosts"]), link["moves"])
-            for name, link in concurrent.get("links", {}).items()
-        }
+        links = concurrent.get("links", {})
+        self._moves = {name: link["moves"] for name, link in links.items()}
+        self._links_of: dict[str, set[str]] = defaultdict(set)
+        for name, link in links.items():
+            for host in link["hosts"]:
+                self._links_of[host].add(name)
 
     def of(self, source: str, target: str) -> dict[Passage, int]:
         """Return what a move between two hosts uses that has a limit, with this limit: a link if one end alone is behind it."""
@@ -45,10 +47,8 @@ class PassageLimits:
             most = self._of_host.get(host, self._of_any)
             if most is not None:
                 found["host", host] = most
-        for name, (hosts, most) in self._links.items():
-            if (source in hosts) != (target in hosts):
-                found["link", name] = most
-        return found
+        one, other = (self._links_of.get(host, set()) for host in (source, target))
+        return found | {("link", name): self._moves[name] for name in sorted(one ^ other)}
 
 
 def with_turns(moves: Moves, concurrent: contract.ConcurrentMoves) -> list[contract.Placement]:

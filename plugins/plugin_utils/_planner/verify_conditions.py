@@ -285,7 +285,7 @@ def no_more_guests_move_at_a_time_than_may(case: Case) -> Objections:
 
 def _ways(case: Case, source: str, target: str) -> t.Iterator[tuple[str, int]]:
     """Yield in words what a move between two hosts uses of which only so many guests may move at a time."""
-    limits = {"host": None, "hosts": {}, "links": {}} | {**case.asked.concurrent_moves}
+    limits: Entry = {"host": None, "hosts": {}, "links": {}, **case.asked.concurrent_moves}
     for host in (source, target):
         most = limits["hosts"].get(host, limits["host"])
         if most is not None:

@@ -156,7 +156,7 @@ def test_what_stays_of_an_earlier_plan_has_its_turn_and_the_condition_lasts():
     facts = fleet(4)
     first = plan_for(facts, ["a"], concurrent_moves={"host": 1})
     again = plan_for(facts, ["a"], earlier=first)
-    assert again["conditions"]["concurrent_moves"] == {"host": 1}
+    assert {**again["conditions"]}["concurrent_moves"] == {"host": 1}
     assert again["placements"] == first["placements"]
     other = plan_for(facts, ["a"], earlier=first, concurrent_moves={"host": 2})
     assert max(each["turn"] for each in other["placements"]) == 2
