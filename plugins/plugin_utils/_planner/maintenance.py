@@ -259,7 +259,9 @@ class _Planning:
         self._first, self._asked, self._conditions = fleet, asked, conditions
         self._capacity: Capacity = conditions.capacity
         self._progress = progress
-        self._now = ChangingFleet(fleet, {*targets, *asked.hosts})
+        # Who stays on a host that neither receives nor is emptied may be in a failure domain of one that does.
+        concerned = {*fleet.hosts} if self._looks_at_domains else {*targets, *asked.hosts}
+        self._now = ChangingFleet(fleet, concerned)
         self._pending = [*asked.hosts]
         listed_hosts = {*asked.hosts}
         # Those that guests may stay on, the ones that came back last at the end.
@@ -773,7 +775,9 @@ class _Planning:
         """Return what is asked of emptying one host onto any other one that may receive and is not ``closed``."""
         targets = sorted(self._may_receive - closed - {name})
         conditions = self._of_step([name], targets, capacity)
-        there = {each: hosts[each] for each in (name, *targets)}
+        there = {
+            each: hosts[each] for each in (hosts if self._looks_at_domains else (name, *targets))
+        }
         part = Fleet(there, self._first.unknown, self._first.problems)
         return part, _request(part, conditions)
 

@@ -33,7 +33,8 @@ def maintenance_objections(
     """Return what is wrong with the steps of ``plan``, with the host and device concerned; empty for a sound one.
 
     ``facts`` maps each host to its ``vfio_migration`` facts before the first step; ``hosts`` are those to be emptied. Of the
-    ``conditions`` that were asked, the one that no step keeps by itself is looked at: what hosts have free.
+    ``conditions`` that were asked, those are looked at that no step keeps by itself: what hosts have free, and who is to be apart,
+    on whichever host.
     """
     replay = _Replay(facts, conditions)
     found = [
@@ -98,6 +99,8 @@ class _Replay:
         self._there: set[Key] = set()
         # The facts may have a process under several names.
         self._held_as: dict[t.Any, set[t.Any]] = defaultdict(set)
+        # By name and UUID.
+        self._called: dict[t.Any, set[t.Any]] = defaultdict(set)
         for host, each in facts.items():
             for device in sorted(each["devices"], key=lambda device: str(device["id"])):
                 key = (host, device["id"])
@@ -111,6 +114,12 @@ class _Replay:
                     if guest not in self._held_as:
                         self._note_name(guest, holder)
                     self._held_as[guest].add(holder.get("name"))
+                    self._called[guest] |= {holder.get("name"), holder.get("uuid")} - {None}
+        self._apart = conditions.apart
+        self._domains: dict[str, list[str]] = defaultdict(list)
+        for domain, hosts in conditions.failure_domains.items():
+            for host in hosts:
+                self._domains[host].append(f"failure domain {domain}")
         self._origins: dict[Key, Key] = {key: key for key in self._guests}
         self._sizes = Counter(self._guests.values())
         self._came_back: set[str] = set()
@@ -151,9 +160,29 @@ class _Replay:
             self._there.add(key)
             self._types[key] = each["target"]["type"]
         yield from self._torn_apart(zip(targets, origins, strict=True))
+        if self._apart:
+            yield from self._met({self._guests.get(origin) for origin in origins})
         if self._needs:
             yield from self._take_of_hosts(zip(sources, targets, origins, strict=True))
         self._came_back |= batch
+
+    def _met(self, moved: t.Collection[t.Any]) -> t.Iterator[str]:
+        """Yield the guests that are to be apart, and of which one has ``moved`` to where another one is."""
+        places: dict[t.Any, list[str]] = {
+            self._guests[origin]: self._domains.get(host) or [host]
+            for (host, _id), origin in self._origins.items()
+            if origin in self._guests
+        }
+        for group in self._apart:
+            there: dict[str, set[t.Any]] = defaultdict(set)
+            for guest, names in places.items():
+                if not self._called[guest].isdisjoint(group):
+                    for place in names:
+                        there[place].add(guest)
+            for place, guests in there.items():
+                if len(guests) > 1 and not guests.isdisjoint(moved):
+                    names = sorted({str(min(self._called[guest])) for guest in guests})
+                    yield f"{' and '.join(names)} are to be apart and all on {place}"
 
     def _take_of_hosts(self, moved: t.Iterable[tuple[Key, Key, Key]]) -> t.Iterator[str]:
         """Yield the hosts that have less free than what comes to them takes, and take it; what leaves a host is free there after that.

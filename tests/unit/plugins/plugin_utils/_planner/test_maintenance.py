@@ -298,6 +298,10 @@ def test_steps_are_sound_whatever_devices_and_conditions_there_are(seed):
     facts, request = drawn(chance)
     conditions = dataclasses.replace(request.conditions, reuse=False, drain=None)
     hosts = chance.sample(sorted(facts), chance.randint(1, len(facts)))
+    if chance.random() < 0.5:
+        # Hosts that neither receive nor are drained have guests, too.
+        targets = chance.sample(sorted(facts), chance.randint(1, len(facts)))
+        conditions = dataclasses.replace(conditions, targets=targets)
     at_once = chance.choice((1, 2))
     plan = planned(facts, hosts, conditions, at_once=at_once)
     event(plan["status"])
@@ -821,6 +825,25 @@ def test_the_verifier_follows_what_is_free_by_itself(damage, words):
     damaged = copy.deepcopy(plan)
     damage(damaged)
     assert any(words in each for each in maintenance_objections(damaged, facts, "ab", conditions))
+
+
+def test_a_guest_goes_to_no_rack_in_which_one_of_its_group_is_on_a_host_that_does_not_receive():
+    facts = {
+        "a": host([function(0, "v", "vm-1", 1)]),
+        "b": host([function(0, "v")]),
+        "c": host([function(0, "v", "vm-2", 2)]),
+        "d": host([function(0, "v")]),
+    }
+    conditions = Conditions(
+        targets=["b"], apart=[["vm-1", "vm-2"]], failure_domains={"rack": ["b", "c"]}
+    )
+    plan = planned(facts, "a", conditions)
+    assert (plan["status"], plan["steps"]) == ("infeasible", [])
+    (reason,) = plan["blocked"]["unplaced"][0]["reasons"]
+    assert reason["code"] == "apart"
+    assert "vm-2 on c" in reason["reason"]
+    moves = planned(facts, "a", dataclasses.replace(conditions, targets=["b", "d"]))["steps"]
+    assert [each["target"]["host"] for each in moves[0]["placements"]] == ["d"]
 
 
 def test_a_guest_goes_to_no_rack_in_which_one_of_its_group_is_still_to_move():
