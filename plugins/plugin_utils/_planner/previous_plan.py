@@ -209,7 +209,7 @@ def still_holding(earlier: t.Any, request: Request, fleet: Fleet, facts: Facts) 
 
 
 def _together(found: PreviousPlan, request: Request, earlier: t.Any) -> PreviousPlan:
-    """Return a previous plan of which all of ``found`` stays, in its waves, or nothing, as moves in it may wait for each other."""
+    """Return a previous plan of which all that it has a place for stays, in its waves, or nothing, as moves may wait for each other."""
     known = {_end_of(each): each for each in found.changes}
     ends = [each.devices[0].key for each in request.guests]
     changes = [
@@ -217,7 +217,8 @@ def _together(found: PreviousPlan, request: Request, earlier: t.Any) -> Previous
         for end, each in zip(ends, request.guests, strict=True)
     ]
     afresh = PreviousPlan(request, changes, changes, with_others=frozenset(ends) - known.keys())
-    if found.request.guests:
+    # What had no place then is tried beside them: the verifier looks at whether that is sound.
+    if any(each["reason"] != _NO_PLACE_BEFORE for each in found.changes):
         return afresh
     kept = _in_waves(found.request.kept, earlier)
     return dataclasses.replace(
@@ -495,11 +496,18 @@ def _other_conditions(earlier: t.Any, request: Request) -> str | None:
     different = sorted(
         name
         for name in now
-        if now[name] != then[name] and name not in REQUIREMENTS and name not in _OF_AMOUNTS
+        if now[name] != then[name]
+        and name not in REQUIREMENTS
+        and name not in _OF_AMOUNTS | _OF_TURNS
     )
     if different:
         return f"the earlier plan was made with another {', '.join(different)}"
     return None
+
+
+# Only so many may move at a time, whichever targets they have.
+_OF_TURNS = frozenset(("concurrent_moves",))
+_NO_PLACE_BEFORE = "the earlier plan has no place for it"
 
 
 def _waits(earlier: t.Any, request: Request) -> bool:
@@ -513,7 +521,7 @@ def _why_without_pins(guest: Guest, planned: list[t.Any], request: Request) -> s
     asked = asked_of_each(conditions)
     for device, placement in zip(guest.devices, planned, strict=True):
         if placement is None:
-            return "the earlier plan has no place for it"
+            return _NO_PLACE_BEFORE
         target = placement["target"]
         avoided = conditions.why_avoided(target["host"], target["parent"])
         refused = conditions.why_refused(target["host"], guest.name, guest.uuid, guest.host)

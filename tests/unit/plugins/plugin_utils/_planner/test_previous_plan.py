@@ -516,6 +516,35 @@ def test_moves_that_wait_stay_in_their_waves_where_all_of_them_still_hold():
     assert after["placements"] == [{**last, "wave": 1}]
 
 
+def test_moves_that_wait_stay_beside_a_guest_that_had_no_place():
+    """There are two free places by now, of which none is for that guest: with all moves planned again, another one would be taken."""
+    fleet = {**chain(), "d": host([vf(8, "vm-3", kind="x")])}
+    options = {**IN_TURN, "sources": ["vm-1", "vm-2", "vm-3"]}
+    first = migration_plan(fleet, **options)
+    assert {each["vm"] for each in first["unplaced"]} == {"vm-3"}
+    fleet |= {"c": host([vf(2), vf(6), vf(7)]), "0": host([vf(3)]), "00": host([vf(4)])}
+    options = {**options, "targets": [*fleet]}
+    again = migration_plan(fleet, earlier=stored(first), **options)
+    assert again["placements"] == first["placements"]
+    assert targets(migration_plan(fleet, **options)) != targets(first)
+    assert {each["vm"] for each in again["changes"]} == {"vm-3"}
+    # With a place of its own, it goes there, and the others where they were to go.
+    fleet["1"] = host([vf(5, kind="x")])
+    options = {**options, "targets": [*fleet]}
+    after = migration_plan(fleet, earlier=stored(first), **options)
+    assert targets(after).items() > targets(first).items()
+
+
+def test_another_number_of_moves_at_a_time_moves_no_target():
+    fleet = {**chain(), "0": host([vf(3), vf(4)])}
+    first = migration_plan(fleet, ["a"], concurrent_moves={"host": 1})
+    # There is a place that would be taken before the one that the guest has.
+    fleet["00"] = host([vf(5)])
+    again = migration_plan(fleet, ["a"], earlier=stored(first), concurrent_moves={"host": 2})
+    assert again["changes"] == []
+    assert again["placements"] == first["placements"]
+
+
 def test_of_moves_that_wait_those_are_told_that_go_elsewhere():
     fleet = chain()
     first = migration_plan(fleet, **IN_TURN)
