@@ -160,17 +160,17 @@ class _Replay:
             self._there.add(key)
             self._types[key] = each["target"]["type"]
         yield from self._torn_apart(zip(targets, origins, strict=True))
-        if self._apart:
-            yield from self._met({self._guests.get(origin) for origin in origins})
+        yield from self._met({self._guests.get(origin) for origin in origins})
         if self._needs:
             yield from self._take_of_hosts(zip(sources, targets, origins, strict=True))
         self._came_back |= batch
 
     def _met(self, moved: t.Collection[t.Any]) -> t.Iterator[str]:
         """Yield the guests that are to be apart, and of which one has ``moved`` to where another one is."""
+        held = self._origins.items() if self._apart else ()
         places: dict[t.Any, list[str]] = {
             self._guests[origin]: self._domains.get(host) or [host]
-            for (host, _id), origin in self._origins.items()
+            for (host, _id), origin in held
             if origin in self._guests
         }
         for group in self._apart:
