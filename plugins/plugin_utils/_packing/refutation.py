@@ -38,11 +38,18 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings i
 MOST_STEPS = 60
 # Of more items together few conflicts are found.
 _MOST_ITEMS = 200
-# So many different items without a place are looked at.
+# So many sets of items with the same types of bins are looked at.
 _MOST_SETS = 20
-# So many steps are looked at for one refutation, and so many times an item is tried in equal bins, in all.
+# So many steps are looked at for one refutation, and so many times an item is tried in equal bins, in all: few before a search,
+# which may find a place for everything, and more after it.
 _MOST_VISITS = 2_000
-_MOST_TRIES = 40_000
+FIRST_TRIES = 5_000
+MOST_TRIES = 20_000
+# So many more for the members of each group, which are soon tried, and for so many groups at most.
+_TRIES_OF_GROUP = 400
+_MOST_GROUPS = 500
+# An item is looked at, and not tried, in so little time.
+_LOOKS = 16
 # So many states of a bin are looked at: there are more where devices can be taken in many ways.
 _MOST_STATES = 200
 
@@ -83,21 +90,27 @@ class Refutation:
     left_out: int
 
 
-def refutations(problem: PackingProblem, left: t.Collection[int], devices: int) -> list[Refutation]:
+def refutations(
+    problem: PackingProblem, left: t.Collection[int], devices: int, tries: int = MOST_TRIES
+) -> list[Refutation]:
     """Return refutations that have no item in common, until these leave so many ``devices`` out or no more are found.
 
     ``left`` are items that have no place in the best assignment known. Those that no bin takes in are not looked at.
     """
-    refuter = _Refuter(problem, Packings(problem, FULL_WIDTH))
+    refuter = _Refuter(problem, Packings(problem, FULL_WIDTH), tries)
     found: list[Refutation] = []
     used: set[int] = set()
+    left_out = 0
     for among in refuter.may_conflict(left):
-        while sum(each.left_out for each in found) < devices:
+        while left_out < devices:
             refutation = refuter.refute(among - used)
             if refutation is None:
                 break
             found.append(refutation)
             used |= {*refutation.items}
+            left_out += refutation.left_out
+        if left_out >= devices:
+            break
     return found
 
 
@@ -153,14 +166,14 @@ class _EqualBins(t.NamedTuple):
 
 
 class _Refuter:
-    """Looks for refutations; all share the same number of tries."""
+    """Looks for refutations; all share the same number of ``tries``."""
 
-    def __init__(self, problem: PackingProblem, packings: Packings) -> None:
+    def __init__(self, problem: PackingProblem, packings: Packings, tries: int) -> None:
         self._items = problem.items
         self._bins = problem.bins
         self._packings = packings
         self._empty = EmptyBins(problem.bins, packings)
-        self._tries = _MOST_TRIES
+        self._tries = tries
         self._visits = 0
         self._equal: list[_EqualBins] = []
         self._contents: dict[int, list[int]] = defaultdict(list)
@@ -172,19 +185,24 @@ class _Refuter:
 
         First those from which it must be apart, then those that have no other types of bins than it has, then all.
         """
-        of_interest = dict.fromkeys(self._items[each] for each in left)
-        distinct = [each for each in of_interest if self._empty.take_in(each)][:_MOST_SETS]
+        distinct = [
+            each
+            for each in dict.fromkeys([self._items[number] for number in left])
+            if self._empty.take_in(each)
+        ]
         if not distinct:
             return
-        types_for = self._packings.bin_types_for
-        for groups in dict.fromkeys(each.anti_affinity for each in distinct):
+        for groups in [*dict.fromkeys([each.anti_affinity for each in distinct])][:_MOST_GROUPS]:
             if groups:
-                yield self._with_bins(each for each in self._numbers if groups & each.anti_affinity)
+                self._tries += _TRIES_OF_GROUP
+                yield self._with_bins({e: None for group in groups for e in self._of_group[group]})
+        types_for = self._packings.bin_types_for
         types = {frozenset(types_for(each.demands)) for each in distinct}
-        for there in sorted(types, key=lambda each: (len(each), sorted(each))):
-            yield self._with_bins(
-                each for each in self._numbers if there.issuperset(types_for(each.demands))
-            )
+        for there in sorted(types, key=lambda each: (len(each), sorted(each)))[:_MOST_SETS]:
+            if self._tries > 0:
+                yield self._with_bins(
+                    [each for each in self._numbers if there.issuperset(types_for(each.demands))]
+                )
         yield self._with_bins(self._numbers)
 
     def refute(self, among: t.AbstractSet[int]) -> Refutation | None:
@@ -320,6 +338,7 @@ class _Refuter:
 
     def _equal_bins(self, items: t.AbstractSet[int]) -> list[_EqualBins]:
         """Return the bins that take in any of ``items``, equal ones together."""
+        self._tries -= len(self._alike) * len(items) // _LOOKS
         homes = {self._items[item].home for item in items}
         found = []
         for numbers in self._alike:
@@ -358,11 +377,21 @@ class _Refuter:
             wanted, number, (), there.anti_affinity, there.refuses
         )
 
-    def _with_bins(self, items: t.Iterable[Item]) -> set[int]:
+    def _with_bins(self, items: t.Collection[Item]) -> set[int]:
         """Return the numbers of those of ``items`` that have a bin which takes them in."""
+        self._tries -= len(items) // _LOOKS
         return {
             number for item in items if self._empty.take_in(item) for number in self._numbers[item]
         }
+
+    @functools.cached_property
+    def _of_group(self) -> dict[int, list[Item]]:
+        """The different items of each group that must be apart."""
+        found: dict[int, list[Item]] = defaultdict(list)
+        for item in self._numbers:
+            for group in item.anti_affinity:
+                found[group].append(item)
+        return found
 
     @functools.cached_property
     def _numbers(self) -> dict[Item, list[int]]:

@@ -46,6 +46,12 @@ if t.TYPE_CHECKING:  # pragma: no cover
     from ansible_collections.vfio.migration.plugins.plugin_utils._packing.bottleneck import (
         Shortage,
     )
+    from ansible_collections.vfio.migration.plugins.plugin_utils._packing.refutation import (
+        Refutation,
+    )
+
+# Returns refutations, given items that have no place, until these leave so many devices out.
+FindRefutations = t.Callable[[t.Sequence[int], int], "t.Sequence[Refutation]"]
 
 # More items are more than branch and bound gets anywhere with.
 MAX_EXACT_ITEMS = 200
@@ -75,8 +81,8 @@ class SearchResult:
     """The best assignment found. ``unplaced`` are the items that have no place in it, and alone would have one.
 
     ``optimal`` is whether no other assignment is better. No assignment that leaves none of these items out costs less
-    than ``bound``. ``shortage`` is why some items must have no place, where that was looked for and found. ``rounds``
-    and ``steps`` are the effort that was spent.
+    than ``bound``. ``shortage`` and ``refutations`` are why some items must have no place, where that was looked for and found.
+    ``rounds`` and ``steps`` are the effort that was spent.
     """
 
     assignment: Assignment
@@ -84,8 +90,14 @@ class SearchResult:
     optimal: bool
     bound: Cost
     shortage: Shortage | None = None
+    refutations: t.Sequence[Refutation] = ()
     rounds: int = 0
     steps: int = 0
+
+
+def no_refutations(left: t.Sequence[int], devices: int) -> t.Sequence[Refutation]:
+    """Return no refutations."""
+    return ()
 
 
 def no_progress(stage: str, placed: int) -> None:
@@ -98,11 +110,12 @@ def search(
     budget: Budget,
     find_shortage: t.Callable[[], Shortage | None],
     progress: Progress = no_progress,
+    find_refutations: FindRefutations = no_refutations,
 ) -> SearchResult:
     """Return the best assignment found.
 
-    ``find_shortage`` is called only if items are left without a place after best fit: local search ends once no more
-    devices are without one than it says.
+    ``find_shortage`` is called only if items are left without a place after best fit, and then ``find_refutations`` for these and
+    their devices: local search ends once no more devices are without one than either says.
     """
     if len(problem.items) == 1 and len(problem.items[0].demands) <= 1:
         return _place_alone(problem, packings, find_shortage, progress)
@@ -110,6 +123,7 @@ def search(
     first = best_fit_decreasing(problem, packings, fit, progress)
     assignment, rounds, steps = first.assignment, 0, 0
     shortage, least = None, 0
+    refuted: t.Sequence[Refutation] = ()
     devices = sum([len(problem.items[item].demands) for item in first.order])
     if first.unplaced:
         from ansible_collections.vfio.migration.plugins.plugin_utils._packing.local_search import (
@@ -121,6 +135,10 @@ def search(
             # It is of all devices, and those of items that no bin takes are left out as well.
             nowhere = sum([len(each.demands) for each in problem.items]) - devices
             least = max(0, shortage.missing - nowhere)
+        left = sum([len(problem.items[item].demands) for item in first.unplaced])
+        if least < left:
+            refuted = find_refutations(first.unplaced, left)
+            least = max(least, sum([each.left_out for each in refuted]))
         improved = local_search(
             problem,
             packings,
@@ -137,7 +155,7 @@ def search(
     cost = _cost(problem, assignment, devices)
     bound = lower_bound(problem, packings, cost)
     # Nothing is better that leaves no more devices out than must be, and costs nothing else.
-    optimal = cost == bound or (shortage is not None and cost == Cost(least))
+    optimal = cost == bound or (least > 0 and cost == Cost(least))
     if not optimal and len(first.order) <= MAX_EXACT_ITEMS and not packings.exhausted:
         from ansible_collections.vfio.migration.plugins.plugin_utils._packing.branch_and_bound import (
             branch_and_bound,
@@ -154,7 +172,7 @@ def search(
     placed = placed_items(assignment)
     unplaced = tuple(sorted(set(first.order) - placed))
     optimal = optimal and not packings.unsure
-    return SearchResult(assignment, unplaced, optimal, bound, shortage, rounds, steps)
+    return SearchResult(assignment, unplaced, optimal, bound, shortage, refuted, rounds, steps)
 
 
 def _cost(problem: PackingProblem, assignment: Assignment, devices: int) -> Cost:

@@ -99,8 +99,8 @@ class Alone(t.NamedTuple):
 class Solution:
     """Where the devices of a problem go: ``placed``, by guest. ``solver`` is what found that.
 
-    No assignment to the problem's bins costs less than ``least``; ``shortage`` is why some device finds no place, where
-    that is known, and so is ``alone``. ``left`` is what is behind the bins that something goes to, once it is there;
+    No assignment to the problem's bins costs less than ``least``; ``shortage`` and ``refutations`` are why some devices find no
+    place, where that is known, and so is ``alone``. ``left`` is what is behind the bins that something goes to, once it is there;
     ``targets`` are those that were made for guests.
     """
 
@@ -109,6 +109,7 @@ class Solution:
     least: Cost
     shortage: Shortage | None
     alone: Alone
+    refutations: t.Sequence[Refutation] = ()
     solver: str = "search"
     left: t.Mapping[int, Backing] = dataclasses.field(default_factory=dict)
     targets: t.Mapping[int, Targets] = dataclasses.field(default_factory=dict)
@@ -203,7 +204,13 @@ def solve_in_order(
         best = min([best, *solve_in_turn(problem, first)], key=rank)
     solution, order = best
     least = _least_of(first.least, solution.cost)
-    proven = dataclasses.replace(solution, least=least, shortage=first.shortage, alone=first.alone)
+    proven = dataclasses.replace(
+        solution,
+        least=least,
+        shortage=first.shortage,
+        alone=first.alone,
+        refutations=first.refutations,
+    )
     return proven, order
 
 
@@ -325,14 +332,12 @@ def prove(problem: Problem, solution: Solution) -> Proof:
         assumptions,
     )
 
-    missing = shortage.missing if shortage else 0
-    counted = alone.stay + max(alone.nowhere, missing)
     cases: t.Sequence[Refutation] = ()
+    counted = _counted(solution)
     if bound is not None:
-        cases = _refutations(problem, solution, counted)
-        by_cases = sum(alone) + sum([each.left_out for each in cases])
+        cases = _refutations(problem, solution)
         # What counts places does not look at the limits that were asked for. A search keeps to them.
-        counted = max(counted, by_cases)
+        counted = _counted(dataclasses.replace(solution, refutations=cases))
         bound = bound if bound.unplaced >= counted else Cost(counted)
     status = "infeasible" if bound and bound.unplaced else "unproven"
     assumed = assumptions(problem, {each.guest: each.host for each in solution.placed})
@@ -354,20 +359,35 @@ def prove(problem: Problem, solution: Solution) -> Proof:
     return _proven_by(Proof(status, bound, shortage, refutations=cases), bound.unplaced, alone)
 
 
-def _refutations(problem: Problem, solution: Solution, counted: int) -> t.Sequence[Refutation]:
-    """Return the proofs by cases of devices that are left behind and not ``counted``."""
-    least, alone = solution.least.unplaced, solution.alone
-    # Where no search proves anything, few devices are tried: it is enough that one has no place.
-    if counted >= (least or 1):
-        return ()
+def _counted(solution: Solution) -> int:
+    """Return how many devices have no place in any solution, by what counts places and by cases."""
+    alone = solution.alone
+    missing = solution.shortage.missing if solution.shortage else 0
+    by_cases = alone.nowhere + sum([each.left_out for each in solution.refutations])
+    return alone.stay + max(by_cases, missing)
+
+
+def _refutations(problem: Problem, solution: Solution) -> t.Sequence[Refutation]:
+    """Return the proofs by cases of a solution, or of as many of the devices that are left behind as are found."""
+    if _counted(solution) >= (solution.least.unplaced or 1):
+        return solution.refutations
+    placed = {each.guest for each in solution.placed}
+    left = [guest for guest in range(len(problem.items)) if guest not in placed]
+    return _refuted(problem, left, solution.cost.unplaced - sum(solution.alone))
+
+
+def _refuted(
+    problem: Problem, left: t.Sequence[int], devices: int, first: bool = False
+) -> t.Sequence[Refutation]:
+    """Return proofs by cases; ``first`` are few, before a search that may find a place for everything."""
     from ansible_collections.vfio.migration.plugins.plugin_utils._packing.refutation import (
+        FIRST_TRIES,
+        MOST_TRIES,
         refutations,
     )
 
-    placed = {each.guest for each in solution.placed}
-    left = [guest for guest in range(len(problem.items)) if guest not in placed]
     packing = PackingProblem(problem.resources, problem.items, problem.bins)
-    return refutations(packing, left, max(1, least - sum(alone)))
+    return refutations(packing, left, devices, FIRST_TRIES if first else MOST_TRIES)
 
 
 def _proven_by(proof: Proof, unplaced: int, alone: Alone) -> Proof:
@@ -439,6 +459,7 @@ def _attempt(
             lambda stage, placed: progress(
                 f"{stage}, {there + placed} of {of_all} guests have a place"
             ),
+            lambda left, devices: _refuted(problem, [guests[each] for each in left], devices, True),
         )
         if known is not None and not found.unplaced and not packings.exhausted:
             known.packings, known.found = packings, found
@@ -491,11 +512,15 @@ def _settled(attempt: _Attempt, found: SearchResult) -> Solution:
         least = cost
     elif cost.unplaced:
         complete = found.optimal and not pins
-        missing = found.shortage.missing if found.shortage else 0
-        least = Cost(cost.unplaced if complete else alone.stay + max(alone.nowhere, missing))
+        counted = _counted(Solution(placed, cost, cost, found.shortage, alone, found.refutations))
+        least = Cost(cost.unplaced if complete else counted)
     else:
         least = _least_with(pins, attempt, cost) if pins else found.bound
-    return Solution(placed, cost, least, found.shortage, alone, left=left, targets=attempt.targets)
+    return Solution(
+        *(placed, cost, least, found.shortage, alone, found.refutations),
+        left=left,
+        targets=attempt.targets,
+    )
 
 
 def _first_of_equals(attempt: _Attempt, found: SearchResult) -> dict[int, int]:

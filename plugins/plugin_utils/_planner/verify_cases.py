@@ -12,7 +12,6 @@ It knows of places only what is free and like a guest's devices. So it may objec
 
 from __future__ import annotations
 
-import itertools
 import typing as t
 from operator import attrgetter
 
@@ -28,9 +27,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_cas
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_free import (
     FreeGuest,
+    FreeGuests,
     FreePlaces,
-    guests_of,
-    is_of_group,
 )
 
 # So many times the steps of a proof are followed at most: a case may lead to a step that others lead to.
@@ -43,6 +41,7 @@ def cases_are_of_guests_that_are_left_behind(case: Case) -> Objections:
     if bool(proofs) != ("cases" in case.plan.get("proof", ())):
         yield Objection(WHOLE_PLAN, "the proofs by cases are not what the plan says proves it")
     seen: set[Key] = set()
+    guests = FreeGuests(case)
     for proof in proofs:
         devices = [_keys_of(guest) for guest in proof["guests"]]
         keys = {key for of_guest in devices for key in of_guest}
@@ -52,7 +51,7 @@ def cases_are_of_guests_that_are_left_behind(case: Case) -> Objections:
             yield Objection(WHOLE_PLAN, f"{proof['sentence']}: a guest is in two proofs")
         seen |= keys
         names = [guest["vm"] for guest in proof["guests"]]
-        if any(map(_is_another, itertools.repeat(case), names, devices)):
+        if any(_is_another(case, guests, *each) for each in zip(names, devices, strict=True)):
             yield Objection(
                 WHOLE_PLAN,
                 f"{proof['sentence']}: these are not guests of the plan with all of their devices",
@@ -68,9 +67,9 @@ def _keys_of(guest: Entry) -> list[Key]:
     return [(guest["host"], each) for each in guest["devices"]]
 
 
-def _is_another(case: Case, name: str | None, keys: t.Sequence[Key]) -> bool:
+def _is_another(case: Case, guests: FreeGuests, name: str | None, keys: t.Sequence[Key]) -> bool:
     """Return whether these are not all devices that the plan is about of one guest of this name."""
-    found = guests_of(case, keys)
+    found = guests.of(keys)
     if len(found) != 1 or found[0].name != name or found[0].devices != len(keys):
         return True
     host = keys[0][0]
@@ -87,24 +86,32 @@ def _is_another(case: Case, name: str | None, keys: t.Sequence[Key]) -> bool:
 
 def every_case_ends_where_a_guest_has_no_place(case: Case) -> Objections:
     """Require that the steps go through all hosts that are known to have a place, and end beside guests with which they have none."""
-    for proof in case.plan["cases"]:
-        for sentence in _Walk(case, proof).faults():
+    guests = FreeGuests(case)
+    of_proofs = [
+        [guest for each in proof["guests"] for guest in guests.of(_keys_of(each))]
+        for proof in case.plan["cases"]
+    ]
+    likes = {like for found in of_proofs for guest in found for like in guest.likes or ()}
+    places = FreePlaces(case, likes)
+    for proof, found in zip(case.plan["cases"], of_proofs, strict=True):
+        for sentence in _Walk(case, proof["steps"], found, places).faults():
             yield Objection(WHOLE_PLAN, f"{proof['sentence']}: {sentence}")
 
 
 class _Walk:
     """Follows the steps of a proof."""
 
-    def __init__(self, case: Case, proof: Entry) -> None:
-        self._case = case
-        self._steps: list[Entry] = proof["steps"]
-        self._guests = [
-            guest for each in proof["guests"] for guest in guests_of(case, _keys_of(each))
-        ]
-        self._places = FreePlaces(
-            case, {like for each in self._guests for like in each.likes or ()}
-        )
+    def __init__(
+        self,
+        case: Case,
+        steps: t.Sequence[Entry],
+        guests: t.Sequence[FreeGuest],
+        places: FreePlaces,
+    ) -> None:
+        self._case, self._steps, self._guests, self._places = case, steps, guests, places
         self._places_of = places_of(case)
+        # By guest, the hosts that are known to have a place for it.
+        self._known = [{*places.hosts_for(each)} for each in guests]
         self._taken = 0
         targets = case.asked.targets
         self._receiving = {*case.facts} if targets is None else {*targets} & case.facts.keys()
@@ -132,7 +139,7 @@ class _Walk:
         wrong = {*hosts} - self._receiving | ({*hosts} & {self._guests[guest - 1].host})
         if (wrong and self._case.is_of_the_occasion) or len({*hosts}) < len(hosts):
             yield f"step {number} has hosts that receive nothing, or one twice"
-        missing = {*self._places.hosts_for(self._guests[guest - 1])}.difference(hosts)
+        missing = self._known[guest - 1].difference(hosts)
         if missing and self._case.is_of_the_occasion:
             yield f"step {number} leaves out {min(missing)}, where something is free that is like the guest's devices"
         for place in step["places"]:
@@ -158,10 +165,10 @@ class _Walk:
         """Return whether a guest must be apart from another one that is on one of these hosts, or in a domain of each."""
         if other not in there:
             return False
-        both = [self._guests[guest - 1], self._guests[other - 1]]
         near = {*self._places_of(there[other])}
-        return all(not near.isdisjoint(self._places_of(host)) for host in hosts) and any(
-            all(is_of_group(each, group) for each in both) for group in self._case.asked.apart
+        together = all(not near.isdisjoint(self._places_of(host)) for host in hosts)
+        return together and not self._guests[guest - 1].groups.isdisjoint(
+            self._guests[other - 1].groups
         )
 
     def _may_be_full(

@@ -27,7 +27,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_cas
 
 
 class FreeGuest(t.NamedTuple):
-    """A guest and what its devices are like, ``None`` where it is not known that their like matches."""
+    """A guest and what its devices are like, ``None`` where it is not known that their like matches; ``groups`` are numbers of ``apart``."""
 
     host: str
     name: str | None
@@ -35,65 +35,72 @@ class FreeGuest(t.NamedTuple):
     likes: t.Sequence[str] | None
     macs: t.Collection[str]
     devices: int
+    groups: frozenset[int]
 
 
-def guests_of(case: Case, keys: t.Iterable[Key]) -> list[FreeGuest]:
-    """Return the guests of these devices, each of which holds some of them; what no process holds is by itself."""
-    together = Counter(
-        (host, device["in_use"].get("pid"))
-        for (host, _id), device in case.every_device()
-        if device["kind"] != "vdpa" and device["in_use"]
-    )
-    of_guest: dict[t.Hashable, list[tuple[Key, Entry]]] = defaultdict(list)
-    for key in keys:
-        device = case.device(key)
-        if device is not None:
-            pid = (device["in_use"] or {}).get("pid")
-            of_guest[key[0], key[1] if pid is None else pid].append((key, device))
-    found = []
-    for members in of_guest.values():
+class FreeGuests:
+    """Finds the guests that a plan is about by their devices."""
+
+    def __init__(self, case: Case) -> None:
+        self._case = case
+        self._together = Counter(
+            (host, device["in_use"].get("pid"))
+            for (host, _id), device in case.every_device()
+            if device["kind"] != "vdpa" and device["in_use"]
+        )
+        self._groups: dict[str | None, set[int]] = defaultdict(set)
+        for number, group in enumerate(case.asked.apart):
+            for name in group:
+                self._groups[name].add(number)
+
+    def of(self, keys: t.Iterable[Key]) -> list[FreeGuest]:
+        """Return the guests of these devices, each of which holds some of them; what no process holds is by itself."""
+        of_guest: dict[t.Hashable, list[tuple[Key, Entry]]] = defaultdict(list)
+        for key in keys:
+            device = self._case.device(key)
+            if device is not None:
+                pid = (device["in_use"] or {}).get("pid")
+                of_guest[key[0], key[1] if pid is None else pid].append((key, device))
+        return [self._guest(members) for members in of_guest.values()]
+
+    def _guest(self, members: t.Sequence[tuple[Key, Entry]]) -> FreeGuest:
+        asked = self._case.asked
         (host, _id), first = members[0]
         holder = first["in_use"] or {}
-        likes = [_like(case, key, device, together) for key, device in members]
-        whole = len(likes) == 1 or not (case.asked.numa_local or case.asked.distinct_gpus)
+        name, uuid = holder.get("name"), holder.get("uuid")
+        likes = [self._like(key, device) for key, device in members]
+        whole = len(likes) == 1 or not (asked.numa_local or asked.distinct_gpus)
         known = [each for each in likes if each is not None]
-        found.append(
-            FreeGuest(
-                *(host, holder.get("name"), holder.get("uuid")),
-                known if whole and len(known) == len(likes) else None,
-                {mac for _key, device in members if (mac := address_held(device))},
-                len(likes),
-            )
+        return FreeGuest(
+            *(host, name, uuid),
+            known if whole and len(known) == len(likes) else None,
+            {mac for _key, device in members if (mac := address_held(device))},
+            len(likes),
+            frozenset(self._groups.get(name, set()) | self._groups.get(uuid, set())),
         )
-    return found
 
-
-def _like(case: Case, key: Key, device: Entry, together: t.Mapping[t.Any, int]) -> str | None:
-    """Return what a free device is like that matches a device; ``None`` where that is not known, or it cannot migrate."""
-    descriptor = case.descriptor(key[0], device)
-    pid = (device["in_use"] or {}).get("pid")
-    several = pid is not None and device["kind"] != "vdpa" and together[key[0], pid] > 1
-    features = migration_features(device)
-    if (
-        descriptor is None
-        or device["migration"]["supported"] is False
-        or (several and features and "p2p" not in features)
-        # What has AP queues, and what has to keep its UUID, is like no other.
-        or "migratable" in descriptor.own
-        or not case.decides(descriptor, descriptor)
-    ):
-        return None
-    return _likeness(case, key[0], device)
+    def _like(self, key: Key, device: Entry) -> str | None:
+        """Return what a free device is like that matches a device; ``None`` where that is not known, or it cannot migrate."""
+        case = self._case
+        descriptor = case.descriptor(key[0], device)
+        pid = (device["in_use"] or {}).get("pid")
+        several = pid is not None and device["kind"] != "vdpa" and self._together[key[0], pid] > 1
+        features = migration_features(device)
+        if (
+            descriptor is None
+            or device["migration"]["supported"] is False
+            or (several and features and "p2p" not in features)
+            # What has AP queues, and what has to keep its UUID, is like no other.
+            or "migratable" in descriptor.own
+            or not case.decides(descriptor, descriptor)
+        ):
+            return None
+        return _likeness(case, key[0], device)
 
 
 def _likeness(case: Case, host: str, device: Entry) -> str:
     descriptor = case.descriptor(host, device)
     return f"{id(descriptor)} {place_like({**device, 'descriptor': None})}"
-
-
-def is_of_group(guest: FreeGuest, group: t.Collection[str]) -> bool:
-    """Return whether a guest is one of a group that is to be apart."""
-    return guest.name in group or guest.uuid in group
 
 
 class FreePlaces:
@@ -143,8 +150,8 @@ class FreePlaces:
         if guest.likes is None or any(self._owners[mac] > 1 for mac in guest.macs):
             return
         rarest = min(Counter(guest.likes), key=lambda like: len(self._hosts[like]))
-        groups = [group for group in self._case.asked.apart if is_of_group(guest, group)]
-        met = {place for group in groups for each in group for place in self._staying[each]}
+        members = {each for number in guest.groups for each in self._case.asked.apart[number]}
+        met = {place for each in members for place in self._staying.get(each, ())}
         for host in self._hosts[rarest]:
             if (
                 host != guest.host
@@ -173,7 +180,7 @@ class FreePlaces:
                 self._take(move.target_key[0], like)
         placed = 0
         for guest in guests:
-            if guest.likes is None or any(is_of_group(guest, group) for group in asked.apart):
+            if guest.likes is None or guest.groups:
                 continue
             host = next(self.hosts_for(guest), None)
             if host is not None:

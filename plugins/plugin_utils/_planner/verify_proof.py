@@ -25,8 +25,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_cas
     name_of,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_free import (
+    FreeGuests,
     FreePlaces,
-    guests_of,
 )
 
 # Reasons that name what a host has, so that there has to be something.
@@ -59,7 +59,7 @@ def a_proof_leaves_no_place_out(case: Case) -> Objections:
     if case.plan["status"] != "infeasible" or bound is None or not case.is_of_the_occasion:
         return
     proof, shortage = case.plan.get("proof", ()), case.plan["shortage"]
-    guests = guests_of(case, case.unplaced)
+    guests = FreeGuests(case).of(case.unplaced)
     places = FreePlaces(case, {like for each in guests for like in each.likes or ()})
     alone = sum(each.devices for each in guests if next(places.hosts_for(each), None) is None)
     missing = shortage["need"] - shortage["reachable"] if shortage and "shortage" in proof else 0
