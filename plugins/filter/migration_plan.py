@@ -151,7 +151,8 @@ _value:
     cases:
       description:
         - The proofs by cases. Only present if there are any. No two of them share a guest.
-        - C(guests) cannot all have a place, so at least C(left_out) devices have none. Each guest has C(vm), C(host) and C(devices).
+        - C(guests) cannot all have a place, so at least C(left_out) devices have none. Each guest has C(vm), C(host) and C(devices). C(alike), if present, has
+          lists of other guests for which the same is true by the same steps.
         - C(steps) count from 1, as C(guests) do, and the proof begins with the first. Each has the number of a C(guest), its C(places), and the step in words
           as C(sentence).
         - The C(places) are all hosts that could receive the guest if they received nothing else. C(hosts) of one entry are alike at this step. Each entry has

@@ -660,9 +660,11 @@ class CaseProof(t.TypedDict):
     guests: list[CaseGuest]
     """The guests, which count from 1. Without any one of them, the others may have a place."""
     left_out: Positive
-    """How many devices have no target at least: those of the smallest of these guests."""
+    """How many devices have no target at least: those of the smallest of these guests. The same number for each list in ``alike``."""
     sentence: Sentence
     """The conclusion."""
+    alike: NotRequired[list[list[CaseGuest]]]
+    """Other guests of which not all can have a place either, by the same steps: each list has them in the order of ``guests``."""
     steps: list[CaseStep]
     """The steps, which count from 1. The proof begins with the first. Each case ends where a guest has no place."""
 

@@ -60,6 +60,17 @@ def in_groups(guests: int) -> Fleet:
     return facts, {"drain": drained, "apart": groups}
 
 
+def a_rack_too_few(guests: int) -> Fleet:
+    """Return guests in groups of four that are to be in different racks, of which there are three: of each group one has no place."""
+    facts, drained = _sources(guests, "v")
+    targets = [f"t{number:05}" for number in range(guests // _PER_HOST + 4)]
+    for name in targets:
+        facts[name] = host([vf(n) for n in range(_PER_HOST)])
+    groups = [[f"g{n}" for n in range(first, first + 4)] for first in range(0, guests, 4)]
+    racks = {f"rack{number}": targets[number::3] for number in range(3)}
+    return facts, {"drain": drained, "apart": groups, "failure_domains": racks}
+
+
 def short(guests: int) -> Fleet:
     """Return guests of which half find a place, on hosts that all differ."""
     chance = random.Random(SEED)
@@ -86,9 +97,13 @@ def _sources(guests: int, kinds: str) -> tuple[dict[str, t.Any], list[str]]:
 def report(smoke: bool) -> bool:
     """Print seconds and the size of the plan for each kind of fleet, and return whether none grows too fast."""
     print("\nPlans that grow, read and verified, in CPU seconds:")
-    print(f"  {'kind':12} {'guests':>7} {'left':>6} {'plan':>7} {'JSON':>8} {'each':>9}  verdict")
+    print(f"  {'kind':14} {'guests':>7} {'left':>6} {'plan':>7} {'JSON':>8} {'each':>9}  verdict")
     holds = True
-    for kind, placed in ((full, True), (turning, True), (in_groups, True), (short, False)):
+    kinds = (
+        *((full, True), (turning, True), (in_groups, True)),
+        *((a_rack_too_few, False), (short, False)),
+    )
+    for kind, placed in kinds:
         first = None
         for guests in (160, 320) if smoke else (1_000, 2_000, 8_000):
             facts, asked = kind(guests)
@@ -104,7 +119,7 @@ def report(smoke: bool) -> bool:
                 missed.append(f"{len(plan['unplaced'])} left behind")
             size = len(json.dumps(plan)) / 1e6
             print(
-                f"  {kind.__name__:12} {guests:7} {len(plan['unplaced']):6} {seconds:5.2f} s"
+                f"  {kind.__name__:14} {guests:7} {len(plan['unplaced']):6} {seconds:5.2f} s"
                 f" {size:5.1f} MB {each * 1e6:6.0f} us  {'; '.join(missed) or 'holds'}",
                 flush=True,
             )

@@ -89,6 +89,30 @@ class Refutation:
     steps: tuple[RefutationStep, ...]
     left_out: int
 
+    def likeness(self) -> t.Hashable:
+        """Return what is equal for refutations that differ only in their items: the steps with items by their places in ``items``."""
+        places = {item: place for place, item in enumerate(self.items)}
+        return self.left_out, tuple(
+            [
+                (places[step.item], tuple([_at(places, *case) for case in step.cases]))
+                for step in self.steps
+            ]
+        )
+
+
+def _at(places: t.Mapping[int, int], place: ItemPlace, then: int | None) -> t.Hashable:
+    beside = tuple([places[item] for item in place.beside])
+    apart_from = None if place.apart_from is None else places[place.apart_from]
+    return place.bins, beside, apart_from, then
+
+
+def by_likeness(refutations: t.Iterable[Refutation], most: int) -> list[list[Refutation]]:
+    """Return the refutations that are alike, of no more than so many kinds."""
+    found: dict[t.Hashable, list[Refutation]] = defaultdict(list)
+    for each in refutations:
+        found[each.likeness()].append(each)
+    return [*found.values()][:most]
+
 
 def refutations(
     problem: PackingProblem, left: t.Collection[int], devices: int, tries: int = MOST_TRIES
@@ -119,23 +143,23 @@ class _Node:
     """A step and those that follow: ``conflicts`` are the items that are in another one's way in any of them."""
 
     item: int
-    cases: list[tuple[ItemPlace, _Node | None]] = field(default_factory=list)
+    cases: list[tuple[_Option, _Node | None]] = field(default_factory=list)
     conflicts: set[int] = field(default_factory=set)
 
-    def add(self, place: ItemPlace, then: _Node | None) -> None:
+    def add(self, option: _Option, then: _Node | None) -> None:
         """Add a case."""
-        self.cases.append((place, then))
-        self.conflicts.update(place.conflicts)
+        self.cases.append((option, then))
+        self.conflicts.update(option.place.conflicts)
         if then is not None:
             self.conflicts |= then.conflicts
 
     def items(self) -> set[int]:
         """Return the items of all steps."""
-        return {self.item}.union(*(then.items() for _place, then in self.cases if then))
+        return {self.item}.union(*(then.items() for _option, then in self.cases if then))
 
     def key(self) -> tuple[t.Any, ...]:
         """Return what is equal for equal trees."""
-        return self.item, tuple([(place, then and then.key()) for place, then in self.cases])
+        return self.item, tuple([(option, then and then.key()) for option, then in self.cases])
 
 
 def _numbered(node: _Node) -> tuple[RefutationStep, ...]:
@@ -149,7 +173,8 @@ def _numbered(node: _Node) -> tuple[RefutationStep, ...]:
             number = numbers[key] = len(steps)
             steps.append(None)
             cases = [
-                (place, None if then is None else number_of(then)) for place, then in node.cases
+                (option.whole(), None if then is None else number_of(then))
+                for option, then in node.cases
             ]
             steps[number] = RefutationStep(node.item, tuple(cases))
         return numbers[key]
@@ -158,10 +183,29 @@ def _numbered(node: _Node) -> tuple[RefutationStep, ...]:
     return tuple([each for each in steps if each is not None])
 
 
+class _Option(t.NamedTuple):
+    """A bin for an item, and what is in its way there: ``place`` has it alone, also where other ``equal`` bins are as good.
+
+    Those in which something is ``used`` are not.
+    """
+
+    place: ItemPlace
+    equal: tuple[int, ...] = ()
+    used: tuple[int, ...] = ()
+
+    def whole(self) -> ItemPlace:
+        """Return the place with all bins that are as good."""
+        if not self.equal:
+            return self.place
+        used = {*self.used}
+        return self.place._replace(bins=tuple([each for each in self.equal if each not in used]))
+
+
 class _EqualBins(t.NamedTuple):
-    """Bins that are equal for all items that are looked at while nothing is in them, and the items that they take in then."""
+    """Bins that are equal for all items that are looked at while nothing is in them, and the items that each ``takes`` then."""
 
     bins: tuple[int, ...]
+    members: frozenset[int]
     takes: frozenset[int]
 
 
@@ -240,50 +284,52 @@ class _Refuter:
         unknown = packings.exhausted or packings.incomplete or packings.unsure
         if unknown or self._visits > _MOST_VISITS:
             raise _TooLong
-        item, places = self._with_fewest_places(items)
+        item, options = self._with_fewest_options(items)
         node = _Node(item)
         rest = [each for each in items if each != item]
-        for place in places:
+        for option in options:
             then = None
-            if not place.conflicts:
-                self._put(item, place.bins[0])
+            if not option.place.conflicts:
+                self._put(item, option.place.bins[0])
                 then = self._step(rest)
                 self._take_out(item)
                 if then is None:
                     return None
                 if item not in then.conflicts:
                     return then
-            node.add(place, then)
+            node.add(option, then)
         return node
 
-    def _with_fewest_places(self, items: t.Sequence[int]) -> tuple[int, list[ItemPlace]]:
-        """Return the item with the fewest bins left, the first of several, and its places."""
-        fewest, found = math.inf, (items[0], list[ItemPlace]())
+    def _with_fewest_options(self, items: t.Sequence[int]) -> tuple[int, list[_Option]]:
+        """Return the item with the fewest bins left, the first of several, and its options."""
+        fewest, found = math.inf, (items[0], list[_Option]())
         for item in items:
-            places = [*self._places(item)]
-            left = sum(not place.conflicts for place in places)
+            options = [*self._options(item)]
+            left = sum(not option.place.conflicts for option in options)
             if left < fewest:
-                fewest, found = left, (item, places)
+                fewest, found = left, (item, options)
             if not left:
                 break
         return found
 
-    def _places(self, item: int) -> t.Iterator[ItemPlace]:
-        """Yield the places of ``item``."""
+    def _options(self, item: int) -> t.Iterator[_Option]:
+        """Yield the bins for ``item``; of equal ones in which nothing is, the first."""
         for equal in self._equal:
             if item not in equal.takes:
                 continue
             self._tries -= 1
             if self._tries < 0:
                 raise _TooLong
-            untouched = tuple([each for each in equal.bins if not self._contents.get(each)])
-            if untouched:
-                yield ItemPlace(untouched, (), self._apart_from(item, untouched[0]))
-            for number in equal.bins:
-                if self._contents.get(number):
-                    apart_from = self._apart_from(item, number)
-                    beside = self._beside(item, number) if apart_from is None else ()
-                    yield ItemPlace((number,), beside, apart_from)
+            used = tuple(sorted([each for each in self._contents if each in equal.members]))
+            # One more than are used has the first that is not.
+            for first in [each for each in equal.bins[: len(used) + 1] if each not in used][:1]:
+                yield _Option(
+                    ItemPlace((first,), (), self._apart_from(item, first)), equal.bins, used
+                )
+            for number in used:
+                apart_from = self._apart_from(item, number)
+                beside = self._beside(item, number) if apart_from is None else ()
+                yield _Option(ItemPlace((number,), beside, apart_from))
 
     def _apart_from(self, item: int, number: int) -> int | None:
         """Return the first item from which ``item`` must be apart, and is not in this bin; ``None`` where there is none."""
@@ -332,27 +378,33 @@ class _Refuter:
         self._bin_of[item] = number
 
     def _take_out(self, item: int) -> None:
-        self._contents[self._bin_of.pop(item)].remove(item)
+        number = self._bin_of.pop(item)
+        self._contents[number].remove(item)
+        if not self._contents[number]:
+            del self._contents[number]
 
     # --- bins that take in items while they are empty ---
 
     def _equal_bins(self, items: t.AbstractSet[int]) -> list[_EqualBins]:
         """Return the bins that take in any of ``items``, equal ones together."""
         self._tries -= len(self._alike) * len(items) // _LOOKS
-        homes = {self._items[item].home for item in items}
+        homes = frozenset(h for item in items if (h := self._items[item].home) is not None)
         found = []
-        for numbers in self._alike:
+        for bins, members in self._alike:
             # A bin that one of the items must leave is not like the others.
-            parts: list[tuple[int, ...]] = [(number,) for number in numbers if number in homes]
-            parts.append(tuple([number for number in numbers if number not in homes]))
-            for part in parts:
+            apart = sorted(homes & members)
+            parts: list[tuple[tuple[int, ...], frozenset[int]]]
+            parts = [((number,), frozenset([number])) for number in apart]
+            rest = tuple([number for number in bins if number not in homes]) if apart else bins
+            parts.append((rest, members.difference(apart)))
+            for part, numbers in parts:
                 takes = frozenset(item for item in items if part and self._is_taken(item, part[0]))
                 if takes:
-                    found.append(_EqualBins(part, takes))
+                    found.append(_EqualBins(part, numbers, takes))
         return found
 
     @functools.cached_property
-    def _alike(self) -> list[list[int]]:
+    def _alike(self) -> list[tuple[tuple[int, ...], frozenset[int]]]:
         """The bins that take in any item, equal ones together. A domain that one bin alone is in makes no difference."""
         bins_in = Counter(domain for each in self._bins for domain in each.domains)
         shared = frozenset(domain for domain, count in bins_in.items() if count > 1)
@@ -367,7 +419,7 @@ class _Refuter:
             if of_type in types:
                 key = (of_type, each.anti_affinity, each.refuses, each.domains & shared)
                 found[key].append(number)
-        return [*found.values()]
+        return [(tuple(numbers), frozenset(numbers)) for numbers in found.values()]
 
     def _is_taken(self, item: int, number: int) -> bool:
         """Return whether a bin takes in ``item`` while it is empty."""

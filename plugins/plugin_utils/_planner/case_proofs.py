@@ -12,6 +12,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import counted
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.refutation import (
     ItemPlace,
     Refutation,
@@ -23,14 +24,19 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem im
 _MAX_NAMES = 3
 
 
-def case_proof(problem: Problem, refutation: Refutation) -> contract.CaseProof:
-    """Return a refutation with the names of guests and hosts."""
+def case_proof(problem: Problem, alike: t.Sequence[Refutation]) -> contract.CaseProof:
+    """Return refutations that differ only in their guests, with the names of guests and hosts."""
+    refutation, *others = alike
     names = _names(problem, refutation)
     numbers = {guest: number for number, guest in enumerate(refutation.items, 1)}
-    return {
+    sentence = f"{_every([*names.values()])} have a place"
+    if others:
+        groups = counted(len(others), "other group")
+        sentence += f"; by the same steps, nor can all guests of {groups}"
+    found: contract.CaseProof = {
         "guests": [_guest(problem, each) for each in refutation.items],
         "left_out": refutation.left_out,
-        "sentence": f"{_every([*names.values()])} have a place",
+        "sentence": sentence,
         "steps": [
             {
                 "guest": numbers[step.item],
@@ -40,6 +46,9 @@ def case_proof(problem: Problem, refutation: Refutation) -> contract.CaseProof:
             for step in refutation.steps
         ],
     }
+    if others:
+        found["alike"] = [[_guest(problem, item) for item in each.items] for each in others]
+    return found
 
 
 def _guest(problem: Problem, number: int) -> contract.CaseGuest:

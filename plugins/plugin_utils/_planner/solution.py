@@ -83,6 +83,8 @@ Ranks = t.Sequence[t.Collection[int]]
 
 # So often all is planned again where some are stuck, without the devices that these would have left.
 _MOST_ATTEMPTS = 8
+# A plan has so many proofs by cases at most, each with the others that differ only in guests.
+_MOST_PROOFS = 20
 # So few guests are also tried in turn, in so many orders, where some are left that need not be.
 _MOST_IN_TURN = 10
 _MOST_ORDERS = 120
@@ -119,7 +121,8 @@ class Solution:
 class Proof:
     """What is proven of all plans for a request: none costs less than ``bound``, ``None`` where that is not known.
 
-    Where some devices have no place in any plan, ``by`` are the ways in which it is proven of as many as ``bound`` says.
+    Where some devices have no place in any plan, ``by`` are the ways in which it is proven of as many as ``bound`` says, and
+    ``refutations`` those by cases, each with others like it.
     ``assumptions`` say in sentences what else took part where it looks as if not everything could have a place.
     """
 
@@ -127,7 +130,7 @@ class Proof:
     bound: Cost | None
     shortage: Shortage | None
     by: t.Sequence[contract.ProofKind] = ()
-    refutations: t.Sequence[Refutation] = ()
+    refutations: t.Sequence[t.Sequence[Refutation]] = ()
     assumptions: t.Sequence[str] = ()
 
 
@@ -356,7 +359,7 @@ def prove(problem: Problem, solution: Solution) -> Proof:
         alone = Alone(nowhere=assumed.least)
     if bound is None or status != "infeasible":
         return Proof(status, bound, shortage)
-    return _proven_by(Proof(status, bound, shortage, refutations=cases), bound.unplaced, alone)
+    return _proven_by(Proof(status, bound, shortage), bound.unplaced, alone, cases)
 
 
 def _counted(solution: Solution) -> int:
@@ -390,25 +393,30 @@ def _refuted(
     return refutations(packing, left, devices, FIRST_TRIES if first else MOST_TRIES)
 
 
-def _proven_by(proof: Proof, unplaced: int, alone: Alone) -> Proof:
+def _proven_by(proof: Proof, unplaced: int, alone: Alone, cases: t.Sequence[Refutation]) -> Proof:
     """Return ``proof`` with the ways in which it is proven that so many devices have no place, those that a person can check first.
 
     A search is one of them only where the others do not prove it of as many.
     """
     if proof.shortage is not None and alone.stay + proof.shortage.missing >= unplaced:
-        by: t.Sequence[contract.ProofKind] = (
-            ("no_place", "shortage") if alone.stay else ("shortage",)
-        )
-        return dataclasses.replace(proof, by=by, refutations=())
+        by: t.Sequence[contract.ProofKind] = ("no_place", "shortage")
+        return dataclasses.replace(proof, by=by if alone.stay else by[1:])
     if sum(alone) >= unplaced:
-        return dataclasses.replace(proof, by=("no_place",), refutations=())
-    of_cases = sum([each.left_out for each in proof.refutations])
+        return dataclasses.replace(proof, by=("no_place",))
+    shown: t.Sequence[t.Sequence[Refutation]] = ()
+    if cases:
+        from ansible_collections.vfio.migration.plugins.plugin_utils._packing.refutation import (
+            by_likeness,
+        )
+
+        shown = by_likeness(cases, _MOST_PROOFS)
+    of_cases = sum([each.left_out for alike in shown for each in alike])
     ways: tuple[tuple[contract.ProofKind, t.Any], ...] = (
         ("no_place", sum(alone)),
-        ("cases", proof.refutations),
+        ("cases", shown),
         ("search", sum(alone) + of_cases < unplaced),
     )
-    return dataclasses.replace(proof, by=[kind for kind, holds in ways if holds])
+    return dataclasses.replace(proof, by=[kind for kind, holds in ways if holds], refutations=shown)
 
 
 # --- one attempt, with pins or without ---

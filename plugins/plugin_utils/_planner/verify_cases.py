@@ -43,24 +43,32 @@ def cases_are_of_guests_that_are_left_behind(case: Case) -> Objections:
     seen: set[Key] = set()
     guests = FreeGuests(case)
     for proof in proofs:
-        devices = [_keys_of(guest) for guest in proof["guests"]]
-        keys = {key for of_guest in devices for key in of_guest}
-        if not all(map(case.is_planned, keys)) or case.left.isdisjoint(keys):
-            yield Objection(WHOLE_PLAN, f"{proof['sentence']}: none of these is left behind")
-        if keys & seen or len(keys) < sum(map(len, devices)):
-            yield Objection(WHOLE_PLAN, f"{proof['sentence']}: a guest is in two proofs")
-        seen |= keys
-        names = [guest["vm"] for guest in proof["guests"]]
-        if any(_is_another(case, guests, *each) for each in zip(names, devices, strict=True)):
-            yield Objection(
-                WHOLE_PLAN,
-                f"{proof['sentence']}: these are not guests of the plan with all of their devices",
-            )
-        if proof["left_out"] != min(map(len, devices)):
-            yield Objection(
-                WHOLE_PLAN,
-                f"{proof['sentence']}: {proof['left_out']} is not the size of the smallest",
-            )
+        for stated in (proof["guests"], *proof.get("alike", ())):
+            devices = [_keys_of(guest) for guest in stated]
+            keys = {key for of_guest in devices for key in of_guest}
+            for fault in _faults_of(case, guests, proof, stated, devices):
+                yield Objection(WHOLE_PLAN, f"{proof['sentence']}: {fault}")
+            if keys & seen or len(keys) < sum(map(len, devices)):
+                yield Objection(WHOLE_PLAN, f"{proof['sentence']}: a guest is in two proofs")
+            seen |= keys
+
+
+def _faults_of(
+    case: Case,
+    guests: FreeGuests,
+    proof: Entry,
+    stated: t.Sequence[Entry],
+    devices: t.Sequence[t.Sequence[Key]],
+) -> t.Iterator[str]:
+    """Yield what is wrong with the guests that are ``stated`` in a proof, and have these ``devices``."""
+    keys = {key for of_guest in devices for key in of_guest}
+    if not all(map(case.is_planned, keys)) or case.left.isdisjoint(keys):
+        yield "none of these is left behind"
+    names = [guest["vm"] for guest in stated]
+    if any(_is_another(case, guests, *each) for each in zip(names, devices, strict=True)):
+        yield "these are not guests of the plan with all of their devices"
+    if proof["left_out"] != min(map(len, devices)) or len(stated) != len(proof["guests"]):
+        yield f"{proof['left_out']} is not the size of the smallest"
 
 
 def _keys_of(guest: Entry) -> list[Key]:
@@ -87,13 +95,14 @@ def _is_another(case: Case, guests: FreeGuests, name: str | None, keys: t.Sequen
 def every_case_ends_where_a_guest_has_no_place(case: Case) -> Objections:
     """Require that the steps go through all hosts that are known to have a place, and end beside guests with which they have none."""
     guests = FreeGuests(case)
-    of_proofs = [
-        [guest for each in proof["guests"] for guest in guests.of(_keys_of(each))]
+    walks = [
+        (proof, [guest for each in stated for guest in guests.of(_keys_of(each))])
         for proof in case.plan["cases"]
+        for stated in (proof["guests"], *proof.get("alike", ()))
     ]
-    likes = {like for found in of_proofs for guest in found for like in guest.likes or ()}
+    likes = {like for _proof, found in walks for guest in found for like in guest.likes or ()}
     places = FreePlaces(case, likes)
-    for proof, found in zip(case.plan["cases"], of_proofs, strict=True):
+    for proof, found in walks:
         for sentence in _Walk(case, proof["steps"], found, places).faults():
             yield Objection(WHOLE_PLAN, f"{proof['sentence']}: {sentence}")
 

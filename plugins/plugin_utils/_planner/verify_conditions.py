@@ -264,7 +264,7 @@ def no_more_guests_move_at_a_time_than_may(case: Case) -> Objections:
         if any(len(found) > 1 or None in found for found in guests.values()):
             yield Objection(WHOLE_PLAN, f"guests of wave {wave} have no turn, or several")
             continue
-        of_guest = {guest: next(iter(found)) for guest, found in guests.items()}
+        of_guest = {guest: turn for guest, found in guests.items() for turn in found}
         numbers = {*of_guest.values()}
         if numbers != {*range(1, len(numbers) + 1)}:
             yield Objection(WHOLE_PLAN, f"the turns of wave {wave} do not count from 1")

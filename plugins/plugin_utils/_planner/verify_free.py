@@ -149,16 +149,18 @@ class FreePlaces:
         """Yield the hosts that have a free device like each of ``guest``, as far as is known, and no guest from which it must be apart."""
         if guest.likes is None or any(self._owners[mac] > 1 for mac in guest.macs):
             return
-        rarest = min(Counter(guest.likes), key=lambda like: len(self._hosts[like]))
+        needed = Counter(guest.likes)
+        rarest = min(needed, key=lambda like: len(self._hosts[like]))
         members = {each for number in guest.groups for each in self._case.asked.apart[number]}
         met = {place for each in members for place in self._staying.get(each, ())}
         for host in self._hosts[rarest]:
+            free = self._free[host]
             if (
                 host != guest.host
                 and not self._case.is_avoided(host, None, (guest.name, guest.uuid), guest.host)
-                and all((host, mac) not in self._held for mac in guest.macs)
-                and self.has(host, guest.likes)
-                and met.isdisjoint(self._places_of(host))
+                and not (guest.macs and any((host, mac) in self._held for mac in guest.macs))
+                and not any(free[like] < count for like, count in needed.items())
+                and not (met and not met.isdisjoint(self._places_of(host)))
             ):
                 yield host
 

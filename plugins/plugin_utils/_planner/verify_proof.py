@@ -63,7 +63,9 @@ def a_proof_leaves_no_place_out(case: Case) -> Objections:
     places = FreePlaces(case, {like for each in guests for like in each.likes or ()})
     alone = sum(each.devices for each in guests if next(places.hosts_for(each), None) is None)
     missing = shortage["need"] - shortage["reachable"] if shortage and "shortage" in proof else 0
-    missing += sum(each["left_out"] for each in case.plan.get("cases", ()))
+    missing += sum(
+        each["left_out"] * (1 + len(each.get("alike", ()))) for each in case.plan.get("cases", ())
+    )
     least = 1 if "search" in proof else bound["unplaced"] - missing
     if "no_place" in proof and least > alone:
         yield Objection(

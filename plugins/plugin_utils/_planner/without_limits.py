@@ -24,6 +24,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings i
     PackingProblem,
     Packings,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.refutation import (
+    FIRST_TRIES,
+    refutations,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.search import (
     Budget,
     search,
@@ -62,6 +66,7 @@ def find_without_limits(problem: Problem, reached: t.AbstractSet[int]) -> Withou
         Packings(packing),
         Budget(solver=False),
         lambda: find_shortage(problem.resources, demands, resources_in(problem.bins)),
+        find_refutations=lambda left, missing: refutations(packing, left, missing, FIRST_TRIES),
     )
     exceeded = {}
     for number, contents in sorted(found.assignment.items()):

@@ -19,6 +19,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.refutation
     MOST_STEPS,
     ItemPlace,
     Refutation,
+    by_likeness,
     refutations,
 )
 from ansible_collections.vfio.migration.tests.unit.resources import (
@@ -178,3 +179,16 @@ def test_what_takes_too_many_steps_is_not_refuted():
     ]
     items = [Item((demand, demand)) for _item in range(19)]
     assert refutations(PackingProblem(resources, items, bins), [18], 1) == []
+
+
+def test_those_that_differ_only_in_items_are_alike():
+    resources = Resources()
+    demand = resources.demands.index((1, None))
+    bins = [Bin((resources.number(Pool(1, 9, 0)),)) for _bin in range(2)]
+    groups = [frozenset([number]) for number in range(3)]
+    items = [Item((demand,), anti_affinity=group) for group in groups for _item in range(3)]
+    found = refutations(PackingProblem(resources, items, bins), [2, 5, 8], 3)
+    assert sorted(each.items for each in found) == [(0, 1, 2), (3, 4, 5), (6, 7, 8)]
+    (alike,) = by_likeness(found, 9)
+    assert alike == found
+    assert by_likeness(found, 0) == []

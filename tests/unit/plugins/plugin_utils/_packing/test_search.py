@@ -34,9 +34,14 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings i
     Packings,
     cost_in,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.refutation import (
+    refutations,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.search import (
     Budget,
+    FindRefutations,
     SearchResult,
+    no_refutations,
 )
 from ansible_collections.vfio.migration.tests.unit.resources import (
     SIZES,
@@ -143,6 +148,43 @@ def test_a_shortage_ends_the_search_only_where_no_assignment_is_better(problem, 
     event(f"optimal: {found.optimal}, beside what nothing takes: {nowhere}")
     if found.optimal:
         assert rating(problem, found) == best_rating(problem)
+
+
+@given(problems(items=5, bins=4), st.sampled_from([0, 20_000]))
+def test_refutations_end_the_search_only_where_no_assignment_is_better(problem, steps):
+    found = searching.search(
+        problem,
+        Packings(problem),
+        Budget(steps=steps),
+        lambda: None,
+        find_refutations=lambda left, devices: refutations(problem, left, devices),
+    )
+    event(f"optimal: {found.optimal}, refutations: {len(found.refutations)}")
+    if found.optimal:
+        assert rating(problem, found) == best_rating(problem)
+
+
+def test_no_round_is_spent_on_what_is_refuted():
+    """Of each group there are three items to be apart, and two bins."""
+    resources = Resources()
+    demand = resources.demands.index((1, None))
+    bins = [Bin((resources.number(Pool(1, 20, 0)),)) for _bin in range(2)]
+    items = [
+        Item((demand,), anti_affinity=frozenset([group]))
+        for group in range(10)
+        for _item in range(3)
+    ]
+    problem = PackingProblem(resources, items, bins)
+
+    def found_with(find: FindRefutations) -> SearchResult:
+        return searching.search(
+            problem, Packings(problem), Budget(), lambda: None, find_refutations=find
+        )
+
+    without = found_with(no_refutations)
+    found = found_with(lambda left, devices: refutations(problem, left, devices))
+    assert (len(found.unplaced), found.rounds, found.steps, found.optimal) == (10, 0, 0, True)
+    assert len(without.unplaced) == 10 and without.rounds > 0
 
 
 @given(problems(items=1, bins=6, devices=1))
