@@ -152,6 +152,8 @@ class PartialAssignment:
         # The groups of which a member is in a domain of each.
         self.anti_affinity = [each.anti_affinity for each in problem.bins]
         self._neighbours = Neighbours(problem.bins)
+        # For how many bins it was noted which groups may not be there any more, or may be again.
+        self.noted = 0
         # How many members of a group the domains of a bin take in, by bin.
         self._members: Counter[tuple[int, int]] = Counter()
         # How much the weights of what each may still take in add up to.
@@ -168,6 +170,7 @@ class PartialAssignment:
         self._add_to_domains(number, len(packing.steps))
         self.limits[number] = less(self.limits[number], self.items[item].weights)
         if groups := self.items[item].anti_affinity:
+            self.noted += len(self.affected(number))
             for each in self.affected(number):
                 self.anti_affinity[each] |= groups
                 self._members.update([(each, group) for group in groups])
@@ -203,6 +206,7 @@ class PartialAssignment:
         return taken
 
     def _take_members(self, number: int, groups: frozenset[int]) -> None:
+        self.noted += len(self.affected(number))
         for each in self.affected(number):
             self._members.subtract([(each, group) for group in groups])
             gone = [group for group in groups if not self._members[each, group]]

@@ -39,6 +39,8 @@ _ROUNDS_PER_BIN = 1_000
 # Nor is more found once so many places were worked out that no state met before has. In most fleets states come again: these are
 # some thousands. Where each guest leaves a host in a state of its own, each place costs as much as many that are known.
 _MOST_NEW = 40_000
+# What goes to a big failure domain is noted for each of its bins, which takes most of a round: so often it may be.
+_MOST_NOTED = 1_000_000
 # So many places that are known are looked at in the time in which one is worked out.
 _KNOWN_PER_NEW = 16
 _FEWEST_BINS, _MOST_BINS = 2, 6
@@ -79,9 +81,11 @@ def local_search(
     )
     done = 0
     begin = known = packings.worked_out
+    noted = search.partial.noted
     while (
         done < most
         and known - begin <= _MOST_NEW * effort
+        and search.partial.noted <= noted + _MOST_NOTED * effort
         and not packings.exhausted
         and search.devices_left > least_unplaced
     ):

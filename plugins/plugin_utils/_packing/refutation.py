@@ -47,7 +47,7 @@ FIRST_TRIES = 5_000
 MOST_TRIES = 20_000
 # So many more for the members of each group, which are soon tried, and for so many groups at most.
 _TRIES_OF_GROUP = 400
-_MOST_GROUPS = 500
+_MOST_GROUPS = 5_000
 # An item is looked at, and not tried, in so little time.
 _LOOKS = 16
 # So many states of a bin are looked at: there are more where devices can be taken in many ways.

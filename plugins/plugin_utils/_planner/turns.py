@@ -19,7 +19,6 @@ import typing as t
 from collections import Counter, defaultdict
 
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
-from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import counted
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Device
 
 # A host or a link, by its kind and name.
@@ -123,8 +122,9 @@ def turns_in_words(plan: contract.Plan | contract.PlanBody) -> list[str]:
     concurrent: t.Any = t.cast("t.Any", plan).get("conditions", {}).get("concurrent_moves")
     waves: dict[int, dict[t.Hashable, contract.Placement]] = defaultdict(dict)
     for each in plan["placements"] if concurrent else ():
-        key = (each["vm"], each.get("vm_uuid"), each["target"]["host"]) if each["vm"] else None
-        waves[each["wave"]][each["source"]["host"], key or each["source"]["id"]] = each
+        # Of several guests that nothing distinguishes in one turn, one counts: there are no fewer.
+        ends = each["source"]["host"], each["target"]["host"], each.get("turn")
+        waves[each["wave"]][ends, each["vm"], each.get("vm_uuid")] = each
     sentences = []
     for wave, guests in sorted(waves.items()):
         turns = max(each.get("turn", 1) for each in guests.values())
@@ -146,6 +146,5 @@ def _why(limits: PassageLimits, moves: t.Iterable[contract.Placement]) -> str:
         used.update(of_move.keys())
     turns = {passage: -(-count // most[passage]) for passage, count in used.items()}
     least, (kind, name) = max(turns.values()), max(sorted(turns), key=turns.__getitem__)
-    guests, at_a_time = counted(used[kind, name], "guest"), f"{most[kind, name]:,} at a time"
-    where = f"move over the link {name}" if kind == "link" else f"leave {name} or go there"
-    return f"and no fewer than {least:,}: {guests} {where}, {at_a_time}"
+    where = f"over the link {name}" if kind == "link" else f"from or to {name}"
+    return f"and no fewer than {least:,}, as {most[kind, name]:,} may move {where} at a time"

@@ -12,6 +12,7 @@ It knows of places only what is free and like a guest's devices. So it may objec
 
 from __future__ import annotations
 
+import itertools
 import typing as t
 from operator import attrgetter
 
@@ -102,9 +103,23 @@ def every_case_ends_where_a_guest_has_no_place(case: Case) -> Objections:
     ]
     likes = {like for _proof, found in walks for guest in found for like in guest.likes or ()}
     places = FreePlaces(case, likes)
+    seen: set[t.Hashable] = set()
     for proof, found in walks:
+        # Most that a proof is of are alike.
+        likeness = id(proof), _likeness(places, found)
+        if likeness in seen:
+            continue
+        seen.add(likeness)
         for sentence in _Walk(case, proof["steps"], found, places).faults():
             yield Objection(WHOLE_PLAN, f"{proof['sentence']}: {sentence}")
+
+
+def _likeness(places: FreePlaces, guests: t.Sequence[FreeGuest]) -> t.Hashable:
+    """Return what guests have in common for which the same steps are right or wrong."""
+    apart = [
+        one.groups.isdisjoint(other.groups) for one, other in itertools.combinations(guests, 2)
+    ]
+    return tuple(map(places.likeness, guests)), tuple(apart)
 
 
 class _Walk:

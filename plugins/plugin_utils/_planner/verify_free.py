@@ -151,8 +151,7 @@ class FreePlaces:
             return
         needed = Counter(guest.likes)
         rarest = min(needed, key=lambda like: len(self._hosts[like]))
-        members = {each for number in guest.groups for each in self._case.asked.apart[number]}
-        met = {place for each in members for place in self._staying.get(each, ())}
+        met = self._met(guest)
         for host in self._hosts[rarest]:
             free = self._free[host]
             if (
@@ -163,6 +162,18 @@ class FreePlaces:
                 and not (met and not met.isdisjoint(self._places_of(host)))
             ):
                 yield host
+
+    def _met(self, guest: FreeGuest) -> frozenset[str]:
+        """Return the hosts and failure domains where another guest of a group of this one stays."""
+        members = {each for number in guest.groups for each in self._case.asked.apart[number]}
+        return frozenset(place for each in members for place in self._staying.get(each, ()))
+
+    def likeness(self, guest: FreeGuest) -> t.Hashable:
+        """Return what guests have in common of which ``hosts_for`` yields the same."""
+        by_name = (guest.name, guest.uuid, guest.host) if self._case.asked.avoid else None
+        host = guest.host if guest.host in self._free else None
+        likes = None if guest.likes is None else tuple(sorted(guest.likes))
+        return likes, tuple(sorted(guest.macs)), self._met(guest), host, by_name
 
     def has(self, host: str, likes: t.Iterable[str]) -> bool:
         """Return whether ``host`` has so many free devices like these."""

@@ -125,8 +125,28 @@ def test_the_devices_of_a_guest_have_one_turn_and_the_plan_says_how_many_there_a
         turns[each["vm"]].add(each["turn"])
     assert Counter(turn for found in turns.values() for turn in found) == {1: 2, 2: 2, 3: 1}
     assert turns_in_words(plan) == [
-        "the moves take 3 turns, and no fewer than 3: 5 guests leave a or go there, 2 at a time"
+        "the moves take 3 turns, and no fewer than 3, as 2 may move from or to a at a time"
     ]
+
+
+@pytest.mark.parametrize("name", [None, "vm"])
+def test_no_more_turns_are_claimed_than_must_be_of_guests_that_nothing_distinguishes(name):
+    """Three processes with two functions each, all of one name or of none."""
+    held = [
+        {**vf(2 * n + k), "in_use": {"pid": n + 1, "name": name}}
+        for n in range(3)
+        for k in range(2)
+    ]
+    facts = {"a": host(held), "b": host([vf(n) for n in range(6)])}
+    (words,) = turns_in_words(plan_for(facts, ["a"], concurrent_moves={"host": 1}))
+    assert words.startswith("the moves take 3 turns, and no fewer than 3, ")
+    (words,) = turns_in_words(plan_for(facts, ["a"], concurrent_moves={"host": 2}))
+    assert words.startswith(
+        (
+            "the moves take 2 turns, and no fewer than 1",
+            "the moves take 2 turns, and no fewer than 2",
+        )
+    )
 
 
 def test_over_a_link_move_those_with_one_end_behind_it():
@@ -142,7 +162,7 @@ def test_over_a_link_move_those_with_one_end_behind_it():
         *(("c", 1), ("c", 2)),
     ]
     assert turns_in_words(plan) == [
-        "the moves take 2 turns, and no fewer than 2: 2 guests move over the link rack, 1 at a time"
+        "the moves take 2 turns, and no fewer than 2, as 1 may move over the link rack at a time"
     ]
 
 

@@ -60,7 +60,7 @@ def test_a_proof_by_cases_and_the_turns_of_moves_are_in_each_form_of_the_report(
     (proof,) = report["plan"]["cases"]
     assert proof["sentence"] == "vm-0, vm-1 and vm-2 cannot all have a place"
     assert report["plan"]["turns"] == [
-        "the moves take 2 turns, and no fewer than 2: 2 guests leave a or go there, 1 at a time"
+        "the moves take 2 turns, and no fewer than 2, as 1 may move from or to a at a time"
     ]
     meaning = report["plan"]["meaning"]
     assert meaning.endswith("some guests cannot all have a place, whichever goes where.")
