@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import copy
+import functools
+import itertools
 import typing as t
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -178,6 +180,27 @@ def wrong_waves(planned: Planned) -> t.Iterator[Change]:
                         other["wave"] = wave
 
             yield change
+
+
+def wrong_turns(planned: Planned) -> t.Iterator[Change]:
+    """Yield placements without a turn, turns with a gap, and two guests in one turn, where one at a time may leave a host."""
+    placements = planned.plan["placements"]
+    for index, each in enumerate(placements):
+        if "turn" in each:
+            yield lambda planned, index=index: planned.plan["placements"][index].pop("turn")
+            yield lambda planned, index=index: planned.plan["placements"][index].update(turn=99)
+    if planned.conditions.concurrent_moves.get("host") == 1:
+        for one, other in itertools.permutations(placements, 2):
+            guests = [guest_of(planned, each["source"]) for each in (one, other)]
+            leaving = [(each["wave"], each["source"]["host"]) for each in (one, other)]
+            if guests[0] != guests[1] and leaving[0] == leaving[1]:
+                yield functools.partial(_in_turn, guest=guests[0], turn=other["turn"])
+
+
+def _in_turn(planned: Planned, guest: t.Any, turn: int) -> None:
+    for each in planned.plan["placements"]:
+        if guest_of(planned, each["source"]) == guest:
+            each["turn"] = turn
 
 
 def sources_amiss(planned: Planned) -> t.Iterator[Change]:
@@ -406,6 +429,7 @@ DAMAGE: list[Damage] = [
     one_target_for_two,
     torn_guests,
     wrong_waves,
+    wrong_turns,
     sources_amiss,
     other_sources,
     another_status,

@@ -147,6 +147,7 @@ def plans(draw) -> Planned:
         "direction": draw(st.sampled_from(["source_lists", "source_lists", "either", "both"])),
         "policy": draw(st.sampled_from(["pack", "spread"])),
         "reuse": draw(st.booleans()),
+        "concurrent_moves": draw(st.sampled_from([{}, {}, {"host": 1}, {"host": 2}])),
     }
     request = Request(guests, targets, Conditions(**options, **asked))
     plan = make_plan(fleet, request, Budget(200, 2_000))
