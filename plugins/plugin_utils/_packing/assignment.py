@@ -150,7 +150,10 @@ class PartialAssignment:
         self.is_by_domain = problem.domain_loads is not None
         self._domain_loads = Counter(problem.domain_loads or {})
         # The groups of which a member is in a domain of each.
-        self.anti_affinity = [each.anti_affinity for each in problem.bins]
+        one: dict[frozenset[int], frozenset[int]] = {}
+        self.anti_affinity = [
+            one.setdefault(each.anti_affinity, each.anti_affinity) for each in problem.bins
+        ]
         self._neighbours = Neighbours(problem.bins)
         # For how many bins it was noted which groups may not be there any more, or may be again.
         self.noted = 0
@@ -170,10 +173,27 @@ class PartialAssignment:
         self._add_to_domains(number, len(packing.steps))
         self.limits[number] = less(self.limits[number], self.items[item].weights)
         if groups := self.items[item].anti_affinity:
-            self.noted += len(self.affected(number))
-            for each in self.affected(number):
-                self.anti_affinity[each] |= groups
-                self._members.update([(each, group) for group in groups])
+            affected = self.affected(number)
+            self.noted += len(affected)
+            self._note(affected, groups, frozenset.union)
+            for each in affected:
+                for group in groups:
+                    self._members[each, group] += 1
+
+    def _note(
+        self,
+        affected: t.Iterable[int],
+        groups: frozenset[int],
+        change: t.Callable[[frozenset[int], frozenset[int]], frozenset[int]],
+    ) -> None:
+        """Change the groups of bins; bins with one set of groups have one again, so that it is made and hashed once."""
+        changed: dict[int, tuple[frozenset[int], frozenset[int]]] = {}
+        for each in affected:
+            before = self.anti_affinity[each]
+            # The set before is held here, so that no other one gets its id.
+            if id(before) not in changed:
+                changed[id(before)] = before, change(before, groups)
+            self.anti_affinity[each] = changed[id(before)][1]
 
     def _add_to_domains(self, number: int, devices: int) -> None:
         for domain in self.bins[number].domains if self.is_by_domain else ():
@@ -206,11 +226,15 @@ class PartialAssignment:
         return taken
 
     def _take_members(self, number: int, groups: frozenset[int]) -> None:
-        self.noted += len(self.affected(number))
-        for each in self.affected(number):
-            self._members.subtract([(each, group) for group in groups])
-            gone = [group for group in groups if not self._members[each, group]]
-            self.anti_affinity[each] -= frozenset(gone) - self.bins[each].anti_affinity
+        affected = self.affected(number)
+        self.noted += len(affected)
+        for group in groups:
+            freed = []
+            for each in affected:
+                self._members[each, group] -= 1
+                if not self._members[each, group] and group not in self.bins[each].anti_affinity:
+                    freed.append(each)
+            self._note(freed, frozenset([group]), frozenset.difference)
 
     def refill(self, number: int, contents: Contents) -> None:
         """Replace the contents of a bin."""
