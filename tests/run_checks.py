@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,8 +26,12 @@ _LAB = ["molecule"]
 _BESIDE_THE_LAB, _AFTER_THE_LAB = 1, 2
 # Each group runs one after the other: these write to the same directory, and these install packages, which only one can at a time.
 _GROUPS = [re.compile(r"ansible-test-"), re.compile(r"(awx|rulebooks|browser)$")]
+# On a busy machine the slowest group takes half as long: what takes longer hangs. Scenarios of the lab have a limit each.
+_MOST_MINUTES = 35
 # Long enough to stop every host.
 _STOP_SECONDS = 120
+# How many lines are shown of what did not end.
+_LAST = 30
 # A failed test of pytest, a scenario, a task, a linter's finding.
 _FAILURE = re.compile(r"(FAILED|ERROR|fatal: |\S+:\d+(:\d+)?: )")
 _WHY, _WIDTH = 6, 200
@@ -33,45 +39,62 @@ _WHY, _WIDTH = 6, 200
 
 @dataclasses.dataclass(frozen=True)
 class _Run:
-    """A process of nox that runs sessions; ``report`` is there once it has ended."""
+    """A process of nox that runs ``names``; ``report`` is there once it has ended by itself."""
 
+    names: list[str]
     process: subprocess.Popen[bytes]
     log: Path
     report: Path
+    begun: float
 
     @classmethod
-    def start(cls, sessions: list[str]) -> _Run:
+    def start(cls, names: list[str]) -> _Run:
         """Start nox, its output in the log."""
-        log, report = (_LOGS / f"{sessions[0]}.{kind}" for kind in ("log", "json"))
+        log, report = (_LOGS / f"{names[0]}.{kind}" for kind in ("log", "json"))
         report.unlink(missing_ok=True)
-        command = ["nox", "--report", str(report), "--session", *sessions]
+        command = ["nox", "--report", str(report), "--session", *names]
         with log.open("wb") as output:
             # Ctrl-C is for this process alone, which passes it on.
             process = subprocess.Popen(
                 command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
             )
-        return cls(process, log, report)
+        return cls(names, process, log, report, time.monotonic())
 
     def ended(self) -> bool:
         return self.process.poll() is not None
 
-    def stop(self) -> None:
-        """End it where it has not ended."""
-        if not self.ended():
-            self.process.terminate()
-            self.process.wait(_STOP_SECONDS)
+    def minutes(self) -> float:
+        """Return the time since it has begun."""
+        return (time.monotonic() - self.begun) / 60
+
+    def hangs(self) -> bool:
+        """Return whether it takes longer than it ever should."""
+        return self.names != _LAB and self.minutes() > _MOST_MINUTES
 
     def show(self) -> None:
         """Show what it has printed."""
         print(self.log.read_text(errors="replace"), flush=True)
 
+    def show_unended(self) -> None:
+        """Show what it has printed last, and its processes: where it is."""
+        last = self.log.read_text(errors="replace").splitlines()[-_LAST:]
+        print(
+            f"After {self.minutes():.0f} minutes this has not ended: {', '.join(self.names)}",
+            *(line[:_WIDTH] for line in (*last, *_descendants(self.process.pid))),
+            sep="\n",
+            flush=True,
+        )
+
     def sessions(self) -> list[dict[str, Any]]:
         """Return its sessions, each with why it failed."""
         log = self.log.read_text(errors="replace")
         if not self.report.exists():
-            sys.exit(f"The checks did not come to an end: {log[-_WIDTH:]}")
+            why = _why(log) or ["It printed nothing."]
+            return [
+                {"name": ", ".join(self.names), "signatures": [], "result": "stopped", "why": why}
+            ]
         sessions = json.loads(self.report.read_text())["sessions"]
-        return [{**session, "why": _why(session, log)} for session in sessions]
+        return [{**session, "why": _why(_printed(session, log))} for session in sessions]
 
 
 def main() -> int:
@@ -83,11 +106,43 @@ def main() -> int:
     try:
         _run(left, runs)
     finally:
-        for run in runs:
-            run.stop()
+        _stop([run for run in runs if not run.ended()])
     sessions = [session for run in runs for session in run.sessions()]
     print("", *_lines(sessions), sep="\n")
-    return max(run.process.returncode for run in runs)
+    return 0 if all(session["result"] in ("success", "skipped") for session in sessions) else 1
+
+
+def _stop(runs: list[_Run]) -> None:
+    """Show where ``runs`` are, and end them: all at the same time, and with force what does not end by itself."""
+    for run in runs:
+        run.show_unended()
+        run.process.terminate()
+    end = time.monotonic() + _STOP_SECONDS
+    for run in runs:
+        try:
+            run.process.wait(max(0, end - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            os.killpg(run.process.pid, signal.SIGKILL)
+            run.process.wait()
+        with run.log.open("a") as log:
+            print(f"ERROR: stopped after {run.minutes():.0f} minutes", file=log)
+
+
+def _descendants(ancestor: int) -> list[str]:
+    """Return a line for each process below ``ancestor``: its number, how long it has run, what it waits for in the kernel, its command."""
+    if not shutil.which("ps"):
+        return []
+    columns = "pid=,ppid=,etime=,wchan:20=,args="
+    listed = subprocess.run(
+        ["ps", "-e", "--forest", "-o", columns], stdout=subprocess.PIPE, text=True, check=True
+    )
+    found, lines = {ancestor}, []
+    for line in listed.stdout.splitlines():
+        process, parent = (int(number) for number in line.split()[:2])
+        if parent in found:
+            found.add(process)
+            lines.append(line)
+    return lines
 
 
 def _default_sessions() -> list[list[str]]:
@@ -108,9 +163,12 @@ def _run(left: list[list[str]], runs: list[_Run]) -> None:
     lab, running = runs[0], [*runs]
     while running:
         time.sleep(1)
-        for run in [run for run in running if run.ended()]:
-            run.show()
-            running.remove(run)
+        for run in [*running]:
+            if run.hangs():
+                _stop([run])
+            if run.ended():
+                run.show()
+                running.remove(run)
         at_once = 1 + _BESIDE_THE_LAB if lab in running else _AFTER_THE_LAB
         while left and len(running) < at_once:
             running.append(_Run.start(left.pop(0)))
@@ -122,10 +180,14 @@ def _label(session: dict[str, Any]) -> str:
     return str((session["signatures"] or [session["name"]])[0])
 
 
-def _why(session: dict[str, Any], log: str) -> list[str]:
-    """Return the last lines of what a session has printed that name a failure, or its last ones."""
+def _printed(session: dict[str, Any], log: str) -> str:
+    """Return the part of a log that is a session's."""
     printed = log.rpartition(f"nox > Running session {_label(session)}\n")[2]
-    printed = printed.partition("nox > Running session ")[0]
+    return printed.partition("nox > Running session ")[0]
+
+
+def _why(printed: str) -> list[str]:
+    """Return the last lines that name a failure, or the last ones."""
     lines = [line[:_WIDTH] for line in printed.splitlines() if line.strip()]
     return ([line for line in lines if _FAILURE.match(line)] or lines)[-_WHY:]
 

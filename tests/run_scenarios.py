@@ -15,8 +15,10 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+import typing as t
 from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parents[1]
@@ -34,6 +36,10 @@ _LONG = (
 )
 # It takes minutes each time that a playbook is killed on the lab: these are run where they are named, as make faults does.
 _NAMED_ALONE = ("interrupted", "interrupted_migration", "maintain")
+# On a busy machine the longest takes less than half of it: what takes longer hangs.
+_MOST_SECONDS = 20 * 60
+# What Molecule needs to end what it has started.
+_STOP_SECONDS = 60
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 # How a task begins in what Ansible prints, which Molecule frames, and how its failure does.
 _TASK = re.compile(r"^\W*(TASK \[|PLAY RECAP|RUNNING HANDLER)")
@@ -50,7 +56,7 @@ class Run:
         for scenario in scenarios:
             self._left.put(scenario)
         self._lock = threading.Lock()
-        self._running: set[subprocess.Popen[str]] = set()
+        self._running: set[subprocess.Popen[bytes]] = set()
         self._stopped = False
 
     def on_lab(self, lab: str) -> None:
@@ -94,24 +100,51 @@ class Run:
 
     def _command(self, command: list[str], env: dict[str, str]) -> tuple[int, str, float]:
         begin = time.monotonic()
+        # Not a pipe: a process that outlives Molecule may hold that open.
+        with tempfile.TemporaryFile() as output:
+            process = self._start(command, env, output)
+            if process is None:
+                return 1, "", 0
+            status = _ended(process, output)
+            with self._lock:
+                self._running.discard(process)
+            output.seek(0)
+            said = output.read().decode(errors="replace")
+        return status, said, time.monotonic() - begin
+
+    def _start(
+        self, command: list[str], env: dict[str, str], output: t.IO[bytes]
+    ) -> subprocess.Popen[bytes] | None:
         with self._lock:
             if self._stopped:
-                return 1, "", 0
+                return None
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
+                stdout=output,
                 stderr=subprocess.STDOUT,
-                text=True,
                 env=env,
                 # With all its children, it can be ended by its group.
                 start_new_session=True,
             )
             self._running.add(process)
-        output, _nothing = process.communicate()
-        with self._lock:
-            self._running.discard(process)
-        return process.returncode, output, time.monotonic() - begin
+        return process
+
+
+def _ended(process: subprocess.Popen[bytes], output: t.IO[bytes]) -> int:
+    """Wait until a process ends, or end it with its group where it takes too long, and say so in its output; return its status."""
+    try:
+        return process.wait(_MOST_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    output.seek(0, os.SEEK_END)
+    output.write(f"\nIt was ended, as it took more than {_MOST_SECONDS} s.\n".encode())
+    return process.returncode or 1
 
 
 def _failed_task(output: str) -> list[str]:
