@@ -149,16 +149,13 @@ class PartialAssignment:
         self.load = [each.load for each in problem.bins]
         self.is_by_domain = problem.domain_loads is not None
         self._domain_loads = Counter(problem.domain_loads or {})
-        # The groups of which a member is in a domain of each.
+        # The groups of which a member was in a bin or its domains before, or is in a bin that has no domain.
         one: dict[frozenset[int], frozenset[int]] = {}
         self.anti_affinity = [
             one.setdefault(each.anti_affinity, each.anti_affinity) for each in problem.bins
         ]
-        self._neighbours = Neighbours(problem.bins)
-        # For how many bins it was noted which groups may not be there any more, or may be again.
-        self.noted = 0
-        # How many members of a group the domains of a bin take in, by bin.
-        self._members: Counter[tuple[int, int]] = Counter()
+        # The groups with members in a domain, and how many each has there.
+        self._members: dict[int, Counter[int]] = defaultdict(Counter)
         # How much the weights of what each may still take in add up to.
         self.limits = [each.limits for each in problem.bins]
         for number, contents in (assignment or {}).items():
@@ -173,27 +170,25 @@ class PartialAssignment:
         self._add_to_domains(number, len(packing.steps))
         self.limits[number] = less(self.limits[number], self.items[item].weights)
         if groups := self.items[item].anti_affinity:
-            affected = self.affected(number)
-            self.noted += len(affected)
-            self._note(affected, groups, frozenset.union)
-            for each in affected:
-                for group in groups:
-                    self._members[each, group] += 1
+            domains = self.bins[number].domains
+            for domain in domains:
+                self._members[domain].update(groups)
+            if not domains:
+                self.anti_affinity[number] |= groups
 
-    def _note(
-        self,
-        affected: t.Iterable[int],
-        groups: frozenset[int],
-        change: t.Callable[[frozenset[int], frozenset[int]], frozenset[int]],
-    ) -> None:
-        """Change the groups of bins; bins with one set of groups have one again, so that it is made and hashed once."""
-        changed: dict[int, tuple[frozenset[int], frozenset[int]]] = {}
-        for each in affected:
-            before = self.anti_affinity[each]
-            # The set before is held here, so that no other one gets its id.
-            if id(before) not in changed:
-                changed[id(before)] = before, change(before, groups)
-            self.anti_affinity[each] = changed[id(before)][1]
+    def allows(self, item: Item, number: int) -> bool:
+        """Return whether ``item`` may be in bin ``number`` beside what is there and in its domains, apart from what fits there."""
+        there = self.bins[number]
+        return allows(
+            item, number, self.limits[number], self.anti_affinity[number], there.refuses
+        ) and not self.meets(item, there.domains)
+
+    def meets(self, item: Item, domains: t.Iterable[int]) -> bool:
+        """Return whether a member of a group of ``item`` is in one of these domains."""
+        groups = item.anti_affinity
+        return bool(groups) and any(
+            not self._members[domain].keys().isdisjoint(groups) for domain in domains
+        )
 
     def _add_to_domains(self, number: int, devices: int) -> None:
         for domain in self.bins[number].domains if self.is_by_domain else ():
@@ -205,14 +200,6 @@ class PartialAssignment:
             return 0
         return max([self._domain_loads[each] for each in domains], default=0)
 
-    def affected(self, number: int) -> tuple[int, ...]:
-        """Return the bins that take in no member of a group once this one has: itself, and those with a domain of its."""
-        return self._neighbours.of(number)
-
-    def has_groups(self, contents: Contents) -> bool:
-        """Return whether an item of ``contents`` must be apart from others."""
-        return any(self.items[item].anti_affinity for item, _packing in contents)
-
     def empty(self, number: int) -> list[tuple[int, Packing]]:
         """Take everything out of a bin, and return it."""
         taken, self.contents[number] = self.contents[number], []
@@ -220,21 +207,15 @@ class PartialAssignment:
         self._add_to_domains(number, self.bins[number].load - self.load[number])
         self.load[number] = self.bins[number].load
         self.limits[number] = self.bins[number].limits
-        for item, _packing in taken:
-            if groups := self.items[item].anti_affinity:
-                self._take_members(number, groups)
+        self.anti_affinity[number] = self.bins[number].anti_affinity
+        for domain in self.bins[number].domains:
+            members = self._members[domain]
+            for item, _packing in taken:
+                for group in self.items[item].anti_affinity:
+                    members[group] -= 1
+                    if not members[group]:
+                        del members[group]
         return taken
-
-    def _take_members(self, number: int, groups: frozenset[int]) -> None:
-        affected = self.affected(number)
-        self.noted += len(affected)
-        for group in groups:
-            freed = []
-            for each in affected:
-                self._members[each, group] -= 1
-                if not self._members[each, group] and group not in self.bins[each].anti_affinity:
-                    freed.append(each)
-            self._note(freed, frozenset([group]), frozenset.difference)
 
     def refill(self, number: int, contents: Contents) -> None:
         """Replace the contents of a bin."""
@@ -283,7 +264,6 @@ class BinIndex:
         self._packings = packings
         self._spread = spread
         self._homes = {item.home for item in partial.items}
-        self._apart = any(item.anti_affinity for item in partial.items)
         self._types = [packings.type_numbers[each.state] for each in partial.bins]
         self._domains: list[tuple[int, ...]] = [
             tuple(sorted(each.domains)) if partial.is_by_domain else () for each in partial.bins
@@ -312,44 +292,37 @@ class BinIndex:
 
     def bins(self, key: BinKey, item: Item) -> t.Iterator[int]:
         """Yield a bin with this key for each set of restrictions that allows ``item``."""
-        for (restrictions, _domains), numbers in self._bins.get(key, {}).items():
-            if allows(item, *restrictions):
+        for (restrictions, domains), numbers in self._bins.get(key, {}).items():
+            if allows(item, *restrictions) and not self._partial.meets(item, domains):
                 yield _last(numbers)
 
     def place(self, key: BinKey, item: int, packing: Packing) -> BinKey | None:
         """Place an item in the first bin with this key, and return the key it has then; ``None`` if no bin may take it."""
-        for (restrictions, _domains), numbers in self._bins.get(key, {}).items():
-            if allows(self._partial.items[item], *restrictions):
+        wanted = self._partial.items[item]
+        equal = self._bins.get(key, {})
+        for labels, numbers in equal.items():
+            restrictions, domains = labels
+            if allows(wanted, *restrictions) and not self._partial.meets(wanted, domains):
+                if domains and wanted.anti_affinity:
+                    # What comes next goes to other domains first: more groups find a place where all fill up evenly.
+                    equal[labels] = equal.pop(labels)
                 return self.put(_last(numbers), item, packing)
         return None
 
     def put(self, number: int, item: int, packing: Packing) -> BinKey:
         """Place an item in this bin, and return the key it has then."""
-        affected = self._affected(number, [(item, packing)])
+        self._remove(number, *self._labelled[number])
         self._partial.put(number, item, packing)
-        return self._add_again(number, affected)
+        return self._add_again(number)
 
     def refill(self, number: int, contents: Contents) -> None:
         """Replace the contents of a bin."""
-        affected = self._affected(number, [*self._partial.contents[number], *contents])
+        self._remove(number, *self._labelled[number])
         self._partial.refill(number, contents)
-        self._add_again(number, affected)
+        self._add_again(number)
 
-    def _affected(self, number: int, contents: Contents) -> tuple[int, ...]:
-        """Take out of the index the bins that change with what comes to a bin or goes, and return them."""
-        partial = self._partial
-        affected: tuple[int, ...] = (number,)
-        if self._apart and partial.has_groups(contents):
-            affected = partial.affected(number)
-        for each in affected:
-            self._remove(each, *self._labelled[each])
-        return affected
-
-    def _add_again(self, number: int, affected: tuple[int, ...]) -> BinKey:
-        for each in affected:
-            self._labelled[each] = self._labels(each)
-            if each != number:
-                self._add(each, *self._labelled[each])
+    def _add_again(self, number: int) -> BinKey:
+        self._labelled[number] = self._labels(number)
         return self._add(number, *self._labelled[number])
 
     def _labels(self, number: int) -> tuple[BinKey, _Restrictions]:

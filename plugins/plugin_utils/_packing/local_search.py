@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import (
     Assignment,
     PartialAssignment,
-    allows,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.best_fit import Fit, Progress
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.effort import Effort
@@ -39,8 +38,6 @@ _ROUNDS_PER_BIN = 1_000
 # Nor is more found once so many places were worked out that no state met before has. In most fleets states come again: these are
 # some thousands. Where each guest leaves a host in a state of its own, each place costs as much as many that are known.
 _MOST_NEW = 40_000
-# What goes to a big failure domain is noted for each of its bins, which takes most of a round: so often it may be.
-_MOST_NOTED = 1_000_000
 # So many places that are known are looked at in the time in which one is worked out.
 _KNOWN_PER_NEW = 16
 _FEWEST_BINS, _MOST_BINS = 2, 6
@@ -81,11 +78,9 @@ def local_search(
     )
     done = 0
     begin = known = packings.worked_out
-    noted = search.partial.noted
     while (
         done < most
         and known - begin <= _MOST_NEW * effort
-        and search.partial.noted <= noted + _MOST_NOTED * effort
         and not packings.exhausted
         and search.devices_left > least_unplaced
     ):
@@ -171,8 +166,7 @@ class _Neighbourhoods:
         wanted, partial = self._items[item], self.partial
         places = []
         for number in chosen:
-            limits, groups = partial.limits[number], partial.anti_affinity[number]
-            if allows(wanted, number, limits, groups, partial.bins[number].refuses):
+            if partial.allows(wanted, number):
                 packing = self._packings.best(partial.state[number], wanted.demands)
                 if packing is not None:
                     bin_type = self._packings.type_numbers[partial.bins[number].state]
