@@ -29,7 +29,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
     ParentFacts,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import (
-    Neighbours,
     allows,
     less,
     more,
@@ -83,8 +82,10 @@ class MoveOrder:
 
 AT_ONCE = MoveOrder()
 
-# The equal devices of a bin, or a group of guests and a bin in whose failure domains none of its members may be.
+# The equal devices of a bin, or a group of guests and a bin or failure domain in which none of its members may be.
 _Need = tuple[str, int, int]
+# Where a guest keeps others of its group away: a failure domain, or a bin.
+_Zone = tuple[str, int]
 # In place of the number of a guest: one that does not move.
 _STAYS = -1
 # A place for a guest: its cost, the guest, the bin and the packing into it.
@@ -193,10 +194,10 @@ class _Moves:
         }
         self.packings = Packings(PackingProblem(problem.resources, problem.items, problem.bins))
         self.groups = [item.anti_affinity for item in problem.items]
-        self._neighbours = Neighbours(problem.bins)
-        # A host that nothing goes to is not looked at.
-        self.near_homes = [
-            self._near(guest.host) if groups else ()
+        self.zones = [_zones(each.domains) or (("bin", n),) for n, each in enumerate(problem.bins)]
+        # A host that nothing goes to has none but its failure domains.
+        self.home_zones = [
+            self._zones_of_host(guest.host) if groups else ()
             for guest, groups in zip(guests, self.groups, strict=True)
         ]
 
@@ -235,28 +236,33 @@ class _Moves:
                     last.add(guest)
         return last
 
-    def _near(self, host: str) -> tuple[int, ...]:
-        """Return the bins that fail with ``host``, itself among them."""
-        domains = self.problem.request.conditions.domains_of(host)
-        own = (self.numbers[host],) if host in self.numbers else ()
-        return self._neighbours.in_domains(domains) or own
+    def _zones_of_host(self, host: str) -> tuple[_Zone, ...]:
+        if host in self.numbers:
+            return self.zones[self.numbers[host]]
+        return _zones(self.problem.request.conditions.domains_of(host))
 
-    def near(self, number: int) -> tuple[int, ...]:
-        """Return the bins that fail with this one, itself among them."""
-        return self._neighbours.of(number)
+    def group_needs(self, guest: int, number: int) -> list[_Need]:
+        """Return what must be without other members of a guest's groups for it to be in a bin: the bin, and its domains."""
+        groups = self.groups[guest]
+        zones = dict.fromkeys([("bin", number), *self.zones[number]]) if groups else ()
+        return [(*zone, group) for group in groups for zone in zones]
 
     def present(self) -> dict[_Need, set[int]]:
-        """Return the guests of each group that are near each bin, those that are to move as well; ``_STAYS`` for any that stay."""
+        """Return the guests of each group that are in each zone, those that are to move as well; ``_STAYS`` for any that stay."""
         found: dict[_Need, set[int]] = defaultdict(set)
         for number, each in enumerate(self.problem.bins):
             for group in each.anti_affinity:
-                found["group", number, group].add(_STAYS)
+                found["bin", number, group].add(_STAYS)
         for guest, groups in enumerate(self.groups):
             if guest not in self.problem.exclusions.guests:
-                for number in self.near_homes[guest]:
+                for zone in self.home_zones[guest]:
                     for group in groups:
-                        found["group", number, group].add(guest)
+                        found[(*zone, group)].add(guest)
         return found
+
+
+def _zones(domains: t.Iterable[int]) -> tuple[_Zone, ...]:
+    return tuple([("domain", each) for each in sorted(domains)])
 
 
 class _OpenBins:
@@ -354,8 +360,7 @@ class _Turn:
     def _lacking(self, guest: int) -> _Need | None:
         """Return the first thing that ``guest`` needs and that is not available yet."""
         number = self._moves.numbers[self._moves.by_guest[guest][0].host]
-        for group in self._moves.groups[guest]:
-            need = ("group", number, group)
+        for need in self._moves.group_needs(guest, number):
             # One that moves within a failure domain is there itself.
             if self._present[need] - {guest}:
                 return need
@@ -366,7 +371,7 @@ class _Turn:
 
     def _wake(self, need: _Need) -> None:
         """Have the next guest that waits for ``need`` looked at, if there may be some for it."""
-        if need[0] == "group" and self._present[need]:
+        if need[0] != "devices" and self._present[need]:
             self._wake_the_last(need)
             return
         free = self._free[need]
@@ -383,7 +388,7 @@ class _Turn:
             heapq.heappush(self._ready, (rank, freed, guest, need))
 
     def _wake_the_last(self, need: _Need) -> None:
-        """Have the only guest of a group looked at that is near a bin, where it waits for the others to leave."""
+        """Have the only guest of a group looked at that is in a zone, where it waits for the others to leave."""
         waiting = self._waiting.get(need, {}).get(0, [])
         for place, (rank, guest) in enumerate(waiting):
             if self._present[need] == {guest} and self.waiting_for.get(guest) == need:
@@ -410,7 +415,8 @@ class _Turn:
         moves = self._moves
         number = moves.numbers[placed[0].host]
         groups = moves.groups[guest]
-        wave = 1 + max([last, *(self._left_in.get(("group", number, each), 0) for each in groups)])
+        left_in = [self._left_in.get(need, 0) for need in moves.group_needs(guest, number)]
+        wave = 1 + max([last, *left_in])
         self._placed[guest], self._waves[guest] = placed, wave
         changed: list[_Need] = []
         self._open.change(number)
@@ -420,13 +426,13 @@ class _Turn:
             self._open.change(pool[1])
             changed.append(pool)
         for each in groups:
-            for near in moves.near_homes[guest]:
-                need = ("group", near, each)
+            for zone in moves.home_zones[guest]:
+                need = (*zone, each)
                 self._present[need].discard(guest)
                 self._left_in[need] = max(wave, self._left_in.get(need, 0))
                 changed.append(need)
-            for near in moves.near(number):
-                self._present["group", near, each].add(guest)
+            for zone in moves.zones[number]:
+                self._present[(*zone, each)].add(guest)
         for need in changed:
             self._wake(need)
 
@@ -491,20 +497,26 @@ class _Turn:
         """Return the cheapest place that ``guest`` may have."""
         item = self._problem.items[guest]
         mine = {self._moves.numbers[each.host] for each in self._moves.by_guest.get(guest, ())}
+        met: dict[tuple[_Zone, ...], bool] = {}
         for cost, number, packing in self._open.taking(item.demands):
             limits = self._limits[number]
             if number in mine:
                 limits = more(limits, item.weights)
-            there = frozenset(
-                [
-                    each
-                    for each in item.anti_affinity
-                    if self._present["group", number, each] - {guest}
-                ]
-            )
-            if allows(item, number, limits, there, self._problem.bins[number].refuses):
-                return cost, guest, number, packing
+            there, zones = self._problem.bins[number], self._moves.zones[number]
+            if allows(item, number, limits, there.anti_affinity, there.refuses):
+                if zones not in met:
+                    met[zones] = self._meets(guest, zones)
+                if not met[zones]:
+                    return cost, guest, number, packing
         return None
+
+    def _meets(self, guest: int, zones: tuple[_Zone, ...]) -> bool:
+        """Return whether another member of a group of ``guest`` is in one of these zones."""
+        return any(
+            self._present[(*zone, group)] - {guest}
+            for group in self._moves.groups[guest]
+            for zone in zones
+        )
 
     def _backing(self, number: int) -> Backing:
         """Return what is behind a bin now: the free devices, and what is left of its parents when all have moved."""
@@ -581,8 +593,8 @@ class _Turn:
             for device in self._moves.leaves.get(guest, ()):
                 owners[self._moves.pool_of[device.key]].append(guest)
             for group in self._moves.groups[guest]:
-                for near in self._moves.near_homes[guest]:
-                    owners["group", near, group].append(guest)
+                for zone in self._moves.home_zones[guest]:
+                    owners[(*zone, group)].append(guest)
         cycles = []
         seen: set[int] = set()
         for start in sorted(self.waiting_for):
