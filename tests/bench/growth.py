@@ -60,14 +60,23 @@ def in_groups(guests: int) -> Fleet:
     return facts, {"drain": drained, "apart": groups}
 
 
+def in_racks(guests: int) -> Fleet:
+    """Return guests in groups of four that are to be in different racks, of which there are six, and as many places."""
+    return _apart_in_racks(guests, 6)
+
+
 def a_rack_too_few(guests: int) -> Fleet:
     """Return guests in groups of four that are to be in different racks, of which there are three: of each group one has no place."""
+    return _apart_in_racks(guests, 3)
+
+
+def _apart_in_racks(guests: int, count: int) -> Fleet:
     facts, drained = _sources(guests, "v")
     targets = [f"t{number:05}" for number in range(guests // _PER_HOST + 4)]
     for name in targets:
         facts[name] = host([vf(n) for n in range(_PER_HOST)])
     groups = [[f"g{n}" for n in range(first, first + 4)] for first in range(0, guests, 4)]
-    racks = {f"rack{number}": targets[number::3] for number in range(3)}
+    racks = {f"rack{number}": targets[number::count] for number in range(count)}
     return facts, {"drain": drained, "apart": groups, "failure_domains": racks}
 
 
@@ -100,7 +109,7 @@ def report(smoke: bool) -> bool:
     print(f"  {'kind':14} {'guests':>7} {'left':>6} {'plan':>7} {'JSON':>8} {'each':>9}  verdict")
     holds = True
     kinds = (
-        *((full, True), (turning, True), (in_groups, True)),
+        *((full, True), (turning, True), (in_groups, True), (in_racks, True)),
         *((a_rack_too_few, False), (short, False)),
     )
     for kind, placed in kinds:
