@@ -25,7 +25,7 @@ import marshal
 import re
 import typing as t
 from dataclasses import dataclass, field, replace
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor import virtio
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import (
@@ -705,6 +705,8 @@ class _Reader:
                 if content is not None:
                     self._parents[content] = found
             parents.append(found)
+        # In which order they are listed makes no difference to what is found.
+        parents.sort(key=attrgetter("id"))
         known = self._equipment.get(tuple(map(id, parents)))
         if known is None:
             check.distinct((parent.id for parent in parents), "parents")

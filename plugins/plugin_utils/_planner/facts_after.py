@@ -236,7 +236,7 @@ def _without_choices(device: t.Mapping[str, t.Any]) -> t.Mapping[str, t.Any]:
 def _parents_after(
     parents: t.Sequence[Parent], entries: t.Sequence[t.Any], arrivals: t.Sequence[Placement]
 ) -> list[t.Any]:
-    """Return the entries of ``parents`` once what is new is made under them."""
+    """Return the ``entries`` of parents once what is new is made under them."""
     made: dict[str, Counter[str]] = defaultdict(Counter)
     for each in arrivals:
         target = each["target"]
@@ -245,7 +245,9 @@ def _parents_after(
             made[target["parent"] or ""][target["type"] or ""] += instances_of(given) or 1
     full = {each.card for each in parents if each.id in made and is_card_parent(each)}
     found = []
-    for parent, entry in zip(parents, entries, strict=True):
+    by_id = {each.id: each for each in parents}
+    for entry in entries:
+        parent = by_id[entry["id"]]
         if is_card_parent(parent) and parent.card in full:
             left = dict.fromkeys([each.id for each in parent.types], 0)
         elif parent.id in made:

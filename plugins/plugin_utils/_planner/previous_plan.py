@@ -161,11 +161,13 @@ def still_holding(earlier: t.Any, request: Request, fleet: Fleet, facts: Facts) 
     Of its placements only the source and the target's host, parent, type and id are taken; all else is found again.
     """
     candidates = Candidates(fleet, request.conditions.direction)
-    still_there = _StillThere(fleet, request, candidates)
     with _reading():
         placements: dict[tuple[str, str], t.Any] = {
             (each["source"]["host"], each["source"]["id"]): each for each in earlier["placements"]
         }
+        # Where moves wait for others, the verifier looks at whether what a guest waits for has gone by then.
+        leaving = placements.keys() if _waits(earlier, request) else set[tuple[str, str]]()
+        still_there = _StillThere(fleet, request, candidates, leaving)
         others = _other_conditions(earlier, request)
         changed = changed_since(earlier["relied_on"], facts)
         kept: list[t.Any] = []
@@ -364,9 +366,22 @@ def _placed_again(
 class _StillThere:
     """Finds targets of an earlier plan in facts that have changed since, and keeps the books of what they take."""
 
-    def __init__(self, fleet: Fleet, request: Request, candidates: Candidates) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        request: Request,
+        candidates: Candidates,
+        leaving: t.AbstractSet[tuple[str, str]],
+    ) -> None:
         self._fleet = fleet
         self._conditions = request.conditions
+        # The devices that guests leave: these are in no other one's way.
+        self._leaving = frozenset(
+            device.key
+            for guest in request.guests
+            for device in guest.devices
+            if device.key in leaving
+        )
         self._admission = Admission(request, candidates, NO_EXCLUSIONS)
         self._taken: set[tuple[str, t.Any]] = set()
         self._made: dict[tuple[str, t.Any], Counter[str]] = defaultdict(Counter)
@@ -457,8 +472,8 @@ class _StillThere:
         for host in {str(each["target"]["host"]) for each in planned}:
             near = self._near.setdefault(host, self._conditions.together_with(host))
             there = sum(self._groups_on[name][group] for name in near for group in groups)
-            own = len(guest.devices) * len(groups) if guest.host in near else 0
-            if there > own:
+            stays = guest.host in near and guest.devices[0].key not in self._leaving
+            if there > (len(guest.devices) * len(groups) if stays else 0):
                 return (
                     f"another guest of its group is on {host} now, or on a host that fails with it"
                 )
@@ -476,10 +491,10 @@ class _StillThere:
 
     @functools.cached_property
     def _groups_on(self) -> dict[str, Counter[int]]:
-        """How many devices are held on each host by guests of each group in ``apart``."""
+        """How many devices that are not left are held on each host by guests of each group in ``apart``."""
         found: dict[str, Counter[int]] = defaultdict(Counter)
         for device in self._fleet.devices():
-            if device.in_use is not None:
+            if device.in_use is not None and device.key not in self._leaving:
                 groups = self._conditions.groups_of(device.in_use.name, device.in_use.uuid)
                 found[device.host].update(groups)
         return found

@@ -535,6 +535,31 @@ def test_moves_that_wait_stay_beside_a_guest_that_had_no_place():
     assert targets(after).items() > targets(first).items()
 
 
+def test_who_waits_for_others_of_its_group_to_leave_stays_where_it_was_to_go():
+    fleet = {
+        "a": host([vf(0, "vm-1", kind="x"), vf(1)]),
+        "b": host([vf(2, "vm-2"), vf(3, kind="w")]),
+        "c": host([vf(4, "vm-3", kind="w")]),
+        "d": host([vf(5, kind="x")]),
+    }
+    options = {"sources": ["vm-1", "vm-2", "vm-3"], "apart": [["vm-1", "vm-2"], ["vm-2", "vm-3"]]}
+    first = migration_plan(fleet, **options)
+    waves = {each["vm"]: each["wave"] for each in first["placements"]}
+    assert waves == {"vm-1": 1, "vm-2": 2, "vm-3": 3}
+    # There are places that would be taken before those that the guests have.
+    fleet["0"] = host([vf(6), vf(7, kind="w"), vf(8, kind="x")])
+    again = migration_plan(fleet, earlier=stored(first), **options)
+    assert (again["changes"], again["placements"]) == ([], first["placements"])
+    fleet["d"]["devices"][0]["in_use"] = fleet["a"]["devices"][0]["in_use"]
+    fleet["a"]["devices"][0]["in_use"] = None
+    options["sources"] = ["vm-2", "vm-3"]
+    after = migration_plan(fleet, earlier=stored(first), **options)
+    assert after["changes"] == []
+    assert after["placements"] == [
+        {**each, "wave": each["wave"] - 1} for each in first["placements"] if each["wave"] > 1
+    ]
+
+
 def test_another_number_of_moves_at_a_time_moves_no_target():
     fleet = {**chain(), "0": host([vf(3), vf(4)])}
     first = migration_plan(fleet, ["a"], concurrent_moves={"host": 1})

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import random
 import typing as t
 from collections import Counter
@@ -13,9 +14,14 @@ from collections import Counter
 import pytest
 from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Conditions
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import make_plan
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
+    Conditions,
+    requested,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.shown_plan import recomputed
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import violations
+from ansible_collections.vfio.migration.tests.unit.drawn_fleets import drawn
 from ansible_collections.vfio.migration.tests.unit.fleets import (
     UUIDS,
     device,
@@ -24,7 +30,7 @@ from ansible_collections.vfio.migration.tests.unit.fleets import (
     parent,
     vf,
 )
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 Facts = dict[str, t.Any]
@@ -266,14 +272,36 @@ def test_the_verifier_looks_for_what_guests_are_said_to_hold_now(damage):
     assert any(each.startswith("what stays has nothing to move") for each in found)
 
 
+def in_another_order(facts: Facts, chance: random.Random) -> Facts:
+    """Return the same facts, with all that is listed in them in another order."""
+    after = copy.deepcopy(facts)
+    for each in after.values():
+        for part in ("devices", "parents"):
+            chance.shuffle(each[part])
+        for made_under in each["parents"]:
+            chance.shuffle(made_under["types"])
+        each["descriptors"] = dict(
+            chance.sample([*each["descriptors"].items()], len(each["descriptors"]))
+        )
+    return dict(chance.sample([*after.items()], len(after)))
+
+
 @given(st.integers(0, 10_000), st.randoms(use_true_random=False))
-def test_the_order_of_devices_in_the_facts_changes_no_placement(seed, chance):
-    facts = fleet(seed)
-    shuffled = copy.deepcopy(facts)
-    for each in shuffled.values():
-        chance.shuffle(each["devices"])
-    first, second = (migration_plan(each, drain=["a"]) for each in (facts, shuffled))
-    assert first["placements"] == second["placements"]
+@settings(max_examples=100)
+# Of two equal parents the first one is taken.
+@example(3330, random.Random(1))
+def test_the_order_of_what_the_facts_list_changes_no_placement(seed, chance):
+    facts, request = drawn(random.Random(seed))
+    drained = request.conditions.drain
+    sources = None if drained else sorted({guest.name for guest in request.guests})
+    plans = []
+    for each in (facts, in_another_order(facts, chance)):
+        fleet = read_fleet(each)
+        guests = requested(fleet, drained, sources)
+        targets = [name for name in fleet.hosts if name in request.targets]
+        asked = dataclasses.replace(request, guests=guests, targets=targets)
+        plans.append(make_plan(fleet, asked)["placements"])
+    assert plans[0] == plans[1]
 
 
 def test_what_is_taken_since_is_planned_anew_and_the_rest_stays():
