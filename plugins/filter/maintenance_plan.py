@@ -37,6 +37,7 @@ extends_documentation_fragment:
   - vfio.migration._fleet.left_out
   - vfio.migration._plan.conditions
   - vfio.migration._plan.capacity
+  - vfio.migration._plan.moves
   - vfio.migration._plan.search
 options:
   emptied:

@@ -21,6 +21,7 @@ extends_documentation_fragment:
   - vfio.migration._attributes.step
   - vfio.migration._plan.conditions
   - vfio.migration._plan.capacity
+  - vfio.migration._plan.moves
 attributes:
   check_mode:
     support: full

@@ -48,10 +48,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.search imp
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.additions import (
     addition_for,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.crowds import (
-    moves_of,
-    with_crowds,
-)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.crowds import moves_of
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.facts_after import (
     HostFacts,
     facts_after,
@@ -66,6 +63,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.known_numb
     KnownNumbers,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.plan_document import (
+    in_turns,
     without_places,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import (
@@ -85,6 +83,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
     staying,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution import Progress
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.turns import turns_in_words
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import objections
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_case import Readings
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_maintenance import (
@@ -545,7 +544,8 @@ class _Planning:
             for each in more.placements
         ]
         # What comes later may share a wave with the first ones.
-        placements = with_crowds(moves_of([*found.placements, *later], self._now))
+        moves = moves_of([*found.placements, *later], self._now)
+        placements = in_turns(moves, self._conditions)
         return _Attempt(found.batch, placements, more.left, 0)
 
     def _to_anywhere(self, batch: _Batch) -> _Attempt:
@@ -867,8 +867,9 @@ def _sentences(plan: MaintenancePlan) -> list[str]:
         found.append(blocked["sentence"])
     elif plan["status"] == "optimal":
         found[0] += "; this is the minimum"
-    found += [
-        f"step {number}: {listed(each['hosts'])}: {counted(each['moves'], 'move')}; {each['why']}"
-        for number, each in enumerate(plan["steps"], 1)
-    ]
+    for number, each in enumerate(plan["steps"], 1):
+        of_step: t.Any = {"placements": each["placements"], "conditions": plan["conditions"]}
+        turns = turns_in_words(of_step)
+        words = "; ".join([counted(each["moves"], "move"), each["why"], *turns])
+        found.append(f"step {number}: {listed(each['hosts'])}: {words}")
     return found

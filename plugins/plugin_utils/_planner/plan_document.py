@@ -90,7 +90,7 @@ def document(
         "bound": _shown(problem, proof.bound),
         "direction": request.conditions.direction,
         "policy": request.conditions.policy,
-        "placements": _in_turns(_with_trials(placements, problem.fleet), request.conditions),
+        "placements": in_turns(_with_trials(placements, problem.fleet), request.conditions),
         "unplaced": [],
         "shortage": _shortage(problem, shortage) if shortage else None,
         "hosts": dict(sorted(hosts.items())),
@@ -133,7 +133,7 @@ def _no_tasks() -> contract.HostTasks:
     return {"devices": [], "pci_devices": [], "vdpa_devices": []}
 
 
-def _in_turns(moves: Moves, conditions: Conditions) -> list[contract.Placement]:
+def in_turns(moves: Moves, conditions: Conditions) -> list[contract.Placement]:
     """Return the placements with the warnings of crowds, and with turns where these are asked for."""
     placements = with_crowds(moves)
     if not conditions.concurrent_moves:
@@ -174,7 +174,7 @@ def combined(
         "status": "feasible",
         "cost": None,
         "bound": None,
-        "placements": _in_turns(moves_of(placements, fleet.hosts), conditions),
+        "placements": in_turns(moves_of(placements, fleet.hosts), conditions),
         "hosts": dict(sorted(tasks.items())),
         "map": mapping,
     }

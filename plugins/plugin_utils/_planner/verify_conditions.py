@@ -29,6 +29,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_cas
     keys_of,
     places_of,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_turns import (
+    MoveTurn,
+    turns_amiss,
+)
 
 # Conditions that a plan says of itself; the others are of the occasion that it was made for.
 _LASTING = tuple(
@@ -254,45 +258,19 @@ def no_more_guests_move_at_a_time_than_may(case: Case) -> Objections:
 
     The devices of a guest have one turn, and the turns of a wave count from 1.
     """
-    turns: dict[int, dict[t.Hashable, set[t.Any]]] = defaultdict(lambda: defaultdict(set))
     moves: dict[t.Hashable, list[Move]] = defaultdict(list)
     for move in case.moves:
-        guest = _process(move.key, move.source)
-        turns[move.wave][guest].add(move.found.get("turn"))
-        moves[guest].append(move)
-    for wave, guests in turns.items():
-        if any(len(found) > 1 or None in found for found in guests.values()):
-            yield Objection(WHOLE_PLAN, f"guests of wave {wave} have no turn, or several")
-            continue
-        of_guest = {guest: turn for guest, found in guests.items() for turn in found}
-        numbers = {*of_guest.values()}
-        if numbers != {*range(1, len(numbers) + 1)}:
-            yield Objection(WHOLE_PLAN, f"the turns of wave {wave} do not count from 1")
-        used: dict[tuple[int, str], list[t.Hashable]] = defaultdict(list)
-        most: dict[tuple[int, str], int] = {}
-        for mover, turn in of_guest.items():
-            first = moves[mover][0]
-            for way, limit in _ways(case, first.key[0], first.target_key[0]):
-                used[turn, way].append(mover)
-                most[turn, way] = limit
-        for key, found in used.items():
-            if len(found) > most[key]:
-                yield Objection(
-                    keys_of(move for guest in found for move in moves[guest]),
-                    f"{len(found)} guests move {key[1]} in turn {key[0]} of wave {wave}, and {most[key]} may at a time",
-                )
-
-
-def _ways(case: Case, source: str, target: str) -> t.Iterator[tuple[str, int]]:
-    """Yield in words what a move between two hosts uses of which only so many guests may move at a time."""
-    limits: Entry = {"host": None, "hosts": {}, "links": {}, **case.asked.concurrent_moves}
-    for host in (source, target):
-        most = limits["hosts"].get(host, limits["host"])
-        if most is not None:
-            yield f"from or to {host}", most
-    for name, link in limits["links"].items():
-        if len({source, target}.intersection(link["hosts"])) == 1:
-            yield f"over the link {name}", link["moves"]
+        moves[_process(move.key, move.source)].append(move)
+    turns = {
+        guest: [
+            MoveTurn(each.wave, each.found.get("turn"), each.key[0], each.target_key[0])
+            for each in found
+        ]
+        for guest, found in moves.items()
+    }
+    for guests, sentence in turns_amiss(turns, case.asked.concurrent_moves):
+        ends = keys_of(move for guest in guests for move in moves[guest])
+        yield Objection(ends if guests else WHOLE_PLAN, sentence)
 
 
 def guests_stay_on_one_numa_node(case: Case) -> Objections:

@@ -23,6 +23,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_cas
     Key,
     name_of,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_turns import (
+    MoveTurn,
+    turns_amiss,
+)
 
 _NO_CONDITIONS = Conditions()
 
@@ -52,7 +56,7 @@ def maintenance_objections(
         if plan[name] != sum(step[name] for step in plan["steps"]):
             found.append(f"{plan[name]} {name} are another number than the steps have")
     found += _of_the_whole(plan, {*order}, {*hosts}, replay.count_of(hosts))
-    for name in ("capacity", "spare", "prefer"):
+    for name in ("capacity", "spare", "prefer", "concurrent_moves"):
         if plan["conditions"][name] != getattr(conditions, name):
             found.append(f"the plan states another {name} than was asked")
     return found
@@ -93,6 +97,7 @@ class _Replay:
         self._free: dict[str, Counter[str]] = defaultdict(Counter)
         self._free |= {host: Counter(amounts) for host, amounts in stated.items()}
         self._spare = conditions.spare
+        self._concurrent = conditions.concurrent_moves
         self._names: dict[t.Any, str] = {}
         self._types: dict[Key, t.Any] = {}
         self._guests: dict[Key, t.Any] = {}
@@ -160,10 +165,20 @@ class _Replay:
             self._there.add(key)
             self._types[key] = each["target"]["type"]
         yield from self._torn_apart(zip(targets, origins, strict=True))
+        yield from self._turns_amiss(zip(origins, sources, targets, strict=True), step)
         yield from self._met({self._guests.get(origin) for origin in origins})
         if self._needs:
             yield from self._take_of_hosts(zip(sources, targets, origins, strict=True))
         self._came_back |= batch
+
+    def _turns_amiss(self, moved: t.Iterable[tuple[Key, Key, Key]], step: Entry) -> t.Iterator[str]:
+        """Yield what is wrong with the turns of a step, where only so many guests may move at a time."""
+        moving: dict[t.Any, list[MoveTurn]] = defaultdict(list)
+        for (origin, source, target), each in zip(moved, step["placements"], strict=True):
+            move = MoveTurn(each["wave"], each.get("turn"), source[0], target[0])
+            moving[self._guests.get(origin)].append(move)
+        if self._concurrent:
+            yield from (words for _guests, words in turns_amiss(moving, self._concurrent))
 
     def _met(self, moved: t.Collection[t.Any]) -> t.Iterator[str]:
         """Yield the guests that are to be apart, and of which one has ``moved`` to where another one is."""

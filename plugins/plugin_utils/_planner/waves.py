@@ -245,7 +245,7 @@ class _Moves:
         """Return what must be without other members of a guest's groups for it to be in a bin: the bin, and its domains."""
         groups = self.groups[guest]
         zones = dict.fromkeys([("bin", number), *self.zones[number]]) if groups else ()
-        return [(*zone, group) for group in groups for zone in zones]
+        return [_need(zone, group) for group in groups for zone in zones]
 
     def present(self) -> dict[_Need, set[int]]:
         """Return the guests of each group that are in each zone, those that are to move as well; ``_STAYS`` for any that stay."""
@@ -257,8 +257,12 @@ class _Moves:
             if guest not in self.problem.exclusions.guests:
                 for zone in self.home_zones[guest]:
                     for group in groups:
-                        found[(*zone, group)].add(guest)
+                        found[_need(zone, group)].add(guest)
         return found
+
+
+def _need(zone: _Zone, group: int) -> _Need:
+    return (*zone, group)
 
 
 def _zones(domains: t.Iterable[int]) -> tuple[_Zone, ...]:
@@ -427,12 +431,12 @@ class _Turn:
             changed.append(pool)
         for each in groups:
             for zone in moves.home_zones[guest]:
-                need = (*zone, each)
+                need = _need(zone, each)
                 self._present[need].discard(guest)
                 self._left_in[need] = max(wave, self._left_in.get(need, 0))
                 changed.append(need)
             for zone in moves.zones[number]:
-                self._present[(*zone, each)].add(guest)
+                self._present[_need(zone, each)].add(guest)
         for need in changed:
             self._wake(need)
 
@@ -513,7 +517,7 @@ class _Turn:
     def _meets(self, guest: int, zones: tuple[_Zone, ...]) -> bool:
         """Return whether another member of a group of ``guest`` is in one of these zones."""
         return any(
-            self._present[(*zone, group)] - {guest}
+            self._present[_need(zone, group)] - {guest}
             for group in self._moves.groups[guest]
             for zone in zones
         )
@@ -594,7 +598,7 @@ class _Turn:
                 owners[self._moves.pool_of[device.key]].append(guest)
             for group in self._moves.groups[guest]:
                 for zone in self._moves.home_zones[guest]:
-                    owners[(*zone, group)].append(guest)
+                    owners[_need(zone, group)].append(guest)
         cycles = []
         seen: set[int] = set()
         for start in sorted(self.waiting_for):

@@ -33,7 +33,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_option
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import MaintenancePlan
 
 # Each step says itself which hosts it empties, what no process holds needs no place, and no guest is left behind for another.
-_OF_PLANS = frozenset({"reuse", "drain", "free_devices", "priority", "concurrent_moves"})
+_OF_PLANS = frozenset({"reuse", "drain", "free_devices", "priority"})
 CONDITIONS = tuple(name for name in OPTIONS if name not in _OF_PLANS)
 
 

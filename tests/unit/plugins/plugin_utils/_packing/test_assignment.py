@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import typing as t
-
 import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import (
     BinIndex,
@@ -15,7 +13,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
     Bin,
     Item,
-    Packing,
     PackingProblem,
     Packings,
 )
@@ -80,8 +77,8 @@ def racks_of_groups(racks: int) -> list[int]:
     index = BinIndex(partial, packings, spread=False)
     for number in numbers:
         for key in index.keys(0, items[number].demands):
-            packing = t.cast(Packing, packings.best(key.state, items[number].demands))
-            if index.place(key, number, packing) is not None:
+            packing = packings.best(key.state, items[number].demands)
+            if packing is not None and index.place(key, number, packing) is not None:
                 break
     rack_of = {
         item: number // 2

@@ -860,3 +860,61 @@ def test_a_guest_goes_to_no_rack_in_which_one_of_its_group_is_still_to_move():
     }
     assert moves["vm-1"] == "d"
     assert plan["blocked"] is None
+
+
+# --- moves at a time ---
+
+
+def in_one_turn(plan: t.Any) -> None:
+    for each in plan["steps"][0]["placements"]:
+        each["turn"] = 1
+
+
+def without_turn(plan: t.Any) -> None:
+    del plan["steps"][0]["placements"][0]["turn"]
+
+
+def more_at_a_time(plan: t.Any) -> None:
+    plan["conditions"]["concurrent_moves"] = {"host": 2}
+
+
+def test_each_step_has_turns_of_its_own():
+    facts = {"a": full("a", 3), "b": full("b", 2), "c": full("c", 0, 5)}
+    conditions = Conditions(concurrent_moves={"host": 1})
+    plan = planned(facts, "ab", conditions, keep_order=True)
+    turns = [sorted(each["turn"] for each in step["placements"]) for step in plan["steps"]]
+    assert turns == [[1, 2, 3], [1, 2]]
+    why = "as 1 may move from or to"
+    assert f"the moves take 3 turns, and no fewer than 3, {why}" in plan["sentences"][1]
+    assert f"the moves take 2 turns, and no fewer than 2, {why}" in plan["sentences"][2]
+    at_once = planned(facts, "ab", Conditions(concurrent_moves={"host": 5}))
+    assert not any("turns" in each for each in at_once["sentences"])
+
+
+def test_who_moves_again_and_who_does_not_share_the_turns_of_a_step():
+    facts = {"a": full("a", 2), "b": full("b", 1, 1), "c": full("c", 0, 1)}
+    conditions = Conditions(concurrent_moves={"hosts": {"a": 1}})
+    plan = planned(facts, "ab", conditions, keep_order=True)
+    moves = {each["target"]["host"]: each["turn"] for each in plan["steps"][0]["placements"]}
+    assert moves.keys() == {"b", "c"}
+    assert sorted(moves.values()) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (
+            in_one_turn,
+            "step 1: 3 guests move from or to a in turn 1 of wave 1, and 1 may at a time",
+        ),
+        (without_turn, "step 1: guests of wave 1 have no turn"),
+        (more_at_a_time, "another concurrent_moves than was asked"),
+    ],
+)
+def test_the_verifier_counts_who_moves_at_a_time(damage, words):
+    facts = {"a": full("a", 3), "b": full("b", 0, 3)}
+    conditions = Conditions(concurrent_moves={"host": 1})
+    plan = planned(facts, "a", conditions)
+    assert maintenance_objections(plan, facts, "a", conditions) == []
+    damage(plan)
+    assert any(words in each for each in maintenance_objections(plan, facts, "a", conditions))
