@@ -17,6 +17,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
     Request,
     requested,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import ConcurrentMoves
 from ansible_collections.vfio.migration.tests.bench.planted import SEED, planted
 from ansible_collections.vfio.migration.tests.unit.damage import DAMAGE, Planned
 
@@ -68,6 +69,7 @@ def _planned(chance: random.Random) -> Planned:
     names = sorted({d.in_use.name for d in fleet.devices() if d.in_use and d.in_use.name})
     guests = requested(fleet, None if reuse else drained, names if reuse else None)
     targets = sorted(fleet.hosts if reuse else fleet.hosts.keys() - drained)
+    at_a_time: tuple[ConcurrentMoves, ...] = ({}, {}, {"host": 1})
     avoid: dict[Avoided, str] = {}
     if chance.random() < 0.2:
         avoid[Avoided(chance.choice(targets))] = "it failed"
@@ -81,7 +83,7 @@ def _planned(chance: random.Random) -> Planned:
         keep_type=chance.random() < 0.2,
         numa_local=chance.random() < 0.2,
         distinct_gpus=chance.random() < 0.2,
-        concurrent_moves=chance.choice(({}, {}, {"host": 1})),
+        concurrent_moves=chance.choice(at_a_time),
         policy=chance.choice(("pack", "spread")),
         reuse=reuse,
     )
