@@ -169,6 +169,21 @@ def test_what_hosts_have_free_follows_the_guests_that_have_moved(maintained):
     assert not maintained.progress.exists()
 
 
+def test_a_step_says_how_many_turns_its_moves_take_and_why(tmp_path):
+    maintained = Maintained(tmp_path, {vm: each | {"host": "a"} for vm, each in GUESTS.items()})
+    link = {"hosts": ["a"], "moves": 1}
+    ended = maintained.play(
+        maintain_drain=["a"], prepare_concurrent_moves={"links": {"rack": link}}
+    )
+    said = ended.stdout + ended.stderr
+    assert ended.returncode == 0, said
+    turns = (
+        "the moves take 2 turns, and no fewer than 2, as 1 may move over the link rack at a time"
+    )
+    assert turns in said, said
+    assert "a" not in maintained.fleet.guests().values()
+
+
 def test_no_more_guests_move_again_than_the_plan_says(tmp_path):
     maintained = Maintained(tmp_path, {vm: each | {"host": "a"} for vm, each in GUESTS.items()})
     taken = {"memory": 4}
