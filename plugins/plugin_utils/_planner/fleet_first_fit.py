@@ -15,25 +15,47 @@ import typing as t
 from collections import defaultdict
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import (
-    Neighbours,
     allows,
     less,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
     Bin,
     Demands,
+    Item,
     PackingProblem,
     Packings,
     State,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import Problem
 
+# The groups of which a member is in these failure domains.
+GroupsByDomains = t.Mapping[frozenset[int], frozenset[int]]
+_NO_GROUPS = frozenset[int]()
+
 
 class _Left(t.NamedTuple):
-    """What is left of the limits of hosts, and the groups that they have, where that is not as it was."""
+    """What is left of the limits of hosts, and the groups of failure domains, where that is not as it was.
+
+    The groups of those ``placed`` are by domain, and of a host that is in none by a number below 0.
+    """
 
     limits: dict[int, tuple[int, ...]]
-    groups: dict[int, frozenset[int]]
+    groups: GroupsByDomains
+    placed: dict[int, set[int]]
+
+    def place(self, item: Item, number: int, there: Bin) -> None:
+        """Note that ``item`` goes to a host."""
+        self.limits[number] = less(self.limits.get(number, there.limits), item.weights)
+        for zone in there.domains or (-1 - number,) if item.anti_affinity else ():
+            self.placed.setdefault(zone, set()).update(item.anti_affinity)
+
+    def meets(self, item: Item, number: int, there: Bin) -> bool:
+        """Return whether a member of a group of ``item`` is on a host, or in its domains."""
+        wanted = item.anti_affinity
+        return not wanted.isdisjoint(self.groups.get(there.domains, there.anti_affinity)) or any(
+            not wanted.isdisjoint(self.placed.get(zone, _NO_GROUPS))
+            for zone in there.domains or (-1 - number,)
+        )
 
 
 class FleetFirstFit:
@@ -43,8 +65,7 @@ class FleetFirstFit:
     they are is found once for all guests that need the same, and no farther than it was asked for.
     """
 
-    def __init__(self, problem: Problem, packing: PackingProblem, near: Neighbours) -> None:
-        self._near = near
+    def __init__(self, problem: Problem, packing: PackingProblem) -> None:
         self._items = problem.items
         self._bins = packing.bins
         self._guests = problem.request.guests
@@ -99,14 +120,14 @@ class FleetFirstFit:
         self,
         guests: t.Sequence[int],
         gone: t.Container[int],
-        groups: t.Mapping[int, frozenset[int]],
+        groups: GroupsByDomains,
     ) -> tuple[int, ...]:
         """Return the guests without a place, by their places among these; hosts that are ``gone`` have none.
 
-        ``groups`` are those that some hosts have in place of their own.
+        ``groups`` are those that hosts in these domains have in place of their own.
         """
         states: dict[int, State] = {}
-        more = _Left({}, {**groups})
+        more = _Left({}, groups, {})
         return tuple(
             [
                 place
@@ -124,24 +145,24 @@ class FleetFirstFit:
     ) -> bool:
         """Place a guest on the first host that takes it, and return whether there is one.
 
-        ``states`` are what is left of hosts, and ``more`` what is left of their limits, and the groups that they have.
+        ``states`` are what is left of hosts, and ``more`` what is left of their limits, and the groups of their domains.
         """
         item = self._items[guest]
+        met: dict[frozenset[int] | int, bool] = {}
         for number in self._with_room(item.demands):
-            if number in gone:
-                continue
             there: Bin = self._bins[number]
+            zones = there.domains or number
+            if item.anti_affinity and zones not in met:
+                met[zones] = more.meets(item, number, there)
+            if number in gone or met.get(zones):
+                continue
             limits = more.limits.get(number, there.limits)
-            groups = more.groups.get(number, there.anti_affinity)
-            if not allows(item, None, limits, groups, there.refuses):
+            if not allows(item, None, limits, _NO_GROUPS, there.refuses):
                 continue
             packing = self._packings.best(states.get(number, there.state), item.demands)
             if packing is not None:
                 states[number] = packing.after
-                more.limits[number] = less(limits, item.weights)
-                for each in self._near.of(number) if item.anti_affinity else ():
-                    groups = more.groups.get(each, self._bins[each].anti_affinity)
-                    more.groups[each] = groups | item.anti_affinity
+                more.place(item, number, there)
                 return True
         return False
 

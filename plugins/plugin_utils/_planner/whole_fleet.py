@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import operator
 import typing as t
 from collections import Counter, defaultdict
@@ -20,7 +21,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
     Fleet,
     obstacle_in_guest,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import Neighbours
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.effort import Effort
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
     EFFORT,
@@ -95,31 +95,28 @@ class WholeFleet:
         self._fleet = fleet
         self._conditions = conditions
         receiving = conditions.hosts(fleet)
+        self._groups: dict[frozenset[t.Any], frozenset[int]] = {}
         # Guests move from the host that is emptied alone: those on the others stay.
         problem = pose(fleet, Request(guests, receiving, conditions))
         self._of_host: dict[str, list[int]] = defaultdict(list)
         for number, guest in enumerate(guests):
             self._of_host[guest.host].append(number)
-        # How many members of each group a host and its failure domains have, where guests are to be apart.
-        self._members: Counter[tuple[str, int]] = Counter()
-        self._near = Neighbours(problem.bins)
+        # How many members of each group a failure domain has, or a host that is in none, where guests are to be apart.
+        self._members: dict[t.Hashable, Counter[int]] = defaultdict(Counter)
         for guest, item in zip(guests, problem.items, strict=True):
             if item.anti_affinity:
-                for name in self._with_it(problem, guest.host):
-                    self._members.update([(name, group) for group in item.anti_affinity])
-        of_host: dict[str, set[int]] = defaultdict(set)
-        for name, group in self._members:
-            of_host[name].add(group)
+                for zone in conditions.domains_of(guest.host) or (guest.host,):
+                    self._members[zone].update(item.anti_affinity)
         bins = [
-            dataclasses.replace(each, anti_affinity=frozenset(of_host[name]))
-            if name in of_host
+            dataclasses.replace(each, anti_affinity=groups)
+            if (groups := self._groups_in(each.domains or frozenset([name])))
             else each
             for name, each in zip(problem.names, problem.bins, strict=True)
         ]
         self._problem = dataclasses.replace(problem, bins=bins)
         self._numbers = {name: number for number, name in enumerate(problem.names)}
         packing = PackingProblem(problem.resources, problem.items, bins)
-        self._first_fit = FleetFirstFit(problem, packing, self._near)
+        self._first_fit = FleetFirstFit(problem, packing)
         self._effort, self._explaining = Effort(EFFORT), Effort(MAX_COMPARISONS)
         self._budget = Budget(_ROUNDS, 0, solver=False, shared=self._effort)
         self._proofs: dict[t.Hashable, Proof] = {}
@@ -129,28 +126,37 @@ class WholeFleet:
         """Whether the searches so far have looked at so much that there is none more."""
         return self._effort.used_up
 
-    def _with_it(self, problem: Problem, host: str) -> set[str]:
-        """Return ``host`` and the hosts among those of ``problem`` that have a failure domain in common with it."""
-        near = self._near.in_domains(self._conditions.domains_of(host))
-        return {host, *[problem.names[number] for number in near]}
+    def _groups_in(self, zones: frozenset[t.Any]) -> frozenset[int]:
+        """Return the groups with members in these failure domains, or on a host that is in none."""
+        known = self._groups.get(zones)
+        if known is None:
+            there = [self._members[zone] for zone in zones if zone in self._members]
+            known = self._groups[zones] = frozenset[int]().union(*there)
+        return known
 
-    def _groups_left(self, subject: Subject) -> dict[int, frozenset[int]]:
-        """Return the groups of the hosts that fail with some of the subject's, and remain, once its guests have gone."""
-        if not self._conditions.apart or not self._conditions.failure_domains:
-            return {}
-        gone: Counter[tuple[str, int]] = Counter()
-        for host in subject.hosts:
-            near = self._with_it(self._problem, host) - {*subject.hosts}
-            for number in self._of_host.get(host, ()) if near else ():
-                groups = self._problem.items[number].anti_affinity
-                gone.update([(name, group) for name in near for group in groups])
-        left: dict[int, frozenset[int]] = {}
-        for (name, group), count in gone.items():
-            if self._members[name, group] == count:
-                number = self._numbers[name]
-                there = left.get(number, self._problem.bins[number].anti_affinity)
-                left[number] = there - {group}
-        return left
+    def _groups_left(self, subject: Subject) -> dict[frozenset[int], frozenset[int]]:
+        """Return the groups of the failure domains in which some of the subject's hosts are, once its guests have gone."""
+        gone: dict[int, Counter[int]] = defaultdict(Counter)
+        for host in subject.hosts if self._conditions.apart else ():
+            for zone in self._conditions.domains_of(host):
+                for number in self._of_host.get(host, ()):
+                    gone[zone].update(self._problem.items[number].anti_affinity)
+        freed = {
+            zone: {group for group, count in of_zone.items() if count == self._members[zone][group]}
+            for zone, of_zone in gone.items()
+        }
+        return {
+            domains: frozenset[int]().union(
+                *(self._members[zone].keys() - freed.get(zone, ()) for zone in domains)
+            )
+            for domains in self._distinct_domains
+            if any(freed.get(zone) for zone in domains)
+        }
+
+    @functools.cached_property
+    def _distinct_domains(self) -> list[frozenset[int]]:
+        """The failure domains that hosts are in, those of several hosts once."""
+        return [*dict.fromkeys(each.domains for each in self._problem.bins if each.domains)]
 
     def _guests(self, subject: Subject) -> list[int]:
         """Return the numbers of the subject's guests, equal ones of equal hosts at the same places."""
@@ -383,13 +389,12 @@ class WholeFleet:
         hosts = _HOSTS if whole.admission.is_plain else _HOSTS_LOOKED_AT
         self._effort.spend(1 + len(names) // hosts)
         groups = self._groups_left(subject)
-        numbers = self._numbers
         if groups:
             bins = [
-                dataclasses.replace(there, anti_affinity=groups[numbers[name]])
-                if numbers[name] in groups
+                dataclasses.replace(there, anti_affinity=groups[there.domains])
+                if there.domains in groups
                 else there
-                for name, there in zip(names, bins, strict=True)
+                for there in bins
             ]
         emptied = self._emptied(subject)
         request = Request([whole.request.guests[number] for number in guests], names, emptied)
