@@ -387,8 +387,6 @@ class _StillThere:
         self._made: dict[tuple[str, t.Any], Counter[str]] = defaultdict(Counter)
         # What guests take of a host beside devices.
         self._taken_of_host: dict[str, Counter[str]] = defaultdict(Counter)
-        # By host those that have a failure domain in common with it.
-        self._near: dict[str, frozenset[str]] = {}
 
     def of(
         self, guest: Guest, targets: t.Sequence[t.Mapping[str, t.Any]]
@@ -469,15 +467,18 @@ class _StillThere:
         groups = self._conditions.groups_of(guest.name, guest.uuid)
         if not groups:
             return None
+        stays = guest.devices[0].key not in self._leaving
+        own = self._zones_of(guest.host) if stays else ()
         for host in {str(each["target"]["host"]) for each in planned}:
-            near = self._near.setdefault(host, self._conditions.together_with(host))
-            there = sum(self._groups_on[name][group] for name in near for group in groups)
-            stays = guest.host in near and guest.devices[0].key not in self._leaving
-            if there > (len(guest.devices) * len(groups) if stays else 0):
-                return (
-                    f"another guest of its group is on {host} now, or on a host that fails with it"
-                )
+            for zone in self._zones_of(host):
+                there = sum(self._groups_in[zone][group] for group in groups)
+                if there > (len(guest.devices) * len(groups) if zone in own else 0):
+                    return f"another guest of its group is on {host} now, or on a host that fails with it"
         return None
+
+    def _zones_of(self, host: str) -> t.Collection[t.Hashable]:
+        """Return the failure domains that a host is in, itself where that is none."""
+        return self._conditions.domains_of(host) or (host,)
 
     def why_too_little(self, guest: Guest, planned: t.Sequence[t.Any]) -> str | None:
         """Return of what the host on which a guest was ``planned`` has too little free now, beside those that stay planned there."""
@@ -490,13 +491,14 @@ class _StillThere:
         return None
 
     @functools.cached_property
-    def _groups_on(self) -> dict[str, Counter[int]]:
-        """How many devices that are not left are held on each host by guests of each group in ``apart``."""
-        found: dict[str, Counter[int]] = defaultdict(Counter)
+    def _groups_in(self) -> dict[t.Hashable, Counter[int]]:
+        """How many devices that are not left are held in each failure domain by guests of each group in ``apart``."""
+        found: dict[t.Hashable, Counter[int]] = defaultdict(Counter)
         for device in self._fleet.devices():
             if device.in_use is not None and device.key not in self._leaving:
                 groups = self._conditions.groups_of(device.in_use.name, device.in_use.uuid)
-                found[device.host].update(groups)
+                for zone in self._zones_of(device.host) if groups else ():
+                    found[zone].update(groups)
         return found
 
 

@@ -489,11 +489,6 @@ class Conditions:
         """Return whether no other host is to be taken before ``host``."""
         return not self.prefer or host in self._preferred_hosts
 
-    def together_with(self, host: str) -> frozenset[str]:
-        """Return the hosts that have a failure domain in common with ``host``, itself included."""
-        domains = [each for each in self.failure_domains.values() if host in each]
-        return frozenset([host]).union(*domains)
-
     def refusals_of(self, name: str | None, uuid: str | None, guest_host: str) -> frozenset[int]:
         """Return the numbers by which ``refused_on`` has a guest that is on ``guest_host``."""
         numbers, _there = self._refusals
