@@ -412,7 +412,7 @@ def molecule(session: nox.Session) -> None:
     session.install(f"ansible-core~={_LAB_CORE}.0", "molecule")
     # When interrupted, it takes the labs down.
     timeouts = {"interrupt_timeout": 1, "terminate_timeout": 110}
-    session.run("python", "tests/run_scenarios.py", *session.posargs, **timeouts)
+    session.run("python", "tests/lab/run_scenarios.py", *session.posargs, **timeouts)
 
 
 def _obstacle_to_a_lab() -> str | None:

@@ -109,7 +109,7 @@ def main() -> int:
         _stop([run for run in runs if not run.ended()])
     sessions = [session for run in runs for session in run.sessions()]
     print("", *_lines(sessions), sep="\n")
-    return 0 if all(session["result"] in ("success", "skipped") for session in sessions) else 1
+    return 1 if any(run.process.returncode or not run.report.exists() for run in runs) else 0
 
 
 def _stop(runs: list[_Run]) -> None:
@@ -124,6 +124,8 @@ def _stop(runs: list[_Run]) -> None:
         except subprocess.TimeoutExpired:
             os.killpg(run.process.pid, signal.SIGKILL)
             run.process.wait()
+        # Whatever it says: it did not come to its end.
+        run.report.unlink(missing_ok=True)
         with run.log.open("a") as log:
             print(f"ERROR: stopped after {run.minutes():.0f} minutes", file=log)
 

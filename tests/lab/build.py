@@ -14,7 +14,6 @@ import fcntl
 import hashlib
 import os
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -23,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from errors import LabError, with_log
-from processes import uninterrupted
+from processes import stop_group, uninterrupted
 
 SUITE = "trixie"
 # Where a newer kernel is from.
@@ -279,20 +278,11 @@ def _running(title: str, command: Sequence[str], log: Path) -> Iterator[None]:
         status = process.wait()
     except BaseException:
         if process:
-            _stop_group(process)
+            stop_group(process, _STOP_SECONDS)
         raise
     if status:
         raise with_log(f"{title} failed with status {status}:", log)
     print(f"{title}: {time.monotonic() - start:.0f} s", flush=True)
-
-
-def _stop_group(process: subprocess.Popen[bytes]) -> None:
-    os.killpg(process.pid, signal.SIGTERM)
-    try:
-        process.wait(_STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,6 +53,16 @@ class Process:
                 _end(descriptor)
         finally:
             os.close(descriptor)
+
+
+def stop_group(process: subprocess.Popen[bytes], seconds: float) -> None:
+    """End a child that leads a group, with all of that; by force where it has not ended after so many seconds."""
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 @contextmanager

@@ -292,22 +292,30 @@ class BinIndex:
 
     def bins(self, key: BinKey, item: Item) -> t.Iterator[int]:
         """Yield a bin with this key for each set of restrictions that allows ``item``."""
-        for (restrictions, domains), numbers in self._bins.get(key, {}).items():
-            if allows(item, *restrictions) and not self._partial.meets(item, domains):
-                yield _last(numbers)
+        for _labels, numbers in self._allowing(key, item):
+            yield _last(numbers)
 
     def place(self, key: BinKey, item: int, packing: Packing) -> BinKey | None:
         """Place an item in the first bin with this key, and return the key it has then; ``None`` if no bin may take it."""
         wanted = self._partial.items[item]
-        equal = self._bins.get(key, {})
-        for labels, numbers in equal.items():
+        found = next(self._allowing(key, wanted), None)
+        if found is None:
+            return None
+        labels, numbers = found
+        if labels[1] and wanted.anti_affinity:
+            # What comes next goes to other domains first: more groups find a place where all fill up evenly.
+            equal = self._bins[key]
+            equal[labels] = equal.pop(labels)
+        return self.put(_last(numbers), item, packing)
+
+    def _allowing(
+        self, key: BinKey, item: Item
+    ) -> t.Iterator[tuple[_Restrictions, dict[int, None]]]:
+        """Yield the bins with this key that allow ``item``, those with the same restrictions together."""
+        for labels, numbers in self._bins.get(key, {}).items():
             restrictions, domains = labels
-            if allows(wanted, *restrictions) and not self._partial.meets(wanted, domains):
-                if domains and wanted.anti_affinity:
-                    # What comes next goes to other domains first: more groups find a place where all fill up evenly.
-                    equal[labels] = equal.pop(labels)
-                return self.put(_last(numbers), item, packing)
-        return None
+            if allows(item, *restrictions) and not self._partial.meets(item, domains):
+                yield labels, numbers
 
     def put(self, number: int, item: int, packing: Packing) -> BinKey:
         """Place an item in this bin, and return the key it has then."""

@@ -46,7 +46,7 @@ class _Left(t.NamedTuple):
     def place(self, item: Item, number: int, there: Bin) -> None:
         """Note that ``item`` goes to a host."""
         self.limits[number] = less(self.limits.get(number, there.limits), item.weights)
-        for zone in there.domains or (-1 - number,) if item.anti_affinity else ():
+        for zone in _zones(number, there) if item.anti_affinity else ():
             self.placed.setdefault(zone, set()).update(item.anti_affinity)
 
     def meets(self, item: Item, number: int, there: Bin) -> bool:
@@ -54,8 +54,12 @@ class _Left(t.NamedTuple):
         wanted = item.anti_affinity
         return not wanted.isdisjoint(self.groups.get(there.domains, there.anti_affinity)) or any(
             not wanted.isdisjoint(self.placed.get(zone, _NO_GROUPS))
-            for zone in there.domains or (-1 - number,)
+            for zone in _zones(number, there)
         )
+
+
+def _zones(number: int, there: Bin) -> t.Collection[int]:
+    return there.domains or (-1 - number,)
 
 
 class FleetFirstFit:

@@ -468,17 +468,13 @@ class _StillThere:
         if not groups:
             return None
         stays = guest.devices[0].key not in self._leaving
-        own = self._zones_of(guest.host) if stays else ()
+        own = self._conditions.zones_of(guest.host) if stays else ()
         for host in {str(each["target"]["host"]) for each in planned}:
-            for zone in self._zones_of(host):
+            for zone in self._conditions.zones_of(host):
                 there = sum(self._groups_in[zone][group] for group in groups)
                 if there > (len(guest.devices) * len(groups) if zone in own else 0):
                     return f"another guest of its group is on {host} now, or on a host that fails with it"
         return None
-
-    def _zones_of(self, host: str) -> t.Collection[t.Hashable]:
-        """Return the failure domains that a host is in, itself where that is none."""
-        return self._conditions.domains_of(host) or (host,)
 
     def why_too_little(self, guest: Guest, planned: t.Sequence[t.Any]) -> str | None:
         """Return of what the host on which a guest was ``planned`` has too little free now, beside those that stay planned there."""
@@ -497,7 +493,7 @@ class _StillThere:
         for device in self._fleet.devices():
             if device.in_use is not None and device.key not in self._leaving:
                 groups = self._conditions.groups_of(device.in_use.name, device.in_use.uuid)
-                for zone in self._zones_of(device.host) if groups else ():
+                for zone in self._conditions.zones_of(device.host) if groups else ():
                     found[zone].update(groups)
         return found
 

@@ -480,6 +480,10 @@ class Conditions:
         """Return the failure domains that ``host`` is in."""
         return self._domains_by_host.get(host, _NO_NUMBERS)
 
+    def zones_of(self, host: str) -> frozenset[t.Hashable]:
+        """Return where guests on ``host`` keep others of their groups away: its failure domains, itself where it is in none."""
+        return self.domains_of(host) or frozenset([host])
+
     @property
     def spreads_over_domains(self) -> bool:
         """Whether devices are to be spread over failure domains before hosts."""

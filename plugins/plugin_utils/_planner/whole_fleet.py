@@ -14,6 +14,7 @@ import functools
 import operator
 import typing as t
 from collections import Counter, defaultdict
+from types import MappingProxyType
 
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import counted
@@ -95,7 +96,6 @@ class WholeFleet:
         self._fleet = fleet
         self._conditions = conditions
         receiving = conditions.hosts(fleet)
-        self._groups: dict[frozenset[t.Any], frozenset[int]] = {}
         # Guests move from the host that is emptied alone: those on the others stay.
         problem = pose(fleet, Request(guests, receiving, conditions))
         self._of_host: dict[str, list[int]] = defaultdict(list)
@@ -105,11 +105,12 @@ class WholeFleet:
         self._members: dict[t.Hashable, Counter[int]] = defaultdict(Counter)
         for guest, item in zip(guests, problem.items, strict=True):
             if item.anti_affinity:
-                for zone in conditions.domains_of(guest.host) or (guest.host,):
+                for zone in conditions.zones_of(guest.host):
                     self._members[zone].update(item.anti_affinity)
+        groups_in = functools.cache(self._groups_in)
         bins = [
             dataclasses.replace(each, anti_affinity=groups)
-            if (groups := self._groups_in(each.domains or frozenset([name])))
+            if (groups := groups_in(conditions.zones_of(name)))
             else each
             for name, each in zip(problem.names, problem.bins, strict=True)
         ]
@@ -126,17 +127,22 @@ class WholeFleet:
         """Whether the searches so far have looked at so much that there is none more."""
         return self._effort.used_up
 
-    def _groups_in(self, zones: frozenset[t.Any]) -> frozenset[int]:
-        """Return the groups with members in these failure domains, or on a host that is in none."""
-        known = self._groups.get(zones)
-        if known is None:
-            there = [self._members[zone] for zone in zones if zone in self._members]
-            known = self._groups[zones] = frozenset[int]().union(*there)
-        return known
+    def _groups_in(
+        self,
+        zones: t.Iterable[t.Hashable],
+        freed: t.Mapping[t.Hashable, t.AbstractSet[int]] = MappingProxyType({}),
+    ) -> frozenset[int]:
+        """Return the groups with members in these failure domains, or on a host that is in none, apart from what is ``freed`` there."""
+        there = (
+            self._members[zone].keys() - freed.get(zone, ())
+            for zone in zones
+            if zone in self._members
+        )
+        return frozenset[int]().union(*there)
 
     def _groups_left(self, subject: Subject) -> dict[frozenset[int], frozenset[int]]:
         """Return the groups of the failure domains in which some of the subject's hosts are, once its guests have gone."""
-        gone: dict[int, Counter[int]] = defaultdict(Counter)
+        gone: dict[t.Hashable, Counter[int]] = defaultdict(Counter)
         for host in subject.hosts if self._conditions.apart else ():
             for zone in self._conditions.domains_of(host):
                 for number in self._of_host.get(host, ()):
@@ -146,9 +152,7 @@ class WholeFleet:
             for zone, of_zone in gone.items()
         }
         return {
-            domains: frozenset[int]().union(
-                *(self._members[zone].keys() - freed.get(zone, ()) for zone in domains)
-            )
+            domains: self._groups_in(domains, freed)
             for domains in self._distinct_domains
             if any(freed.get(zone) for zone in domains)
         }

@@ -21,7 +21,9 @@ import time
 import typing as t
 from pathlib import Path
 
-_ROOT = Path(__file__).resolve().parents[1]
+from processes import stop_group
+
+_ROOT = Path(__file__).resolve().parents[2]
 _SCENARIOS = _ROOT / "extensions/molecule"
 _LAB = (sys.executable, str(_ROOT / "tests/lab/lab.py"))
 # A host is busy half of the time, if that; the other half is for another lab's.
@@ -136,12 +138,7 @@ def _ended(process: subprocess.Popen[bytes], output: t.IO[bytes]) -> int:
     try:
         return process.wait(_MOST_SECONDS)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGTERM)
-    try:
-        process.wait(_STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        stop_group(process, _STOP_SECONDS)
     output.seek(0, os.SEEK_END)
     output.write(f"\nIt was ended, as it took more than {_MOST_SECONDS} s.\n".encode())
     return process.returncode or 1
